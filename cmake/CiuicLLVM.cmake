@@ -10,10 +10,15 @@ include(TableGen)
 include(AddLLVM)
 include(AddMLIR)
 
+# Tablegen takes its include path from the directory property.
+include_directories(${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+include_directories(SYSTEM ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
+
 add_library(ciuic_llvm INTERFACE)
 target_include_directories(ciuic_llvm SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
 separate_arguments(defs NATIVE_COMMAND "${LLVM_DEFINITIONS}")
-target_compile_options(ciuic_llvm INTERFACE ${defs})
+# ODS accessors of I64Attr are unsigned while extents are signed: sign comparisons are everywhere and harmless.
+target_compile_options(ciuic_llvm INTERFACE ${defs} -Wno-sign-compare)
 
 if(CIUIC_STATIC)
   # Debian's archives name libLLVM.so, libz.so and libzstd.so in their link interfaces; a static program wants none.
