@@ -65,8 +65,15 @@ function(ciuic_compiler_library name)
   endif()
 endfunction()
 
+# tablegen takes its include path from the directory, not from a target.
+macro(ciuic_tablegen_includes)
+  include_directories(${CMAKE_SOURCE_DIR})
+  include_directories(SYSTEM ${MLIR_INCLUDE_DIRS})
+endmacro()
+
 # ciuic_dialect(TARGET NAMESPACE STEM): tablegen of STEM.td (dialect, types, attributes, enums, operations).
 function(ciuic_dialect target dialect stem)
+  ciuic_tablegen_includes()
   set(LLVM_TARGET_DEFINITIONS ${stem}.td)
   mlir_tablegen(${stem}Dialect.h.inc -gen-dialect-decls -dialect=${dialect})
   mlir_tablegen(${stem}Dialect.cpp.inc -gen-dialect-defs -dialect=${dialect})
@@ -83,6 +90,7 @@ endfunction()
 
 # ciuic_passes(TARGET GROUP): tablegen of Passes.td, registration function register<GROUP>Passes().
 function(ciuic_passes target group)
+  ciuic_tablegen_includes()
   set(LLVM_TARGET_DEFINITIONS Passes.td)
   mlir_tablegen(Passes.h.inc -gen-pass-decls -name=${group})
   add_public_tablegen_target(${target})
