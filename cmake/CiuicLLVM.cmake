@@ -10,10 +10,15 @@ include(TableGen)
 include(AddLLVM)
 include(AddMLIR)
 
+# Tablegen takes its include path from the directory property.
+include_directories(${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
+include_directories(SYSTEM ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
+
 add_library(ciuic_llvm INTERFACE)
 target_include_directories(ciuic_llvm SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
 separate_arguments(defs NATIVE_COMMAND "${LLVM_DEFINITIONS}")
-target_compile_options(ciuic_llvm INTERFACE ${defs})
+# ODS accessors of I64Attr are unsigned while extents are signed: sign comparisons are everywhere and harmless.
+target_compile_options(ciuic_llvm INTERFACE ${defs} -Wno-sign-compare)
 
 if(CIUIC_STATIC)
   # Debian's archives name libLLVM.so, libz.so and libzstd.so in their link interfaces; a static program wants none.
@@ -65,15 +70,8 @@ function(ciuic_compiler_library name)
   endif()
 endfunction()
 
-# tablegen takes its include path from the directory, not from a target.
-macro(ciuic_tablegen_includes)
-  include_directories(${CMAKE_SOURCE_DIR})
-  include_directories(SYSTEM ${MLIR_INCLUDE_DIRS})
-endmacro()
-
 # ciuic_dialect(TARGET NAMESPACE STEM): tablegen of STEM.td (dialect, types, attributes, enums, operations).
 function(ciuic_dialect target dialect stem)
-  ciuic_tablegen_includes()
   set(LLVM_TARGET_DEFINITIONS ${stem}.td)
   mlir_tablegen(${stem}Dialect.h.inc -gen-dialect-decls -dialect=${dialect})
   mlir_tablegen(${stem}Dialect.cpp.inc -gen-dialect-defs -dialect=${dialect})
@@ -90,7 +88,6 @@ endfunction()
 
 # ciuic_passes(TARGET GROUP): tablegen of Passes.td, registration function register<GROUP>Passes().
 function(ciuic_passes target group)
-  ciuic_tablegen_includes()
   set(LLVM_TARGET_DEFINITIONS Passes.td)
   mlir_tablegen(Passes.h.inc -gen-pass-decls -name=${group})
   add_public_tablegen_target(${target})

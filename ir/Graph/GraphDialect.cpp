@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The graph dialect: registration, attributes, and the checks of attributes that stand on functions.
+#include "ir/Graph/Graph.h"
+
+using namespace mlir;
+using namespace ciuic::graph;
+
+#include "ir/Graph/GraphDialect.cpp.inc"
+#include "ir/Graph/GraphEnums.cpp.inc"
+#define GET_ATTRDEF_CLASSES
+#include "ir/Graph/GraphAttrs.cpp.inc"
+
+void GraphDialect::initialize() {
+  addOperations<
+#define GET_OP_LIST
+#include "ir/Graph/GraphOps.cpp.inc"
+      >();
+  addAttributes<
+#define GET_ATTRDEF_LIST
+#include "ir/Graph/GraphAttrs.cpp.inc"
+      >();
+}
+
+LogicalResult SymbolAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef name, int64_t lower,
+                                 int64_t upper) {
+  if (name.empty()) {
+    return emitError() << "a symbol needs a name";
+  }
+  if (lower < 0 || upper < lower) {
+    return emitError() << "bounds of symbol '" << name << "' must satisfy 0 <= " << lower << " <= " << upper;
+  }
+  return success();
+}
+
+LogicalResult GraphDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
+  if (attribute.getName() == "graph.symbols") {
+    auto symbols = dyn_cast<ArrayAttr>(attribute.getValue());
+    if (!isa<func::FuncOp>(op) || !symbols || !llvm::all_of(symbols, llvm::IsaPred<SymbolAttr>)) {
+      return op->emitError("graph.symbols stands on a function and is an array of #graph.symbol");
+    }
+  }
+  return success();
+}
