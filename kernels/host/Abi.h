@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The contract of the host library kernels (matmul, attention, convolution, …): what generated code
+// calls.
+//
+// A program's kernel has the host kernel ABI
+//     void NAME(char *const *ptrs, const int64_t *dims, const int64_t *params,
+//               int64_t begin, int64_t end, char *scratch);
+// For the heavy operators it is a thin wrapper: it evaluates the shape into an int64 array
+// (constants or expressions of `dims`), and calls one of the functions declared here, which add
+// that array and an epilogue in front. The functions are machine code, built once per
+// instruction-set variant and linked into the program's .so, so that a program pays code generation
+// for its epilogues only. They are freestanding: no libc, no globals, no undefined symbols.
+//
+// Units. [begin, end) is a range of independent units; `Catalog.h` says how many there are. No
+// result depends on how units are split over threads or calls, on the variant (v3 and v4 agree bit
+// for bit), or on the tile a panel comes in.
+//
+// Epilogue. A kernel collects a block of finished f32 sums in its scratch and hands it over exactly
+// once:
+//     acc[r * ld + c] is output element (row + r, col + c), r in [0, rows), c in [0, cols)
+// The epilogue adds bias, activation and residual and stores to its own operands in whatever type
+// and layout it likes; it reads extra operands and results from `ptrs` (from the kernel's
+// `ptrs[kFirstFree]` on). A null epilogue stores f32 rows at ptrs[kFirstFree] with the row stride
+// of the kernel's `ldc` argument.
+#pragma once
+#include <cstdint>
+
+extern "C" {
+typedef void (*ciuic_epilogue)(const float *acc, int64_t ld, int64_t row, int64_t rows, int64_t col,
+                               int64_t cols, char *const *ptrs, const int64_t *dims);
+typedef void (*ciuic_library_kernel)(const int64_t *args, ciuic_epilogue epilogue,
+                                     char *const *ptrs, const int64_t *dims, const int64_t *params,
+                                     int64_t begin, int64_t end, char *scratch);
+}
+
+namespace ciuic::kernels {
+
+// Columns of one packed weight panel; every weight layout is a run of such panels.
+inline constexpr int64_t kPanel = 16;
+
+// C[M, N] = epilogue(A[M, K] × B[K, N]), B packed in panels (one symbol per weight format).
+//   ptrs: A f32, B packed (points at panel `first`), …; free from 2.   params: first panel, end
+//   panel. units: ceildiv(M, kMatmulRows) · ceildiv(end − first, kMatmulPanels); row blocks run
+//   fastest.
+// A row of C does not depend on M. f32 sums run over k in order, one fused multiply-add each.
+enum MatmulArg { kMatmulM, kMatmulN, kMatmulK, kMatmulLda, kMatmulLdc, kMatmulArgs };
+inline constexpr int64_t kMatmulRows = 48, kMatmulPanels = 4;
+
+} // namespace ciuic::kernels
+
+// Every library kernel, for tables and tests.
+#define CIUIC_HOST_KERNELS(X) X(ciuic_matmul_f32)
+
+extern "C" {
+#define CIUIC_DECLARE_KERNEL(NAME)                                                                 \
+  void NAME(const int64_t *args, ciuic_epilogue epilogue, char *const *ptrs, const int64_t *dims,  \
+            const int64_t *params, int64_t begin, int64_t end, char *scratch);
+CIUIC_HOST_KERNELS(CIUIC_DECLARE_KERNEL)
+#undef CIUIC_DECLARE_KERNEL
+}

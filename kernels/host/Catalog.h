@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What the compiler must know of a library kernel besides its signature: how many units a launch
+// has and how many scratch bytes a worker needs. Units depend on symbols at run time, so the
+// compiler turns the same formulas into expressions of the entry; these functions are their
+// definition for constants, and what tests hold them against.
+#pragma once
+#include "kernels/host/Abi.h"
+
+namespace ciuic::kernels {
+
+// `args` are the kernel's arguments in the order of its enum, `params` the step's constants. Bounds
+// of symbols in `args` give bounds of the results: both functions grow with every extent.
+int64_t matmulUnits(const int64_t *args, const int64_t *params);
+int64_t matmulScratch(const int64_t *args);
+
+} // namespace ciuic::kernels
