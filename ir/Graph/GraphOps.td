@@ -35,7 +35,7 @@ def Graph_ConstantOp : Graph_Op<"constant", [Pure, ConstantLike, AllTypesMatch<[
   let extraClassDeclaration = [{ static constexpr int64_t maxBytes = 65536; }];
 }
 
-def Graph_MapOp : Graph_Op<"map", [Pure, SingleBlockImplicitTerminator<"YieldOp">]> {
+def Graph_MapOp : Graph_Op<"map", [Pure, IsolatedFromAbove, SingleBlockImplicitTerminator<"YieldOp">]> {
   let summary = "A scalar region applied at every index of the results";
   let description = [{
     Results share one shape, the index space. Operand `i` is read at `maps[i](d…)[s…]`. The region's arguments are one
