@@ -23,7 +23,8 @@ function(ciuic_library name)
   endif()
 endfunction()
 
-# ciuic_test(NAME SOURCES… [LINK library…]): a gtest program, registered with ctest under its own name.
+# ciuic_test(NAME SOURCES… [LINK library…]): a gtest program, registered with ctest under its own name,
+# labelled with the stage whose folder it stands in and built by tests-STAGE.
 function(ciuic_test name)
   if(NOT CIUIC_BUILD_TESTS)
     return()
@@ -33,4 +34,13 @@ function(ciuic_test name)
   target_link_libraries(${name} PRIVATE ciuic_options ${A_LINK} GTest::gtest GTest::gtest_main)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/test)
   add_test(NAME ${name} COMMAND ${name})
+  # The stage that the test belongs to: a ctest label, and a target that builds the stage's tests alone.
+  file(RELATIVE_PATH stage ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+  string(REGEX REPLACE "^test/" "" stage "${stage}")
+  string(REGEX REPLACE "/.*$" "" stage "${stage}")
+  set_tests_properties(${name} PROPERTIES LABELS "${stage}")
+  if(NOT TARGET tests-${stage})
+    add_custom_target(tests-${stage})
+  endif()
+  add_dependencies(tests-${stage} ${name})
 endfunction()
