@@ -46,10 +46,74 @@ inline constexpr int64_t kPanel = 16;
 enum MatmulArg { kMatmulM, kMatmulN, kMatmulK, kMatmulLda, kMatmulLdc, kMatmulArgs };
 inline constexpr int64_t kMatmulRows = 48, kMatmulPanels = 4;
 
+// C[b0, b1, b2, M, N] = A × B, neither packed. Strides in f32 elements; a batch stride of 0
+// broadcasts. Of A's row and k strides at least one must be 1. `row` of the epilogue counts through
+// the batches: ((i0·b1 + i1)·b2 + i2)·M + m.
+//   ptrs: A, B, …; free from 2.   units: b0 · b1 · b2 · ceildiv(M, kMatmulRows) · ceildiv(N,
+//   kMatmulPanels · kPanel).
+enum BatchMatmulArg {
+  kBatchB0,
+  kBatchB1,
+  kBatchB2, // extents of the batch dims
+  kBatchM,
+  kBatchN,
+  kBatchK,
+  kBatchA0,
+  kBatchA1,
+  kBatchA2,
+  kBatchARow,
+  kBatchAK, // strides of A
+  kBatchW0,
+  kBatchW1,
+  kBatchW2,
+  kBatchWK,
+  kBatchWCol, // strides of B
+  kBatchLdc,
+  kBatchMatmulArgs
+};
+
+// out = softmax(scale · q kᵀ + mask) v per head; H query heads share kv heads in runs of H / G.
+// With `causal`, query i sees keys j ≤ i + keys − queries. Strides in f32 elements; the width of a
+// head is contiguous in every operand.
+//   ptrs: q, k, v, mask (anything where there is none), …; free from 4.
+//   `row` of the epilogue is (b·H + h)·queries + i, `col` runs over the value width; without an
+//   epilogue the result goes to ptrs[4] with the out strides. units: batch · H · ceildiv(queries,
+//   kAttentionRows).
+enum AttentionArg {
+  kAttnBatch,
+  kAttnHeads,
+  kAttnKvHeads,
+  kAttnQueries,
+  kAttnKeys,
+  kAttnWidth,
+  kAttnValueWidth,
+  kAttnScale, // the bits of a float
+  kAttnCausal,
+  kAttnMasked, // 0 or 1
+  kAttnQBatch,
+  kAttnQHead,
+  kAttnQSeq,
+  kAttnKBatch,
+  kAttnKHead,
+  kAttnKSeq,
+  kAttnVBatch,
+  kAttnVHead,
+  kAttnVSeq,
+  kAttnMaskBatch,
+  kAttnMaskHead,
+  kAttnMaskQuery,
+  kAttnMaskKey,
+  kAttnOutBatch,
+  kAttnOutHead,
+  kAttnOutSeq,
+  kAttentionArgs
+};
+inline constexpr int64_t kAttentionRows = 32;
+
 } // namespace ciuic::kernels
 
 // Every library kernel, for tables and tests.
-#define CIUIC_HOST_KERNELS(X) X(ciuic_matmul_f32)
+#define CIUIC_HOST_KERNELS(X) X(ciuic_matmul_f32) X(ciuic_batch_matmul) X(ciuic_attention)
 
 extern "C" {
 #define CIUIC_DECLARE_KERNEL(NAME)                                                                 \

@@ -3,13 +3,13 @@
 // scratch, 12 KiB, until k is exhausted. k goes in blocks small enough for the panels of a tile to
 // stay in the first-level cache. Moves 4·K·N bytes of weights once per 48 rows; with one row it
 // runs at the rate of a plain read.
+#include "kernels/host/Blocking.h"
 #include "kernels/host/Epilogue.h"
 #include "kernels/host/Microkernel.h"
 
 using namespace ciuic::kernels;
 
 namespace {
-constexpr int64_t kDepth = 256;
 constexpr int64_t kLd = kMatmulPanels * kPanel;
 } // namespace
 
@@ -26,7 +26,7 @@ extern "C" void ciuic_matmul_f32(const int64_t *args, ciuic_epilogue epilogue, c
     const int64_t row = unit % rowBlocks * kMatmulRows, panel = unit / rowBlocks * kMatmulPanels;
     const int64_t rows = least(kMatmulRows, M - row), panels = least(kMatmulPanels, count - panel);
     // One row streams its weights: no block of k, or the streams restart at each.
-    const int64_t depth = rows <= 3 ? most(K, 1) : kDepth;
+    const int64_t depth = rows <= 3 ? most(K, 1) : kDepthBlock;
     for (int64_t k = 0; k == 0 || k < K; k += depth) {
       TileInput in = {A + row * lda + k, lda,    B + panel * K * kPanel + k * kPanel,
                       K * kPanel,        kPanel, least(depth, K - k)};
