@@ -23,10 +23,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools" / "models"), str(ROOT / "test" / "e2e")]
 
+import language
 import numpy as np
 import onnxruntime
 import packages
-import session as conversation
 import zoo
 from cli import Tools
 from suite import Failure
@@ -97,7 +97,7 @@ def budget(tools, work):
     prompt = rng.integers(17, 49152, 256).tolist()
     rows = []
     for name, entries, feeds in (("resnet50", ["main:batch_size=1"], zoo.MODELS["resnet50"].inputs({"batch_size": 1})),
-                                 ("smollm2", zoo.SMOLLM2_ENTRIES, conversation.feeds(prompt, 0))):
+                                 ("smollm2", zoo.SMOLLM2_ENTRIES, language.feeds(prompt, 0))):
         path = zoo.MODELS[name].path()
         whole, half = work / "whole.ciuic", work / "half.ciuic"
         tools.compile(path, whole, entries, "100%")
