@@ -3,6 +3,8 @@
 #include "kernels/host/Catalog.h"
 #include "kernels/host/Blocking.h"
 
+#include <algorithm>
+
 namespace ciuic::kernels {
 namespace {
 constexpr int64_t kFloat = 4;
@@ -13,7 +15,15 @@ int64_t matmulUnits(const int64_t *args, const int64_t *params) {
   return ceilDiv(args[kMatmulM], kMatmulRows) * ceilDiv(params[1] - params[0], kMatmulPanels);
 }
 
-int64_t matmulScratch(const int64_t *) { return kMatmulRows * kMatmulPanels * kPanel * kFloat; }
+// Sums, then a block of decoded weights or a single row prepared: at most K floats and a word, a
+// row rounded to bytes with two numbers per group of 32 takes less.
+int64_t matmulScratch(const int64_t *args) {
+  const int64_t decoded = kDepthBlock * kMatmulPanels * kPanel, row = args[kMatmulK] + 64;
+  return (kMatmulRows * kMatmulPanels * kPanel + std::max(decoded, row)) * kFloat;
+}
+
+int64_t gatherUnits(const int64_t *args) { return args[kGatherCount]; }
+int64_t gatherScratch(const int64_t *args) { return ceilDiv(args[kGatherWidth], 16) * 64; }
 
 int64_t batchMatmulUnits(const int64_t *args) {
   return args[kBatchB0] * args[kBatchB1] * args[kBatchB2] * ceilDiv(args[kBatchM], kMatmulRows) *
