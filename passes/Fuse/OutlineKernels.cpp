@@ -17,9 +17,14 @@ namespace ciuic {
 
 namespace {
 
-/// What the kernel must know of an operand beyond its type: a state's buffer has the strides of its largest extents.
+/// What the kernel must know of an operand beyond its type: how a weight is packed, and that a state's buffer has the
+/// strides of its largest extents.
 DictionaryAttr argumentAttrs(Value operand, func::FuncOp function) {
   Builder b(function.getContext());
+  if (auto weight = operand.getDefiningOp<WeightOp>()) {
+    return weight.getPackingAttr() ? b.getDictionaryAttr({b.getNamedAttr("graph.packing", weight.getPackingAttr())})
+                                   : b.getDictionaryAttr({});
+  }
   // A state reaches its readers as the argument itself or as the result of the launch that appends to it.
   while (auto append = operand.getDefiningOp<FusionOp>()) {
     if (append.getTemplateKind() != Template::append) {

@@ -44,6 +44,16 @@ def FormFusions : Pass<"ciuic-form-fusions", "::mlir::func::FuncOp"> {
   let options = [Option<"single", "single", "bool", "false", "one op per fusion">];
 }
 
+def SelectLayouts : Pass<"ciuic-select-layouts", "::mlir::ModuleOp"> {
+  let summary = "Mark the weights that kernels multiply by with the panels they are packed in";
+  let description = [{
+    A weight is packed when every matmul, convolution or transposed convolution that reads it, in any entry, asks for
+    the same panels; gathers (a tied embedding) read the panels too. A weight that something else reads as a plain
+    tensor, or that two ops want packed differently, is read through a second, plain weight of the same bytes.
+    Fusions must be formed.
+  }];
+}
+
 def OutlineKernels : Pass<"ciuic-outline-kernels", "::mlir::ModuleOp"> {
   let summary = "Turn fusions into kernels and launches; equal fusions share a kernel";
   let description = [{

@@ -13,21 +13,26 @@ import zoo
 
 import hostile
 import matrix
+import quality
+import release
 import session
 from cli import Tools
 from suite import Suite
 
 
+OTHERS = ("session", "quality", "hostile", "release")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--bin", type=Path, required=True, metavar="DIR", help="folder of ciuicc and ciuic-run")
-    p.add_argument("--models", metavar="NAME,…", help="only these: " + ", ".join([*zoo.MODELS, "session", "hostile"]))
+    p.add_argument("--models", metavar="NAME,…", help="only these: " + ", ".join([*zoo.MODELS, *OTHERS]))
     p.add_argument("--full", action="store_true", help="every case in every variant")
     p.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report")
     p.add_argument("--work", type=Path, metavar="DIR", help="keep programs and arrays here; else a folder that goes away")
     p.add_argument("--timeout", type=float, default=900, metavar="S", help="for one call of a tool")
     a = p.parse_args()
-    known = [*zoo.MODELS, "session", "hostile"]
+    known = [*zoo.MODELS, *OTHERS]
     chosen = a.models.split(",") if a.models else known
     unknown = set(chosen) - set(known)
     if unknown:
@@ -38,8 +43,12 @@ def main():
         for name in chosen:
             if name == "session":
                 session.run_session(suite, tools, work / name)
+            elif name == "quality":
+                quality.run_quality(suite, tools, work / name)
             elif name == "hostile":
                 hostile.run_hostile(suite, tools, work / name)
+            elif name == "release":
+                release.run_release(suite, tools, work / name, a.full)
             else:
                 matrix.run_model(suite, tools, zoo.MODELS[name], work / name, a.full)
     finally:
