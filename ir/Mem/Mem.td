@@ -164,7 +164,7 @@ def Mem_LaunchOp : Mem_Op<"launch", [HasParent<"EntryOp">, AttrSizedOperandSegme
   let summary = "Runs a kernel: reads, then writes, in the order of the kernel's arguments and results";
   let description = [{
     `params` reach the kernel as they are; a launch over tiles passes their range. `grid` counts the units of work.
-    `cost` says what the launch costs at the bounds: `class`, `flops`, `bytes`; planning adds `microseconds`. `tiled`
+    `cost` says what the launch costs at the bounds: `class`, `flops`, `bytes`, `rows`, `format`; planning adds `microseconds`. `tiled`
     names the read that may come in tiles. With `gather_rows` the launch may instead run on the host tier: rows of a
     weight that is not in the arena are gathered there, and `row_bytes` each are copied up.
   }];

@@ -27,11 +27,13 @@ double extent(Value value, unsigned dim, ArrayRef<int64_t> symbols) {
   return static_cast<double>(evaluate(dimsOf(value)[dim], symbols).value_or(int64_t(1) << 31));
 }
 
-/// Operations of one op of a kernel's body; `kind` is set where the op decides it.
-double flopsOf(Operation &op, ArrayRef<int64_t> symbols, std::string &kind) {
+/// Operations of one op of a kernel's body; kind and rows of `cost` are set where the op decides them.
+double flopsOf(Operation &op, ArrayRef<int64_t> symbols, KernelCost &cost) {
+  std::string &kind = cost.kind;
   if (auto matmul = dyn_cast<MatmulOp>(op)) {
     kind = "matmul";
     auto rank = cast<RankedTensorType>(matmul.getA().getType()).getRank();
+    cost.rows = static_cast<int64_t>(elements(matmul.getA(), symbols) / std::max(1.0, extent(matmul.getA(), rank - 1, symbols)));
     return 2 * elements(matmul.getResult(), symbols) * extent(matmul.getA(), rank - (matmul.getTransposeA() ? 2 : 1), symbols);
   }
   auto window = [&](Value filter, double outputs) {
@@ -50,6 +52,9 @@ double flopsOf(Operation &op, ArrayRef<int64_t> symbols, std::string &kind) {
     unsigned sequence = attention.getKeyLayout() == HeadLayout::bhsd ? 2 : 1;
     return 4 * elements(attention.getQuery(), symbols) * extent(attention.getKey(), sequence, symbols);
   }
+  if (kind == "move" && isa<MapOp, ReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp, RopeOp, PoolOp, ResizeOp, CumSumOp>(op)) {
+    kind = "map";
+  }
   if (auto map = dyn_cast<MapOp>(op)) {
     return elements(map.getResult(0), symbols) * std::distance(map.getBody().front().begin(), map.getBody().front().end());
   }
@@ -66,7 +71,7 @@ KernelCost costOf(KernelOp kernel, ArrayRef<int64_t> symbols) {
   Block &body = kernel.getBody().front();
   double bytes = 0;
   for (Operation &op : body.without_terminator()) {
-    cost.flops += flopsOf(op, symbols, cost.kind);
+    cost.flops += flopsOf(op, symbols, cost);
   }
   for (auto [i, argument] : llvm::enumerate(body.getArguments())) {
     bool rowsOnly = llvm::all_of(argument.getUses(), [](OpOperand &use) {
@@ -77,6 +82,9 @@ KernelCost costOf(KernelOp kernel, ArrayRef<int64_t> symbols) {
       continue; // of a table or a state only the rows written or gathered move, and results count those
     }
     auto packing = kernel.getArgAttrs() ? cast<DictionaryAttr>((*kernel.getArgAttrs())[i]).getAs<PackingAttr>("graph.packing") : PackingAttr();
+    if (packing) {
+      cost.format = packing.getFormat().str();
+    }
     bytes += packing ? static_cast<double>(packedBytes(packing)) : bytesOf(argument, symbols);
   }
   for (Value result : body.getTerminator()->getOperands()) {

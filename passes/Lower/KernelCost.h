@@ -10,11 +10,13 @@
 namespace ciuic {
 
 struct KernelCost {
-  /// matmul, conv, attention: limited by arithmetic when large; memory: by bytes always.
-  std::string kind = "memory";
+  /// matmul, conv, attention, map (arithmetic on each element) or move (none).
+  std::string kind = "move";
   double flops = 0;
   /// Bytes of operands read and results written, each once. Weights count as they are packed.
   int64_t bytes = 0;
+  int64_t rows = 1;           ///< matmul: M
+  std::string format = "f32"; ///< matmul: how the weight is stored
 };
 
 /// `symbols`: one value per symbol of the kernel. Sizes beyond 2^62 saturate.

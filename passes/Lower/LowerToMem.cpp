@@ -211,7 +211,9 @@ private:
     ciuic::KernelCost cost = ciuic::costOf(kernel, bounds.upper);
     auto costAttr = b.getDictionaryAttr({b.getNamedAttr("bytes", b.getI64IntegerAttr(cost.bytes)),
                                          b.getNamedAttr("class", b.getStringAttr(cost.kind)),
-                                         b.getNamedAttr("flops", b.getF64FloatAttr(cost.flops))});
+                                         b.getNamedAttr("flops", b.getF64FloatAttr(cost.flops)),
+                                         b.getNamedAttr("format", b.getStringAttr(cost.format)),
+                                         b.getNamedAttr("rows", b.getI64IntegerAttr(cost.rows))});
     SmallVector<int64_t> params = ciuic::defaultParamsOf(kernel);
     IntegerAttr tiled = params.size() == 2 ? b.getI64IntegerAttr(1) : IntegerAttr();
     AffineMapAttr rows;

@@ -7,6 +7,8 @@
 
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -182,7 +184,7 @@ private:
     auto weight = launch.getReads()[0].getDefiningOp<mem::GetWeightOp>();
     plan::GatherOp::create(b, launch.getLoc(), launch.getKernelAttr(), weight.getWeightAttr(), b.getI64IntegerAttr(offsetOf(ids)),
                            b.getI64IntegerAttr(bytesOf(ids)), b.getI64IntegerAttr(idsHost), b.getI64IntegerAttr(staging),
-                           b.getI64IntegerAttr(offsetOf(result)), b.getI64IntegerAttr(bytesOf(result)), *launch.getGatherRowsAttr(),
+                           b.getI64IntegerAttr(offsetOf(result)), b.getI64IntegerAttr(bytesOf(result)), launch.getGatherRowsAttr(),
                            b.getI64IntegerAttr(*launch.getRowBytes()), launch.getParamsAttr(), b.getDenseI64ArrayAttr(waits), b.getF64FloatAttr(us));
   }
 

@@ -33,7 +33,7 @@ std::string gib(int64_t bytes) {
 /// Rebuilds one entry after the plan.
 class EntryRewrite {
 public:
-  EntryRewrite(const ciuic::ModuleView &view, const ciuic::solver::OffloadPlan &plan, unsigned index, SymbolTable &kernels)
+  EntryRewrite(ciuic::ModuleView &view, const ciuic::solver::OffloadPlan &plan, unsigned index, SymbolTable &kernels)
       : view(view), plan(plan), entryPlan(plan.entries[index]), index(index), old(view.entries[index]), kernels(kernels),
         b(old->getContext()) {}
 
@@ -199,7 +199,7 @@ private:
     return buffer < static_cast<int>(view.buffers[index].size()) ? bufferAt(segmentOf(buffer, step)) : mapping.lookup(value);
   }
 
-  const ciuic::ModuleView &view;
+  ciuic::ModuleView &view;
   const ciuic::solver::OffloadPlan &plan;
   const ciuic::solver::EntryPlan &entryPlan;
   unsigned index;
@@ -218,7 +218,7 @@ struct ApplyOffloadPass : ciuic::impl::ApplyOffloadBase<ApplyOffloadPass> {
 
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    auto loaded = ciuic::cost::loadProfile(profile);
+    auto loaded = ciuic::loadProfile(profile);
     if (auto *error = std::get_if<std::string>(&loaded)) {
       module.emitError("[usage.profile] ") << *error;
       return signalPassFailure();

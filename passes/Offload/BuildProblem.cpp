@@ -5,6 +5,7 @@
 
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/MathExtras.h"
+#include "llvm/Support/MemoryBuffer.h"
 
 using namespace mlir;
 using namespace ciuic::mem;
@@ -37,6 +38,26 @@ solver::Use useOf(LaunchOp launch, unsigned read, GetWeightOp weight, int index)
   return use;
 }
 
+cost::Work workOf(LaunchOp launch) {
+  DictionaryAttr cost = launch.getCost();
+  StringRef kind = cost.getAs<StringAttr>("class"), format = cost.getAs<StringAttr>("format");
+  cost::Work work;
+  work.kind = kind == "matmul"      ? cost::WorkClass::Matmul
+              : kind == "conv"      ? cost::WorkClass::Convolution
+              : kind == "attention" ? cost::WorkClass::Attention
+              : kind == "map"       ? cost::WorkClass::Elementwise
+                                    : cost::WorkClass::Move;
+  work.format = format == "f16"                   ? cost::WeightFormat::F16
+                : format == "bf16"                ? cost::WeightFormat::BF16
+                : format == "int8"                ? cost::WeightFormat::I8
+                : format.starts_with("int4")      ? cost::WeightFormat::I4
+                                                  : cost::WeightFormat::F32;
+  work.flops = cost.getAs<FloatAttr>("flops").getValueAsDouble();
+  work.bytes = static_cast<double>(cost.getAs<IntegerAttr>("bytes").getInt());
+  work.rows = cost.getAs<IntegerAttr>("rows").getInt();
+  return work;
+}
+
 void viewEntry(EntryOp entry, const llvm::StringMap<int> &weights, const cost::Profile &profile, ModuleView &view) {
   solver::Entry result;
   result.name = entry.getSymName().str();
@@ -60,14 +81,11 @@ void viewEntry(EntryOp entry, const llvm::StringMap<int> &weights, const cost::P
     } else if (auto launch = dyn_cast<LaunchOp>(op)) {
       int step = launches.size();
       launches.push_back(launch);
-      cost::Work work;
-      work.kind = launch.getCost().getAs<StringAttr>("class").str();
-      work.flops = launch.getCost().getAs<FloatAttr>("flops").getValueAsDouble();
-      work.bytes = launch.getCost().getAs<IntegerAttr>("bytes").getInt();
+      cost::Prediction prediction = cost::predict(profile, workOf(launch));
       solver::Step s;
       s.name = nameOf(launch, launch.getKernel());
-      s.microseconds = cost::microseconds(profile, work);
-      s.hide = cost::hideFactor(profile, work);
+      s.microseconds = prediction.microseconds;
+      s.hide = prediction.hide;
       auto touch = [&](Value value) {
         auto it = indexOf.find(value);
         if (it == indexOf.end()) {
@@ -109,6 +127,25 @@ void viewEntry(EntryOp entry, const llvm::StringMap<int> &weights, const cost::P
 }
 
 } // namespace
+
+std::variant<cost::Profile, std::string> loadProfile(StringRef nameOrPath) {
+  if (auto text = cost::builtinProfile(nameOrPath)) {
+    return cost::parseProfile(*text);
+  }
+  auto file = llvm::MemoryBuffer::getFile(nameOrPath);
+  if (!file) {
+    std::string known;
+    for (std::string_view name : cost::builtinProfileNames()) {
+      known += (known.empty() ? "" : ", ") + std::string(name);
+    }
+    return "--profile " + nameOrPath.str() + ": no such profile or file (" + file.getError().message() + "); known profiles: " + known;
+  }
+  auto profile = cost::parseProfile((*file)->getBuffer());
+  if (auto *error = std::get_if<std::string>(&profile)) {
+    return "--profile " + nameOrPath.str() + ": " + *error;
+  }
+  return profile;
+}
 
 ModuleView viewOf(ModuleOp module, const cost::Profile &profile, std::optional<int64_t> budget) {
   ModuleView view;
