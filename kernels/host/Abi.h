@@ -150,8 +150,8 @@ enum ConvArg {
 // Output pixels of a row per unit, and weight panels per unit (one where there are groups).
 inline constexpr int64_t kConvPixels = 48, kConvPanels = 4;
 
-// A 1×1 convolution of stride 1 without padding and groups is ciuic_matmul_* with M = batch·H·W: faster, any format.
-// ciuic_conv: filter packed with K = (ky, kx, c), `sourceOfConv`.
+// A 1×1 convolution of stride 1 without padding and groups is ciuic_matmul_* with M = batch·H·W:
+// faster, any format. ciuic_conv: filter packed with K = (ky, kx, c), `sourceOfConv`.
 // ciuic_conv_transpose: filter packed by `sourceOfConvTranspose`; computed by gathering, so no
 // result is written twice.
 //   ptrs: input, filter (points at panel `first`), …; free from 2.   params: first panel, end

@@ -63,8 +63,8 @@ int64_t convScratch(const int64_t *args) {
   const int64_t wide =
       (pixels - 1) * args[kConvStrideW] + (args[kConvKernelW] - 1) * args[kConvDilationW] + 1;
   const int64_t channels = args[kConvInC] / args[kConvGroups];
-  return (rows * kConvPixels * kConvPanels * kPanel + std::max<int64_t>(0, high * wide) * channels +
-          kPanel) *
+  return (rows * kConvPixels * kConvPanels * kPanel +
+          std::max<int64_t>(0, high * wide) * channels) *
          kFloat;
 }
 

@@ -14,6 +14,7 @@ using namespace ciuic::kernels;
 namespace {
 
 constexpr int64_t kLd = kConvPanels * kPanel;
+constexpr int64_t kShortRun = 64;
 
 // The part of the input under a unit's windows: pixel (y, x) at base + y·rowStride + x·pixelStride.
 struct Strip {
@@ -25,31 +26,73 @@ struct Window {
   int64_t y, x, high, wide; // in the input; may leave it
 };
 
-void copyPixel(float *to, const float *from, int64_t channels) {
-  int64_t c = 0;
-  for (; c + kPanel <= channels; c += kPanel) {
-    store(to + c, load(from + c));
+template <typename V>
+CIUIC_INLINE V loadAs(const float *p) {
+  V v;
+  __builtin_memcpy_inline(&v, p, sizeof v);
+  return v;
+}
+
+// n floats in whole vectors, the last one overlapping.
+template <typename V>
+CIUIC_INLINE void copyVectors(float *to, const float *from, int64_t n) {
+  constexpr int64_t lanes = sizeof(V) / sizeof(float);
+  for (int64_t i = 0;; i += lanes) {
+    i = least(i, n - lanes);
+    const V v = loadAs<V>(from + i);
+    __builtin_memcpy_inline(to + i, &v, sizeof v);
+    if (i + lanes == n) {
+      return;
+    }
   }
-  for (; c < channels; ++c) {
-    to[c] = from[c];
+}
+
+typedef float v8f __attribute__((vector_size(32)));
+typedef float v4f __attribute__((vector_size(16)));
+
+CIUIC_INLINE void copyRun(float *to, const float *from, int64_t n) {
+  if (n >= 16) {
+    copyVectors<v16f>(to, from, n);
+  } else if (n >= 8) {
+    copyVectors<v8f>(to, from, n);
+  } else if (n >= 4) {
+    copyVectors<v4f>(to, from, n);
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      to[i] = from[i];
+    }
+  }
+}
+
+CIUIC_INLINE void clear(float *to, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    to[i] = 0.0f;
+  }
+}
+
+// `wide` pixels of input row y from x on, zeros outside; where all channels are wanted, the inside
+// is one run.
+void copyRow(const int64_t *args, const float *input, int64_t y, int64_t x, int64_t wide,
+             int64_t channels, float *to) {
+  const int64_t H = args[kConvInH], W = args[kConvInW], C = args[kConvInC];
+  const int64_t from = y >= 0 && y < H ? least(wide, most(0, -x)) : wide;
+  const int64_t end = most(from, least(wide, W - x));
+  clear(to, from * channels);
+  clear(to + end * channels, (wide - end) * channels);
+  const float *at = input + (y * W + x) * C;
+  if (channels == C) {
+    copyRun(to + from * channels, at + from * C, (end - from) * C);
+    return;
+  }
+  for (int64_t i = from; i < end; ++i) {
+    copyRun(to + i * channels, at + i * C, channels);
   }
 }
 
 Strip copyPadded(const int64_t *args, const float *input, const Window &w, int64_t channels,
                  float *to) {
-  const int64_t H = args[kConvInH], W = args[kConvInW], C = args[kConvInC];
   for (int64_t y = 0; y < w.high; ++y) {
-    for (int64_t x = 0; x < w.wide; ++x) {
-      float *pixel = to + (y * w.wide + x) * channels;
-      const int64_t iy = w.y + y, ix = w.x + x;
-      if (iy >= 0 && iy < H && ix >= 0 && ix < W) {
-        copyPixel(pixel, input + (iy * W + ix) * C, channels);
-      } else {
-        for (int64_t c = 0; c < channels; ++c) {
-          pixel[c] = 0.0f;
-        }
-      }
-    }
+    copyRow(args, input, w.y + y, w.x, w.wide, channels, to + y * w.wide * channels);
   }
   return {to, w.wide * channels, channels};
 }
@@ -94,9 +137,13 @@ extern "C" void ciuic_conv(const int64_t *args, ciuic_epilogue epilogue, char *c
                                               : copyPadded(args, input, window, channels, copy);
     const bool together = args[kConvDilationW] == 1;
     const int64_t runs = together ? 1 : kernelW, depth = together ? kernelW * channels : channels;
+    // Short runs of k (an image of three channels) stay in registers from one kernel row to the
+    // next.
+    const bool atOnce = together && depth < kShortRun;
+    const int64_t tall = atOnce ? 1 : kernelH;
     const float *weights = reinterpret_cast<const float *>(ptrs[1]) + panel * K * kPanel;
     bool start = true;
-    for (int64_t ky = 0; ky < kernelH; ++ky) {
+    for (int64_t ky = 0; ky < tall; ++ky) {
       for (int64_t run = 0; run < runs; ++run) {
         const float *a = strip.base + ky * args[kConvDilationH] * strip.rowStride +
                          run * args[kConvDilationW] * strip.pixelStride;
@@ -107,7 +154,8 @@ extern "C" void ciuic_conv(const int64_t *args, ciuic_epilogue epilogue, char *c
             multiplyBlock<false, true>(pixels, panels,
                                        {a + y * args[kConvStrideH] * strip.rowStride + k,
                                         args[kConvStrideW] * strip.pixelStride, b + k * kPanel,
-                                        K * kPanel, kPanel, here},
+                                        K * kPanel, kPanel, here, atOnce ? kernelH : 1,
+                                        args[kConvDilationH] * strip.rowStride},
                                        acc + y * kConvPixels * kLd, kLd, start);
           }
           start = false;

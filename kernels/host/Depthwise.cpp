@@ -22,21 +22,48 @@ Range inside(int64_t origin, int64_t size, int64_t dilation, int64_t extent) {
   return {from, most(from, to)};
 }
 
-// P pixels, `step` apart in the input; input points at tap (0, 0) of the first, which may lie
-// outside.
-template <int P, bool Whole>
-CIUIC_INLINE void pixels(const int64_t *args, const float *input, int64_t step, const float *filter,
-                         Range ys, Range xs, int64_t lanes, float *acc) {
-  const int64_t C = args[kConvInC], kernelW = args[kConvKernelW];
-  v16f sum[P] = {};
-  for (int64_t ky = ys.from; ky < ys.to; ++ky) {
-    const float *row = input + ky * args[kConvDilationH] * args[kConvInW] * C;
+struct Window {
+  const int64_t *args;
+  const float *filter; // of the panel, [taps][16]
+  Range ys;
+  int64_t lanes; // fewer than sixteen in the last panel
+};
+
+template <bool Whole>
+CIUIC_INLINE v16f lanesAt(const float *p, int64_t lanes) {
+  return Whole ? load(p) : loadPart(p, lanes);
+}
+
+// One pixel with the taps `xs` of a row; `input` points at tap (0, 0), which may lie outside.
+template <bool Whole>
+CIUIC_INLINE void single(const Window &w, const float *input, Range xs, float *acc) {
+  const int64_t *args = w.args;
+  const int64_t C = args[kConvInC];
+  v16f sum = {};
+  for (int64_t ky = w.ys.from; ky < w.ys.to; ++ky) {
+    const float *at = input + ky * args[kConvDilationH] * args[kConvInW] * C;
     for (int64_t kx = xs.from; kx < xs.to; ++kx) {
+      sum = fma(lanesAt<Whole>(at + kx * args[kConvDilationW] * C, w.lanes),
+                load(w.filter + (ky * args[kConvKernelW] + kx) * kPanel), sum);
+    }
+  }
+  store(acc, sum);
+}
+
+// P neighbouring pixels with all taps of a row inside.
+template <int P, bool Whole>
+CIUIC_INLINE void several(const Window &w, const float *input, float *acc) {
+  const int64_t *args = w.args;
+  const int64_t C = args[kConvInC], step = args[kConvStrideW] * C;
+  v16f sum[P] = {};
+  for (int64_t ky = w.ys.from; ky < w.ys.to; ++ky) {
+    const float *row = input + ky * args[kConvDilationH] * args[kConvInW] * C;
+    for (int64_t kx = 0; kx < args[kConvKernelW]; ++kx) {
       const float *at = row + kx * args[kConvDilationW] * C;
-      const v16f w = load(filter + (ky * kernelW + kx) * kPanel);
+      const v16f f = load(w.filter + (ky * args[kConvKernelW] + kx) * kPanel);
 #pragma unroll
       for (int i = 0; i < P; ++i) {
-        sum[i] = fma(Whole ? load(at + i * step) : loadPart(at + i * step, lanes), w, sum[i]);
+        sum[i] = fma(lanesAt<Whole>(at + i * step, w.lanes), f, sum[i]);
       }
     }
   }
@@ -46,24 +73,73 @@ CIUIC_INLINE void pixels(const int64_t *args, const float *input, int64_t step, 
   }
 }
 
+// The same for a kernel K wide without dilation: neighbours share inputs, each is loaded once a
+// row.
+template <int P, int K, int Stride>
+CIUIC_INLINE void sliding(const Window &w, const float *input, float *acc) {
+  const int64_t *args = w.args;
+  const int64_t C = args[kConvInC];
+  v16f sum[P] = {};
+  for (int64_t ky = w.ys.from; ky < w.ys.to; ++ky) {
+    const float *row = input + ky * args[kConvDilationH] * args[kConvInW] * C;
+    v16f f[K];
+#pragma unroll
+    for (int kx = 0; kx < K; ++kx) {
+      f[kx] = load(w.filter + (ky * K + kx) * kPanel);
+    }
+#pragma unroll
+    for (int x = 0; x < (P - 1) * Stride + K; ++x) {
+      const v16f v = load(row + x * C);
+#pragma unroll
+      for (int i = 0; i < P; ++i) {
+        if (x - i * Stride >= 0 && x - i * Stride < K) {
+          sum[i] = fma(v, f[x - i * Stride], sum[i]);
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < P; ++i) {
+    store(acc + i * kLd, sum[i]);
+  }
+}
+
+inline constexpr int kSide = kWide ? 8 : 4; // pixels side by side
+
+template <bool Whole>
+CIUIC_INLINE void many(const Window &w, const float *input, float *acc) {
+  const int64_t K = w.args[kConvKernelW], stride = w.args[kConvStrideW];
+  if (Whole && w.args[kConvDilationW] == 1 && stride <= 2 && (K == 3 || K == 5)) {
+    if (K == 3) {
+      stride == 1 ? sliding<kSide, 3, 1>(w, input, acc) : sliding<kSide, 3, 2>(w, input, acc);
+    } else {
+      stride == 1 ? sliding<kSide, 5, 1>(w, input, acc) : sliding<kSide, 5, 2>(w, input, acc);
+    }
+    return;
+  }
+  several<kSide, Whole>(w, input, acc);
+}
+
 template <bool Whole>
 CIUIC_INLINE void row(const int64_t *args, const float *input, const float *filter, int64_t y,
                       int64_t x0, int64_t count, int64_t lanes, float *acc) {
-  const int64_t C = args[kConvInC], W = args[kConvInW];
+  const int64_t C = args[kConvInC], W = args[kConvInW], step = args[kConvStrideW];
   const int64_t iy = y * args[kConvStrideH] - args[kConvPadTop];
-  const Range ys = inside(iy, args[kConvKernelH], args[kConvDilationH], args[kConvInH]);
+  const Window w = {args, filter,
+                    inside(iy, args[kConvKernelH], args[kConvDilationH], args[kConvInH]), lanes};
   const int64_t reach = (args[kConvKernelW] - 1) * args[kConvDilationW];
-  const int64_t step = args[kConvStrideW];
   for (int64_t x = 0; x < count;) {
     const int64_t ix = (x0 + x) * step - args[kConvPadLeft];
     const float *at = input + (iy * W + ix) * C;
-    if (x + 4 <= count && ix >= 0 && ix + 3 * step + reach < W) {
-      pixels<4, Whole>(args, at, step * C, filter, ys, {0, args[kConvKernelW]}, lanes,
-                       acc + x * kLd);
-      x += 4;
+    const bool within = ix >= 0 && ix + reach < W;
+    if (within && x + kSide <= count && ix + (kSide - 1) * step + reach < W) {
+      many<Whole>(w, at, acc + x * kLd);
+      x += kSide;
+    } else if (within && x + 2 <= count && ix + step + reach < W) {
+      several<2, Whole>(w, at, acc + x * kLd);
+      x += 2;
     } else {
-      const Range xs = inside(ix, args[kConvKernelW], args[kConvDilationW], W);
-      pixels<1, Whole>(args, at, 0, filter, ys, xs, lanes, acc + x * kLd);
+      single<Whole>(w, at, inside(ix, args[kConvKernelW], args[kConvDilationW], W), acc + x * kLd);
       x += 1;
     }
   }

@@ -253,7 +253,9 @@ ciuic_status *ciuic_entry_get_symbol(const ciuic_program *program, uint32_t entr
     info.name = s.name.c_str();
     info.lower = s.lower;
     info.upper = s.upper;
-    info.from_state = s.source == SymbolSource::State;
+    info.input = s.source == SymbolSource::Input ? static_cast<int32_t>(s.index) : -1;
+    info.axis = s.source == SymbolSource::Input ? s.axis : 0;
+    info.state = s.source == SymbolSource::State ? static_cast<int32_t>(s.index) : -1;
     return deliver(info, out);
   });
 }
@@ -287,8 +289,11 @@ ciuic_status *ciuic_entry_get_port_dims(const ciuic_program *program, uint32_t e
     if ((!symbols && !e->symbols.empty()) || (!outDims && !port->dims.empty())) {
       return nullArgument("symbols or out_dims");
     }
+    std::vector<int64_t> values(symbols, symbols + e->symbols.size());
     for (size_t i = 0; i < e->symbols.size(); ++i) {
-      if (symbols[i] < e->symbols[i]->lower || symbols[i] > e->symbols[i]->upper) {
+      if (e->symbols[i]->derived) {
+        values[i] = evaluate(*e->symbols[i]->derived, values).value_or(0);
+      } else if (symbols[i] < e->symbols[i]->lower || symbols[i] > e->symbols[i]->upper) {
         return failure(StatusClass::Shape, "shape.bound", "'%s' of entry '%s' holds %lld..%lld",
                        e->symbols[i]->name.c_str(), e->name.c_str(),
                        static_cast<long long>(e->symbols[i]->lower),
@@ -296,7 +301,7 @@ ciuic_status *ciuic_entry_get_port_dims(const ciuic_program *program, uint32_t e
       }
     }
     for (size_t i = 0; i < port->dims.size(); ++i) {
-      outDims[i] = evaluate(*port->dims[i], {symbols, e->symbols.size()}).value_or(0);
+      outDims[i] = evaluate(*port->dims[i], values).value_or(0);
     }
     return Status::ok();
   });

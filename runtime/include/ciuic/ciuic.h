@@ -116,7 +116,9 @@ typedef struct ciuic_symbol_info {
   size_t struct_size;
   const char *name;
   int64_t lower, upper;
-  int from_state; /* read from a state's length, not from an input */
+  int32_t input; /* the input whose axis gives its value; -1: none */
+  uint32_t axis;
+  int32_t state; /* the state whose length is its value; -1: none */
 } ciuic_symbol_info;
 CIUIC_API ciuic_status *ciuic_entry_get_symbol(const ciuic_program *program, uint32_t entry,
                                                uint32_t symbol, ciuic_symbol_info *out_info)
@@ -133,8 +135,8 @@ typedef struct ciuic_port_info {
 CIUIC_API ciuic_status *ciuic_entry_get_port(const ciuic_program *program, uint32_t entry,
                                              ciuic_direction direction, uint32_t index,
                                              ciuic_port_info *out_info) CIUIC_MUST_USE;
-/* The dims of a port where the entry's symbols have these values (one each, in their order).
-   out_dims holds `rank` numbers. */
+/* The dims of a port where the entry's symbols have these values (one each, in their order; those
+   that come from neither an input nor a state are computed). out_dims holds `rank` numbers. */
 CIUIC_API ciuic_status *ciuic_entry_get_port_dims(const ciuic_program *program, uint32_t entry,
                                                   ciuic_direction direction, uint32_t index,
                                                   const int64_t *symbols, int64_t *out_dims)
