@@ -27,6 +27,7 @@ def Graph_Dialect : Dialect {
     * *map*: every elementwise computation is a `graph.map`: a scalar region applied over the result's index space,
       each operand read through an affine map, so that broadcasts, transposes and slices cost nothing.
     * *structured op*: matmul, convolution, attention, reductions, data movement.
+    * *packing*: a weight that kernels multiply by is stored in panels, in a format that Compress may choose.
     * *fusion*: ops computed together by one kernel; *kernel*: a fusion outlined, named and shared by its launches.
     * *state*: an argument and a result marked `graph.state = K` are one buffer that lives as long as the session.
     Function arguments and results carry the model's names in `graph.name`.
@@ -44,6 +45,19 @@ def Graph_SymbolAttr : AttrDef<Graph_Dialect, "Symbol"> {
   let parameters = (ins StringRefParameter<>:$name, "int64_t":$lower, "int64_t":$upper);
   let assemblyFormat = "`<` $name `,` $lower `,` $upper `>`";
   let genVerifyDecl = 1;
+}
+
+def Graph_PackingAttr : AttrDef<Graph_Dialect, "Packing"> {
+  let mnemonic = "packing";
+  let summary = "How a weight is stored for the kernels that multiply by it";
+  let description = [{
+    Panels of sixteen columns (kernels/pack/Pack.h): `groups` × `columns` columns of depth `taps` × `channels`, in
+    `format` (f32, f16, bf16, int8, int4g32, int4g64, int4g128). `source` says how the model stores it: `columns`
+    ([N, K]), `rows` ([K, N]), `conv`, `conv_transpose` or `depthwise`.
+  }];
+  let parameters = (ins StringRefParameter<>:$format, "int64_t":$columns, "int64_t":$channels, "int64_t":$taps, "int64_t":$groups,
+    StringRefParameter<>:$source);
+  let assemblyFormat = "`<` $format `,` $source `,` `columns` `=` $columns `,` `channels` `=` $channels `,` `taps` `=` $taps `,` `groups` `=` $groups `>`";
 }
 
 // A tensor of the graph level: ranked, and where a dim is dynamic the encoding says which expression it is.

@@ -13,7 +13,7 @@ def Graph_WeightOp : Graph_Op<"weight", [Pure]> {
     ```
     (C1) `bytes` is the size of the result type; (C2) the result type is static.
   }];
-  let arguments = (ins StrAttr:$name, I64Attr:$file, I64Attr:$offset, I64Attr:$bytes);
+  let arguments = (ins StrAttr:$name, I64Attr:$file, I64Attr:$offset, I64Attr:$bytes, OptionalAttr<Graph_PackingAttr>:$packing);
   let results = (outs Graph_Tensor:$result);
   let assemblyFormat = "$name `file` custom<Int>($file) `offset` custom<Int>($offset) `bytes` custom<Int>($bytes) attr-dict `:` type($result)";
   let hasVerifier = 1;
@@ -35,7 +35,7 @@ def Graph_ConstantOp : Graph_Op<"constant", [Pure, ConstantLike, AllTypesMatch<[
   let extraClassDeclaration = [{ static constexpr int64_t maxBytes = 65536; }];
 }
 
-def Graph_MapOp : Graph_Op<"map", [Pure, SingleBlockImplicitTerminator<"YieldOp">]> {
+def Graph_MapOp : Graph_Op<"map", [Pure, IsolatedFromAbove, SingleBlockImplicitTerminator<"YieldOp">]> {
   let summary = "A scalar region applied at every index of the results";
   let description = [{
     Results share one shape, the index space. Operand `i` is read at `maps[i](d…)[s…]`. The region's arguments are one

@@ -152,7 +152,7 @@ def Onnx_ReturnOp : Onnx_Op<"return", [Pure, Terminator, ReturnLike, ParentOneOf
     onnx.return %9 as ["logits"] : tensor<?x?x49152xf32>
     ```
 
-    * (C1) one name for each operand, all different.
+    * (C1) one name for each operand, all different in an `onnx.graph`.
   }];
   let arguments = (ins Variadic<AnyType>:$operands, StrArrayAttr:$names);
   let assemblyFormat = "($operands^)? `as` $names attr-dict (`:` type($operands)^)?";

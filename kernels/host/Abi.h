@@ -38,18 +38,114 @@ namespace ciuic::kernels {
 // Columns of one packed weight panel; every weight layout is a run of such panels.
 inline constexpr int64_t kPanel = 16;
 
-// C[M, N] = epilogue(A[M, K] × B[K, N]), B packed in panels (one symbol per weight format).
+// C[M, N] = epilogue(A[M, K] × B[K, N]), B packed in panels (kernels/pack/Pack.h), one function per
+// weight format: ciuic_matmul_{f32,f16,bf16,int8,int4g32,int4g64,int4g128}.
 //   ptrs: A f32, B packed (points at panel `first`), …; free from 2.   params: first panel, end
 //   panel. units: ceildiv(M, kMatmulRows) · ceildiv(end − first, kMatmulPanels); row blocks run
 //   fastest.
-// A row of C does not depend on M. f32 sums run over k in order, one fused multiply-add each.
+// f32 sums run over k in order, one fused multiply-add each, so with f32 weights a row does not
+// depend on M. Compressed weights are multiplied as the exact values they stand for; a single row
+// scales a group's (a column's) sum instead of every weight, which rounds differently from many
+// rows. ciuic_matmul_int4g{32,64,128}_rounded round a single row (M = 1) to int8 per group first;
+// never in an exact program.
 enum MatmulArg { kMatmulM, kMatmulN, kMatmulK, kMatmulLda, kMatmulLdc, kMatmulArgs };
 inline constexpr int64_t kMatmulRows = 48, kMatmulPanels = 4;
+
+// out[i, 0..K) = row ids[i] of a packed table of N rows: column ids[i] of the panels. ids are int64
+// or int32; negative ones count from the end. With tiles, a launch writes the rows whose panel is
+// in its range. An id outside [−N, N) gives a row of NaN.
+// ciuic_gather_{f32,f16,bf16,int8,int4g32,int4g64,int4g128}.
+//   ptrs: table (points at panel `first`), ids, …; free from 2.   params: first panel, end panel.
+//   units: count.
+enum GatherArg { kGatherCount, kGatherRows, kGatherWidth, kGatherWideIds, kGatherLdc, kGatherArgs };
+
+// C[b0, b1, b2, M, N] = A × B, neither packed. Strides in f32 elements; a batch stride of 0
+// broadcasts. Of A's row and k strides at least one must be 1. `row` of the epilogue counts through
+// the batches: ((i0·b1 + i1)·b2 + i2)·M + m.
+//   ptrs: A, B, …; free from 2.   units: b0 · b1 · b2 · ceildiv(M, kMatmulRows) · ceildiv(N,
+//   kMatmulPanels · kPanel).
+enum BatchMatmulArg {
+  kBatchB0,
+  kBatchB1,
+  kBatchB2, // extents of the batch dims
+  kBatchM,
+  kBatchN,
+  kBatchK,
+  kBatchA0,
+  kBatchA1,
+  kBatchA2,
+  kBatchARow,
+  kBatchAK, // strides of A
+  kBatchW0,
+  kBatchW1,
+  kBatchW2,
+  kBatchWK,
+  kBatchWCol, // strides of B
+  kBatchLdc,
+  kBatchMatmulArgs
+};
+
+// out = softmax(scale · q kᵀ + mask) v per head; H query heads share kv heads in runs of H / G.
+// With `causal`, query i sees keys j ≤ i + keys − queries. Strides in f32 elements; the width of a
+// head is contiguous in every operand.
+//   ptrs: q, k, v, mask (anything where there is none), …; free from 4.
+//   `row` of the epilogue is (b·H + h)·queries + i, `col` runs over the value width; without an
+//   epilogue the result goes to ptrs[4] with the out strides. units: batch · H · ceildiv(queries,
+//   kAttentionRows).
+enum AttentionArg {
+  kAttnBatch,
+  kAttnHeads,
+  kAttnKvHeads,
+  kAttnQueries,
+  kAttnKeys,
+  kAttnWidth,
+  kAttnValueWidth,
+  kAttnScale, // the bits of a float
+  kAttnCausal,
+  kAttnMasked, // 0 or 1
+  kAttnQBatch,
+  kAttnQHead,
+  kAttnQSeq,
+  kAttnKBatch,
+  kAttnKHead,
+  kAttnKSeq,
+  kAttnVBatch,
+  kAttnVHead,
+  kAttnVSeq,
+  kAttnMaskBatch,
+  kAttnMaskHead,
+  kAttnMaskQuery,
+  kAttnMaskKey,
+  kAttnOutBatch,
+  kAttnOutHead,
+  kAttnOutSeq,
+  kAttentionArgs
+};
+inline constexpr int64_t kAttentionRows = 32;
 
 } // namespace ciuic::kernels
 
 // Every library kernel, for tables and tests.
-#define CIUIC_HOST_KERNELS(X) X(ciuic_matmul_f32)
+#define CIUIC_HOST_KERNELS(X)                                                                      \
+  X(ciuic_matmul_f32)                                                                              \
+  X(ciuic_matmul_f16)                                                                              \
+  X(ciuic_matmul_bf16)                                                                             \
+  X(ciuic_matmul_int8)                                                                             \
+  X(ciuic_matmul_int4g32)                                                                          \
+  X(ciuic_matmul_int4g64)                                                                          \
+  X(ciuic_matmul_int4g128)                                                                         \
+  X(ciuic_matmul_int4g32_rounded)                                                                  \
+  X(ciuic_matmul_int4g64_rounded)                                                                  \
+  X(ciuic_matmul_int4g128_rounded)                                                                 \
+  X(ciuic_gather_f32)                                                                              \
+  X(ciuic_gather_f16)                                                                              \
+  X(ciuic_gather_bf16)                                                                             \
+  X(ciuic_gather_int8)                                                                             \
+  X(ciuic_gather_int4g32)                                                                          \
+  X(ciuic_gather_int4g64)                                                                          \
+  X(ciuic_gather_int4g128)                                                                         \
+  X(ciuic_batch_matmul)                                                                            \
+  X(ciuic_attention)
 
 extern "C" {
 #define CIUIC_DECLARE_KERNEL(NAME)                                                                 \

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Units and scratch of the library kernels.
 #include "kernels/host/Catalog.h"
+#include "kernels/host/Blocking.h"
+
+#include <algorithm>
 
 namespace ciuic::kernels {
 namespace {
+constexpr int64_t kFloat = 4;
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 } // namespace
 
@@ -11,8 +15,34 @@ int64_t matmulUnits(const int64_t *args, const int64_t *params) {
   return ceilDiv(args[kMatmulM], kMatmulRows) * ceilDiv(params[1] - params[0], kMatmulPanels);
 }
 
-int64_t matmulScratch(const int64_t *) {
-  return kMatmulRows * kMatmulPanels * kPanel * static_cast<int64_t>(sizeof(float));
+// Sums, then a block of decoded weights or a single row prepared: at most K floats and a word, a
+// row rounded to bytes with two numbers per group of 32 takes less.
+int64_t matmulScratch(const int64_t *args) {
+  const int64_t decoded = kDepthBlock * kMatmulPanels * kPanel, row = args[kMatmulK] + 64;
+  return (kMatmulRows * kMatmulPanels * kPanel + std::max(decoded, row)) * kFloat;
+}
+
+int64_t gatherUnits(const int64_t *args) { return args[kGatherCount]; }
+int64_t gatherScratch(const int64_t *args) { return ceilDiv(args[kGatherWidth], 16) * 64; }
+
+int64_t batchMatmulUnits(const int64_t *args) {
+  return args[kBatchB0] * args[kBatchB1] * args[kBatchB2] * ceilDiv(args[kBatchM], kMatmulRows) *
+         ceilDiv(args[kBatchN], kMatmulPanels * kPanel);
+}
+
+int64_t batchMatmulScratch(const int64_t *) {
+  return (kMatmulRows + kDepthBlock) * kMatmulPanels * kPanel * kFloat;
+}
+
+int64_t attentionUnits(const int64_t *args) {
+  return args[kAttnBatch] * args[kAttnHeads] * ceilDiv(args[kAttnQueries], kAttentionRows);
+}
+
+int64_t attentionScratch(const int64_t *args) {
+  const int64_t width = args[kAttnWidth], value = ceilDiv(args[kAttnValueWidth], kPanel) * kPanel;
+  const int64_t queries = width * kAttentionRows, scores = kAttentionKeys * kAttentionRows;
+  return (queries + scores + kAttentionRows * value + kAttentionKeys * value + 3 * kAttentionRows) *
+         kFloat;
 }
 
 } // namespace ciuic::kernels

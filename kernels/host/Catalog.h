@@ -11,6 +11,12 @@ namespace ciuic::kernels {
 // `args` are the kernel's arguments in the order of its enum, `params` the step's constants. Bounds
 // of symbols in `args` give bounds of the results: both functions grow with every extent.
 int64_t matmulUnits(const int64_t *args, const int64_t *params);
-int64_t matmulScratch(const int64_t *args);
+int64_t matmulScratch(const int64_t *args); // of any format
+int64_t gatherUnits(const int64_t *args);
+int64_t gatherScratch(const int64_t *args);
+int64_t batchMatmulUnits(const int64_t *args);
+int64_t batchMatmulScratch(const int64_t *args);
+int64_t attentionUnits(const int64_t *args);
+int64_t attentionScratch(const int64_t *args);
 
 } // namespace ciuic::kernels

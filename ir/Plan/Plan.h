@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The plan dialect: generated declarations. See Plan.td for what the ops mean.
+#pragma once
+
+#include "ir/Graph/Graph.h"
+
+#include "mlir/IR/RegionKindInterface.h"
+
+#include "ir/Plan/PlanDialect.h.inc"
+#include "ir/Plan/PlanEnums.h.inc"
+#define GET_ATTRDEF_CLASSES
+#include "ir/Plan/PlanAttrs.h.inc"
+#define GET_OP_CLASSES
+#include "ir/Plan/PlanOps.h.inc"

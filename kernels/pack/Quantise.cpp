@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Encoders and decoders of a panel. Scales of int4 groups are f16 and signed: the value of largest
+// magnitude may sit at −8, which symmetric int4 has and +8 it has not. For each group a fixed set
+// of shrink factors is tried on both signs and the scale of least squared error kept; the first of
+// equals wins, so that output is reproducible.
+#include "kernels/pack/Quantise.h"
+#include "kernels/pack/HalfFloat.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace ciuic::kernels {
+namespace {
+
+constexpr int64_t kLanes = 16;
+
+int64_t roundUp(int64_t a, int64_t b) { return (a + b - 1) / b * b; }
+
+int64_t int4ScaleBytes(int64_t K, int64_t group) {
+  return roundUp((K + group - 1) / group * kLanes * 2, 64);
+}
+
+// Nearest integer, ties to even, for |x| < 2^22: the addition rounds. Clamping first keeps x there.
+float roundClamped(float x, float low, float high) {
+  x = std::min(std::max(x, low), high);
+  constexpr float kShift = 12582912.0f; // 1.5 · 2^23
+  volatile float shifted = x + kShift;
+  return shifted - kShift;
+}
+
+// The sixteen columns of a group at once, so that the compiler can use vectors: for each, the scale
+// of least error.
+struct GroupScales {
+  float scale[kLanes];
+};
+
+void squaredError(const float *panel, int64_t rows, const float *scale, float low, float high,
+                  float *error) {
+  float inverse[kLanes];
+  for (int64_t c = 0; c < kLanes; ++c) {
+    inverse[c] = scale[c] != 0 ? 1 / scale[c] : 0;
+    error[c] = 0;
+  }
+  for (int64_t k = 0; k < rows; ++k) {
+    for (int64_t c = 0; c < kLanes; ++c) {
+      const float w = panel[k * kLanes + c];
+      float q = std::min(std::max(w * inverse[c], low), high);
+      q = (q + 12582912.0f) - 12582912.0f;
+      const float d = w - q * scale[c];
+      error[c] += d * d;
+    }
+  }
+}
+
+// f16 must hold the scale; its smallest normal keeps relative precision, below it a group is as
+// good as zero.
+float toHalfScale(float s) { return halfToFloat(floatToHalf(s)); }
+
+GroupScales int4Scales(const float *panel, int64_t rows) {
+  float extreme[kLanes] = {}; // the value of largest magnitude, with its sign
+  for (int64_t k = 0; k < rows; ++k) {
+    for (int64_t c = 0; c < kLanes; ++c) {
+      const float w = panel[k * kLanes + c];
+      extreme[c] = std::fabs(w) > std::fabs(extreme[c]) ? w : extreme[c];
+    }
+  }
+  GroupScales best;
+  float bestError[kLanes];
+  bool first = true;
+  auto attempt = [&](float divisor) {
+    float scale[kLanes], error[kLanes];
+    for (int64_t c = 0; c < kLanes; ++c) {
+      scale[c] = toHalfScale(extreme[c] / divisor);
+    }
+    squaredError(panel, rows, scale, -8, 7, error);
+    for (int64_t c = 0; c < kLanes; ++c) {
+      if (first || error[c] < bestError[c]) {
+        bestError[c] = error[c];
+        best.scale[c] = scale[c];
+      }
+    }
+    first = false;
+  };
+  // −8 onto the extreme, then shrinking; the same with the sign turned, where 7 is the end.
+  for (float divisor : {-8.0f, -7.5f, -7.0f, -8.5f, -9.0f, -9.5f, -10.0f, -11.0f, 7.0f, 7.5f, 8.0f,
+                        8.5f, 9.0f, 10.0f}) {
+    attempt(divisor);
+  }
+  return best;
+}
+
+void encodeInt4(int64_t K, int64_t group, const float *panel, std::byte *out, float *decoded) {
+  const int64_t words = (K + 7) / 8;
+  std::byte *quants = out + int4ScaleBytes(K, group);
+  std::memset(out, 0, static_cast<size_t>(int4ScaleBytes(K, group)));
+  std::memset(quants, 0x88, static_cast<size_t>(words * kLanes * 4));
+  for (int64_t g = 0; g * group < K; ++g) {
+    const int64_t from = g * group, to = std::min(K, from + group);
+    const GroupScales scales = int4Scales(panel + from * kLanes, to - from);
+    for (int64_t c = 0; c < kLanes; ++c) {
+      const uint16_t half = floatToHalf(scales.scale[c]);
+      std::memcpy(out + (g * kLanes + c) * 2, &half, 2);
+      const float scale = halfToFloat(half), inverse = scale != 0 ? 1 / scale : 0;
+      for (int64_t k = from; k < to; ++k) {
+        const float q = roundClamped(panel[k * kLanes + c] * inverse, -8, 7);
+        std::byte *byte = quants + (k / 8 * kLanes + c) * 4 + k % 4;
+        const unsigned nibble = static_cast<unsigned>(static_cast<int>(q) + 8);
+        const unsigned old = static_cast<unsigned>(*byte);
+        *byte =
+            static_cast<std::byte>(k % 8 < 4 ? (old & 0xF0) | nibble : (old & 0x0F) | nibble << 4);
+        if (decoded) {
+          decoded[k * kLanes + c] = q * scale;
+        }
+      }
+    }
+  }
+}
+
+void decodeInt4(int64_t K, int64_t group, const std::byte *in, float *panel) {
+  const std::byte *quants = in + int4ScaleBytes(K, group);
+  for (int64_t k = 0; k < K; ++k) {
+    for (int64_t c = 0; c < kLanes; ++c) {
+      uint16_t half;
+      std::memcpy(&half, in + (k / group * kLanes + c) * 2, 2);
+      const unsigned byte = static_cast<unsigned>(quants[(k / 8 * kLanes + c) * 4 + k % 4]);
+      const int nibble = static_cast<int>(k % 8 < 4 ? byte & 15 : byte >> 4);
+      panel[k * kLanes + c] = static_cast<float>(nibble - 8) * halfToFloat(half);
+    }
+  }
+}
+
+void encodeInt8(int64_t K, const float *panel, std::byte *out, float *decoded) {
+  const int64_t words = (K + 3) / 4;
+  std::memset(out + 64, 0, static_cast<size_t>(words * kLanes * 4));
+  float largest[kLanes] = {};
+  for (int64_t k = 0; k < K; ++k) {
+    for (int64_t c = 0; c < kLanes; ++c) {
+      largest[c] = std::max(largest[c], std::fabs(panel[k * kLanes + c]));
+    }
+  }
+  float best[kLanes], bestError[kLanes];
+  bool first = true;
+  for (float divisor : {127.0f, 130.0f, 134.0f, 140.0f, 150.0f}) {
+    float scale[kLanes], error[kLanes];
+    for (int64_t c = 0; c < kLanes; ++c) {
+      scale[c] = largest[c] / divisor;
+    }
+    squaredError(panel, K, scale, -127, 127, error);
+    for (int64_t c = 0; c < kLanes; ++c) {
+      if (first || error[c] < bestError[c]) {
+        bestError[c] = error[c];
+        best[c] = scale[c];
+      }
+    }
+    first = false;
+  }
+  std::memcpy(out, best, sizeof best);
+  for (int64_t c = 0; c < kLanes; ++c) {
+    const float inverse = best[c] != 0 ? 1 / best[c] : 0;
+    for (int64_t k = 0; k < K; ++k) {
+      const float q = roundClamped(panel[k * kLanes + c] * inverse, -127, 127);
+      out[64 + (k / 4 * kLanes + c) * 4 + k % 4] = static_cast<std::byte>(static_cast<int8_t>(q));
+      if (decoded) {
+        decoded[k * kLanes + c] = q * best[c];
+      }
+    }
+  }
+}
+
+void decodeInt8(int64_t K, const std::byte *in, float *panel) {
+  float scale[kLanes];
+  std::memcpy(scale, in, sizeof scale);
+  for (int64_t k = 0; k < K; ++k) {
+    for (int64_t c = 0; c < kLanes; ++c) {
+      const auto q = static_cast<int8_t>(in[64 + (k / 4 * kLanes + c) * 4 + k % 4]);
+      panel[k * kLanes + c] = static_cast<float>(q) * scale[c];
+    }
+  }
+}
+
+} // namespace
+
+int64_t panelBytesOf(WeightFormat format, int64_t K) {
+  switch (format) {
+  case WeightFormat::F32:
+    return K * kLanes * 4;
+  case WeightFormat::F16:
+  case WeightFormat::BF16:
+    return K * kLanes * 2;
+  case WeightFormat::I8:
+    return 64 + (K + 3) / 4 * kLanes * 4;
+  case WeightFormat::I4G32:
+  case WeightFormat::I4G64:
+  case WeightFormat::I4G128:
+    return int4ScaleBytes(K, groupSize(format)) + (K + 7) / 8 * kLanes * 4;
+  }
+  return 0;
+}
+
+void encodePanel(WeightFormat format, int64_t K, const float *panel, std::byte *out,
+                 float *decoded) {
+  const int64_t count = K * kLanes;
+  switch (format) {
+  case WeightFormat::F32:
+    std::memcpy(out, panel, static_cast<size_t>(count * 4));
+    if (decoded) {
+      std::copy(panel, panel + count, decoded);
+    }
+    return;
+  case WeightFormat::F16:
+  case WeightFormat::BF16:
+    for (int64_t i = 0; i < count; ++i) {
+      const bool half = format == WeightFormat::F16;
+      const uint16_t bits = half ? floatToHalf(panel[i]) : floatToBfloat(panel[i]);
+      std::memcpy(out + i * 2, &bits, 2);
+      if (decoded) {
+        decoded[i] = half ? halfToFloat(bits) : bfloatToFloat(bits);
+      }
+    }
+    return;
+  case WeightFormat::I8:
+    encodeInt8(K, panel, out, decoded);
+    return;
+  case WeightFormat::I4G32:
+  case WeightFormat::I4G64:
+  case WeightFormat::I4G128:
+    encodeInt4(K, groupSize(format), panel, out, decoded);
+    return;
+  }
+}
+
+void decodePanel(WeightFormat format, int64_t K, const std::byte *in, float *panel) {
+  const int64_t count = K * kLanes;
+  switch (format) {
+  case WeightFormat::F32:
+    std::memcpy(panel, in, static_cast<size_t>(count * 4));
+    return;
+  case WeightFormat::F16:
+  case WeightFormat::BF16:
+    for (int64_t i = 0; i < count; ++i) {
+      uint16_t bits;
+      std::memcpy(&bits, in + i * 2, 2);
+      panel[i] = format == WeightFormat::F16 ? halfToFloat(bits) : bfloatToFloat(bits);
+    }
+    return;
+  case WeightFormat::I8:
+    decodeInt8(K, in, panel);
+    return;
+  case WeightFormat::I4G32:
+  case WeightFormat::I4G64:
+  case WeightFormat::I4G128:
+    decodeInt4(K, groupSize(format), in, panel);
+    return;
+  }
+}
+
+} // namespace ciuic::kernels

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// One panel ([K][16] floats) to and from its stored form.
+#pragma once
+#include "kernels/pack/Pack.h"
+
+namespace ciuic::kernels {
+
+// `out` has panelBytes(format, K) bytes. With `decoded`, also the values that a kernel will see.
+void encodePanel(WeightFormat format, int64_t K, const float *panel, std::byte *out,
+                 float *decoded);
+void decodePanel(WeightFormat format, int64_t K, const std::byte *in, float *panel);
+int64_t panelBytesOf(WeightFormat format, int64_t K);
+
+} // namespace ciuic::kernels

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Fusions become kernels. Equal ones share: same template, types, symbols and marks of the arguments, and equivalent
+// bodies, so two layers that differ only in their weights launch the same code.
+#include "passes/Fuse/Passes.h"
+
+#include "mlir/IR/OperationSupport.h"
+#include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/StringMap.h"
+
+using namespace mlir;
+using namespace ciuic::graph;
+
+namespace ciuic {
+#define GEN_PASS_DEF_OUTLINEKERNELS
+#include "passes/Fuse/Passes.h.inc"
+} // namespace ciuic
+
+namespace {
+
+/// What the kernel must know of an operand beyond its type: how a weight is packed, and that a state's buffer has the
+/// strides of its largest extents.
+DictionaryAttr argumentAttrs(Value operand, func::FuncOp function) {
+  Builder b(function.getContext());
+  if (auto weight = operand.getDefiningOp<WeightOp>()) {
+    return weight.getPackingAttr() ? b.getDictionaryAttr({b.getNamedAttr("graph.packing", weight.getPackingAttr())})
+                                   : b.getDictionaryAttr({});
+  }
+  // A state reaches its readers as the argument itself or as the result of the launch that appends to it.
+  while (auto append = operand.getDefiningOp<FusionOp>()) {
+    if (append.getTemplateKind() != Template::append) {
+      break;
+    }
+    operand = append.getInputs()[0];
+  }
+  auto argument = dyn_cast<BlockArgument>(operand);
+  if (!argument || argument.getOwner() != &function.getBody().front() ||
+      !function.getArgAttr(argument.getArgNumber(), "graph.state")) {
+    return b.getDictionaryAttr({});
+  }
+  auto physical = function.getArgAttr(argument.getArgNumber(), "graph.physical");
+  return b.getDictionaryAttr({b.getNamedAttr("graph.physical", physical)});
+}
+
+struct OutlineKernelsPass : ciuic::impl::OutlineKernelsBase<OutlineKernelsPass> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    llvm::DenseMap<llvm::hash_code, SmallVector<KernelOp, 1>> kernels;
+    llvm::StringMap<unsigned> names;
+    auto functions = llvm::to_vector(module.getOps<func::FuncOp>());
+    for (func::FuncOp function : functions) {
+      auto symbols = function->getAttrOfType<ArrayAttr>("graph.symbols");
+      symbols = symbols ? symbols : ArrayAttr::get(&getContext(), {});
+      // Marks are looked up through append fusions, so they are collected before any fusion is replaced.
+      SmallVector<std::pair<FusionOp, ArrayAttr>> fusions;
+      for (auto fusion : function.getOps<FusionOp>()) {
+        fusions.push_back({fusion, ArrayAttr::get(&getContext(), llvm::map_to_vector(fusion.getInputs(), [&](Value v) -> Attribute {
+          return argumentAttrs(v, function);
+        }))});
+      }
+      for (auto [fusion, marks] : fusions) {
+        FunctionType type = Builder(&getContext()).getFunctionType(fusion.getInputs().getTypes(), fusion.getResultTypes());
+        auto &bucket = kernels[keyOf(fusion, type, symbols, marks)];
+        auto *same = llvm::find_if(bucket, [&](KernelOp other) {
+          return other.getTemplateKind() == fusion.getTemplateKind() && other.getFunctionType() == type &&
+                 other.getSymbols() == symbols && other.getArgAttrsAttr() == marks &&
+                 OperationEquivalence::isRegionEquivalentTo(&other.getBody(), &fusion.getBody(),
+                                                            OperationEquivalence::IgnoreLocations);
+        });
+        KernelOp kernel = same == bucket.end() ? KernelOp() : *same;
+        OpBuilder b(fusion);
+        if (!kernel) {
+          std::string name = kernelName(fusion, function);
+          unsigned number = names[name]++;
+          OpBuilder top = OpBuilder::atBlockEnd(module.getBody());
+          auto one = AffineMap::getConstantMap(1, &getContext());
+          kernel = KernelOp::create(top, fusion.getLoc(), (name + "_" + Twine(number)).str(), type,
+                                    fusion.getTemplateKind(), symbols, one, int64_t(0), marks);
+          kernel.getBody().takeBody(fusion.getBody());
+          bucket.push_back(kernel);
+        }
+        auto launch = LaunchOp::create(b, fusion.getLoc(), fusion.getResultTypes(),
+                                       FlatSymbolRefAttr::get(kernel.getSymNameAttr()), fusion.getInputs());
+        fusion.replaceAllUsesWith(launch.getResults());
+        fusion.erase();
+      }
+    }
+  }
+
+  /// Equal for equivalent fusions; which ops the body holds tells most others apart.
+  static llvm::hash_code keyOf(FusionOp fusion, FunctionType type, ArrayAttr symbols, ArrayAttr marks) {
+    llvm::hash_code hash = llvm::hash_combine(fusion.getTemplateKind(), type, symbols, marks);
+    for (Operation &op : fusion.getBody().front()) {
+      hash = llvm::hash_combine(hash, op.getName().getAsOpaquePointer());
+    }
+    return hash;
+  }
+
+  /// entry_template_op: says in a trace what runs.
+  static std::string kernelName(FusionOp fusion, func::FuncOp function) {
+    std::string name = (function.getName() + "_" + stringifyTemplate(fusion.getTemplateKind())).str();
+    for (Operation &op : fusion.getBody().front().without_terminator()) {
+      StringRef mnemonic = op.getName().stripDialect();
+      if (mnemonic != stringifyTemplate(fusion.getTemplateKind()) && mnemonic != "map") {
+        name += ("_" + mnemonic).str();
+        break;
+      }
+    }
+    return name;
+  }
+};
+
+} // namespace

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Fuse: which ops one kernel computes.
+include "mlir/Pass/PassBase.td"
+
+def FoldViews : Pass<"ciuic-fold-views", "::mlir::func::FuncOp"> {
+  let summary = "Let maps read through transposes, expands, slices, simple reshapes and scalar constants";
+  let description = [{
+    Data movement that only renames indices costs nothing when the reader applies it to its access map:
+    ```mlir
+    %t = graph.transpose %x [1, 0] : tensor<4x8xf32> -> tensor<8x4xf32>
+    %y = graph.map (%t) [affine_map<(d0, d1) -> (d0, d1)>] …
+    // becomes
+    %y = graph.map (%x) [affine_map<(d0, d1) -> (d1, d0)>] …
+    ```
+    A matmul takes a transpose of its last two dims into its flags, and one-element constants become constants of the
+    scalar region.
+  }];
+}
+
+def ChannelsLast : Pass<"ciuic-channels-last", "::mlir::func::FuncOp"> {
+  let summary = "Compute convolutions, pooling and resizing with channels last";
+  let description = [{
+    The host's kernels (and tensor cores) want channels contiguous. Each such op is wrapped in transposes, which then
+    move down through maps, reductions, concats, pads and slices until they cancel; what remains stands at inputs
+    and outputs.
+  }];
+}
+
+def FuseMaps : Pass<"ciuic-fuse-maps", "::mlir::func::FuncOp"> {
+  let summary = "Merge a map into the only map that reads it (or into each, where recomputing is free)";
+  let description = [{
+    The producer's region runs inside the consumer's, its operands read at the composed index. A producer that is
+    read through a broadcast is merged only when its region is cheap, since it would run once per element.
+  }];
+}
+
+def FormFusions : Pass<"ciuic-form-fusions", "::mlir::func::FuncOp"> {
+  let summary = "Put every computing op into a graph.fusion: one per kernel";
+  let description = [{
+    A structured op takes the maps that follow it over its result's index space (its epilogue); norms, softmaxes and
+    reductions along the last dim take maps before and after them. What stands alone becomes a fusion of one.
+    With `single` every op is its own fusion.
+  }];
+  let options = [Option<"single", "single", "bool", "false", "one op per fusion">];
+}
+
+def SelectLayouts : Pass<"ciuic-select-layouts", "::mlir::ModuleOp"> {
+  let summary = "Mark the weights that kernels multiply by with the panels they are packed in";
+  let description = [{
+    A weight is packed when every matmul, convolution or transposed convolution that reads it, in any entry, asks for
+    the same panels; gathers (a tied embedding) read the panels too. A weight that something else reads as a plain
+    tensor, or that two ops want packed differently, is read through a second, plain weight of the same bytes.
+    Fusions must be formed.
+  }];
+}
+
+def OutlineKernels : Pass<"ciuic-outline-kernels", "::mlir::ModuleOp"> {
+  let summary = "Turn fusions into kernels and launches; equal fusions share a kernel";
+  let description = [{
+    Layers of a model repeat, so a model of 30 layers has about a dozen kernels. Two fusions are equal when their
+    bodies print the same and their functions have the same symbols.
+  }];
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// One layout per stored tensor. Uses are looked up inside fusions: the operand's position in the body's op says what
+// the op wants. The first packed use in program order wins; a use that cannot read its panels gets a plain twin.
+#include "passes/Fuse/Passes.h"
+
+#include "llvm/ADT/MapVector.h"
+
+using namespace mlir;
+using namespace ciuic::graph;
+
+namespace ciuic {
+#define GEN_PASS_DEF_SELECTLAYOUTS
+#include "passes/Fuse/Passes.h.inc"
+} // namespace ciuic
+
+namespace {
+
+/// The panels that `op` wants its operand in; null where it reads a plain tensor.
+PackingAttr wantedPacking(Operation *op, unsigned operand) {
+  MLIRContext *context = op->getContext();
+  if (operand != 1) {
+    return {};
+  }
+  auto shape = cast<RankedTensorType>(op->getOperand(1).getType()).getShape();
+  if (auto matmul = dyn_cast<MatmulOp>(op)) {
+    if (shape.size() != 2 || matmul.getTransposeA()) {
+      return {};
+    }
+    bool columns = matmul.getTransposeB();
+    return PackingAttr::get(context, "f32", shape[columns ? 0 : 1], shape[columns ? 1 : 0], 1, 1, columns ? "columns" : "rows");
+  }
+  int64_t taps = 1;
+  for (int64_t extent : shape.drop_front(std::min<size_t>(2, shape.size()))) {
+    taps *= extent;
+  }
+  if (auto conv = dyn_cast<ConvOp>(op)) {
+    int64_t group = conv.getGroup(), columns = shape[0] / group;
+    if (group > 1 && columns == 1 && shape[1] == 1) {
+      return PackingAttr::get(context, "f32", shape[0], 1, taps, 1, "depthwise");
+    }
+    return PackingAttr::get(context, "f32", columns, shape[1], taps, group, "conv");
+  }
+  if (auto conv = dyn_cast<ConvTransposeOp>(op)) {
+    int64_t group = conv.getGroup();
+    return PackingAttr::get(context, "f32", shape[1], shape[0] / group, taps, group, "conv_transpose");
+  }
+  return {};
+}
+
+struct Use {
+  FusionOp fusion;
+  unsigned operand;   ///< of the fusion
+  PackingAttr wanted; ///< null: plain
+  bool gather;
+};
+
+/// How a fusion reads one of its operands; mixed reads count as plain.
+Use useOf(FusionOp fusion, unsigned operand) {
+  Use use{fusion, operand, {}, true};
+  bool first = true;
+  for (OpOperand &inner : fusion.getBody().getArgument(operand).getUses()) {
+    PackingAttr wanted = wantedPacking(inner.getOwner(), inner.getOperandNumber());
+    use.gather &= isa<GatherOp>(inner.getOwner()) && inner.getOperandNumber() == 0;
+    use.wanted = first || use.wanted == wanted ? wanted : PackingAttr();
+    first = false;
+  }
+  return use;
+}
+
+struct SelectLayoutsPass : ciuic::impl::SelectLayoutsBase<SelectLayoutsPass> {
+  void runOnOperation() override {
+    // The same bytes may be named by weight ops of several entries.
+    llvm::MapVector<std::tuple<int64_t, int64_t, Type>, SmallVector<WeightOp>> weights;
+    getOperation().walk([&](WeightOp weight) {
+      weights[{weight.getFile(), weight.getOffset(), weight.getType()}].push_back(weight);
+    });
+    for (auto &[key, copies] : weights) {
+      SmallVector<Use> uses;
+      PackingAttr packing;
+      for (WeightOp weight : copies) {
+        for (OpOperand &operand : weight->getUses()) {
+          auto fusion = dyn_cast<FusionOp>(operand.getOwner());
+          if (!fusion) {
+            continue; // a reshape or the return: plain
+          }
+          uses.push_back(useOf(fusion, operand.getOperandNumber()));
+          packing = packing ? packing : uses.back().wanted;
+        }
+      }
+      if (!packing) {
+        continue;
+      }
+      for (WeightOp weight : copies) {
+        WeightOp plain;
+        for (OpOperand &operand : llvm::make_early_inc_range(weight->getUses())) {
+          auto fusion = dyn_cast<FusionOp>(operand.getOwner());
+          Use use = fusion ? useOf(fusion, operand.getOperandNumber()) : Use{};
+          // A gather along the columns (axis 0 of [N, K]) can take its rows from the panels.
+          bool readsPanels = fusion && (use.wanted == packing || (use.gather && packing.getSource() == "columns" && gathersColumns(use)));
+          if (readsPanels) {
+            continue;
+          }
+          if (!plain) {
+            OpBuilder b(weight);
+            plain = cast<WeightOp>(b.clone(*weight));
+          }
+          operand.set(plain);
+        }
+        weight.setPackingAttr(packing);
+      }
+    }
+  }
+
+  static bool gathersColumns(Use use) {
+    return llvm::all_of(use.fusion.getBody().getArgument(use.operand).getUsers(), [](Operation *op) {
+      auto gather = dyn_cast<GatherOp>(op);
+      return gather && gather.getAxis() == 0;
+    });
+  }
+};
+
+} // namespace

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The rules of docs/program-format.md on metadata, P* for the program and E* for its entries. The
+// loader runs them on every file, the writer on every plan; they take nothing on trust and share no
+// code with the compiler's own checks. Cost: O(n log n) in steps and buffers.
+#pragma once
+
+#include "runtime/base/Status.h"
+#include "runtime/format/Layout.h"
+
+#include <cstdint>
+#include <span>
+
+namespace ciuic::format {
+
+struct ProgramT;
+struct EntryT;
+
+struct FileFacts {
+  int64_t weightSectionBytes;
+  std::span<const SectionEntry> sections;
+};
+
+/// All rules. The status carries the rule as its code and says which item broke it.
+Status validateProgram(const ProgramT &program, const FileFacts &file);
+
+/// Rules E1 to E9 and E14 of one entry: symbols, expressions, ports, buffers, steps.
+Status validateEntry(const ProgramT &program, const EntryT &entry);
+/// Rules E10 to E12: happens-before between the streams, definedness, wrapped slots.
+Status validateOrder(const ProgramT &program, const EntryT &entry);
+
+/// Highest arena address of what an entry needs: states, resident weights and its own buffers.
+int64_t entryPeak(const ProgramT &program, const EntryT &entry);
+/// Bytes of one element.
+int64_t elementBytes(uint8_t dtype);
+} // namespace ciuic::format

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Every model at two sizes of each dynamic dim and at three budgets: outputs agree with onnxruntime, are bit-identical
+from budget to budget, and the memory taken is the memory predicted. Then without raising and without fusion."""
+import packages
+
+import reference
+from cli import check_budget, relative_error
+from suite import Skip, expect
+
+TOLERANCE = 1e-4
+PERCENTS = (100, 50, 25)
+
+
+def label(case):
+    return "x".join(str(n) for n in case.values())
+
+
+def run_model(suite, tools, model, work, full):
+    work.mkdir(parents=True, exist_ok=True)
+    references = []
+
+    def compare(program, compiled, name, case, inputs, wanted):
+        ran, found = tools.run(program, work / "io", inputs, list(wanted))
+        for output, array in wanted.items():
+            error = relative_error(found[output], array)
+            expect(error <= TOLERANCE, f"{output}: relative error {error:.2e}, at most {TOLERANCE:.0e} is allowed")
+        check_budget(compiled, ran)
+        return {o["name"]: o["hash"] for o in ran["outputs"]}
+
+    with suite.case(f"{model.name}: reference"):
+        try:
+            path = model.path()
+        except packages.Unavailable as e:
+            raise Skip(str(e)) from None
+        references = [(case, model.inputs(case), reference.outputs(path, model.inputs(case))) for case in model.cases]
+    if not references:
+        return
+
+    hashes = {}
+    for percent in PERCENTS:
+        program, compiled = work / f"{percent}.ciuic", None
+        program.unlink(missing_ok=True)
+        with suite.case(f"{model.name}: compile at {percent} %"):
+            compiled = tools.compile_nearest(path, program, model.entries, f"{percent}%", model.options)
+        for case, inputs, wanted in references:
+            with suite.case(f"{model.name}: {label(case)} at {percent} %"):
+                expect(compiled, "was not compiled")
+                found = compare(program, compiled, percent, case, inputs, wanted)
+                first = hashes.setdefault(label(case), found)
+                expect(found == first, f"outputs differ from those at 100 %: {found}, {first}")
+        program.unlink(missing_ok=True)
+
+    for option in ("--disable-raise", "--disable-fusion"):
+        with suite.case(f"{model.name}: {option}"):
+            program = work / "plain.ciuic"
+            compiled = tools.compile(path, program, model.entries, None, [*model.options, option])
+            for case, inputs, wanted in references if full else references[:1]:
+                compare(program, compiled, option, case, inputs, wanted)
+            program.unlink()

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Runs the end-to-end tests and ends with the line `N passed, N failed[, N skipped]`."""
+import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "tools" / "models"))
+
+import zoo
+
+import hostile
+import matrix
+import quality
+import release
+import session
+from cli import Tools
+from suite import Suite
+
+
+OTHERS = ("session", "quality", "hostile", "release")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--bin", type=Path, required=True, metavar="DIR", help="folder of ciuicc and ciuic-run")
+    p.add_argument("--models", metavar="NAME,…", help="only these: " + ", ".join([*zoo.MODELS, *OTHERS]))
+    p.add_argument("--full", action="store_true", help="every case in every variant")
+    p.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report")
+    p.add_argument("--work", type=Path, metavar="DIR", help="keep programs and arrays here; else a folder that goes away")
+    p.add_argument("--timeout", type=float, default=900, metavar="S", help="for one call of a tool")
+    a = p.parse_args()
+    known = [*zoo.MODELS, *OTHERS]
+    chosen = a.models.split(",") if a.models else known
+    unknown = set(chosen) - set(known)
+    if unknown:
+        p.error("no such tests: " + ", ".join(sorted(unknown)))
+    work = a.work or Path(tempfile.mkdtemp(prefix="ciuic-e2e-"))
+    suite, tools = Suite(), Tools(a.bin.resolve(), a.timeout)
+    try:
+        for name in chosen:
+            if name == "session":
+                session.run_session(suite, tools, work / name)
+            elif name == "quality":
+                quality.run_quality(suite, tools, work / name)
+            elif name == "hostile":
+                hostile.run_hostile(suite, tools, work / name)
+            elif name == "release":
+                release.run_release(suite, tools, work / name, a.full)
+            else:
+                matrix.run_model(suite, tools, zoo.MODELS[name], work / name, a.full)
+    finally:
+        if not a.work:
+            shutil.rmtree(work, ignore_errors=True)
+        if a.junit:
+            suite.write_junit(a.junit)
+    print(suite.summary())
+    return 1 if suite.count("failed") else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

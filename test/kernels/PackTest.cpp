@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Packers: what is unpacked is what was packed (or the nearest the format has), for every stored
+// order of a weight, packed whole or by ranges; errors reported are the errors made.
+#include "kernels/pack/Pack.h"
+#include "kernels/pack/HalfFloat.h"
+
+#include <cmath>
+#include <cstring>
+#include <gtest/gtest.h>
+#include <random>
+#include <vector>
+
+using namespace ciuic::kernels;
+
+namespace {
+
+const WeightFormat kFormats[] = {WeightFormat::F32,   WeightFormat::F16,   WeightFormat::BF16,
+                                 WeightFormat::I8,    WeightFormat::I4G32, WeightFormat::I4G64,
+                                 WeightFormat::I4G128};
+
+struct Stored {
+  std::vector<float> values;
+  WeightSource source;
+  int64_t reads = 0, largest = 0;
+};
+
+void attach(Stored &stored) {
+  stored.source.read = [&stored](int64_t offset, std::span<std::byte> bytes) {
+    const auto size = static_cast<int64_t>(stored.values.size() * 4);
+    if (offset < 0 || offset + static_cast<int64_t>(bytes.size()) > size) {
+      return false;
+    }
+    ++stored.reads;
+    stored.largest = std::max(stored.largest, static_cast<int64_t>(bytes.size()));
+    std::memcpy(bytes.data(), reinterpret_cast<const char *>(stored.values.data()) + offset,
+                bytes.size());
+    return true;
+  };
+}
+
+std::vector<float> normals(int64_t count, unsigned seed) {
+  std::mt19937 engine(seed);
+  std::normal_distribution<float> normal(0, 0.05f);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float &v : values) {
+    v = normal(engine);
+  }
+  return values;
+}
+
+// The value the source holds, straight from the definition of its strides.
+float truth(const Stored &s, int64_t g, int64_t n, int64_t t, int64_t c) {
+  const WeightSource &w = s.source;
+  return s.values[static_cast<size_t>(g * w.groupStride + n * w.columnStride + t * w.tapStride +
+                                      c * w.channelStride)];
+}
+
+double allowed(WeightFormat format) {
+  switch (format) {
+  case WeightFormat::F32:
+    return 0;
+  case WeightFormat::F16:
+    return 0x1p-11;
+  case WeightFormat::BF16:
+    return 0x1p-8;
+  case WeightFormat::I8:
+    return 1e-2;
+  default:
+    return 0.11; // uniform noise of a group's step: about 0.08 to 0.1 for normal weights
+  }
+}
+
+void roundTrip(PackSpec spec, Stored &stored) {
+  attach(stored);
+  for (WeightFormat format : kFormats) {
+    spec.format = format;
+    ASSERT_EQ(check(spec), "");
+    std::vector<std::byte> packed(static_cast<size_t>(packedBytes(spec)), std::byte{0x5A});
+    PackError error;
+    ASSERT_EQ(packPanels(spec, stored.source, 0, panelCount(spec), packed, &error), "");
+    std::vector<float> values(static_cast<size_t>(panelCount(spec) * spec.depth() * 16));
+    unpackPanels(spec, packed, 0, panelCount(spec), values.data());
+    const int64_t perGroup = (spec.columns + 15) / 16;
+    double error2 = 0, norm2 = 0, padding = 0;
+    for (int64_t p = 0; p < panelCount(spec); ++p) {
+      for (int64_t k = 0; k < spec.depth(); ++k) {
+        for (int64_t lane = 0; lane < 16; ++lane) {
+          const double got = values[static_cast<size_t>((p * spec.depth() + k) * 16 + lane)];
+          const int64_t n = p % perGroup * 16 + lane;
+          if (n >= spec.columns) {
+            padding += std::fabs(got);
+            continue;
+          }
+          const double want = truth(stored, p / perGroup, n, k / spec.channels, k % spec.channels);
+          error2 += (got - want) * (got - want);
+          norm2 += want * want;
+        }
+      }
+    }
+    EXPECT_EQ(padding, 0) << name(format);
+    EXPECT_LE(std::sqrt(error2), allowed(format) * std::sqrt(norm2)) << name(format);
+    EXPECT_NEAR(error.error2, error2, 1e-9 * norm2) << name(format);
+    EXPECT_NEAR(error.norm2, norm2, 1e-9 * norm2) << name(format);
+    // The same bytes in ranges.
+    std::vector<std::byte> ranges(packed.size());
+    const int64_t bytes = panelBytes(spec);
+    for (int64_t p = 0; p < panelCount(spec);) {
+      const int64_t end = std::min(panelCount(spec), p + 1 + p % 3);
+      ASSERT_EQ(packPanels(spec, stored.source, p, end,
+                           std::span(ranges).subspan(static_cast<size_t>(p * bytes),
+                                                     static_cast<size_t>((end - p) * bytes))),
+                "");
+      p = end;
+    }
+    EXPECT_EQ(packed, ranges) << name(format);
+  }
+}
+
+TEST(Pack, ColumnsTogether) {
+  for (auto [N, K] : {std::pair<int64_t, int64_t>{1, 1}, {33, 7}, {48, 576}, {100, 130}}) {
+    Stored s{normals(N * K, 1), sourceOfColumns(K)};
+    roundTrip({.columns = N, .channels = K}, s);
+  }
+}
+
+TEST(Pack, RowsTogether) {
+  for (auto [N, K] : {std::pair<int64_t, int64_t>{1, 5}, {33, 1}, {70, 200}, {16, 31}}) {
+    Stored s{normals(N * K, 2), sourceOfRows(N)};
+    roundTrip({.columns = N, .channels = K}, s);
+  }
+}
+
+TEST(Pack, Convolutions) {
+  PackSpec spec = {.columns = 20, .channels = 3, .taps = 9};
+  Stored plain{normals(20 * 27, 3), sourceOfConv(spec)};
+  roundTrip(spec, plain);
+  spec = {.columns = 5, .channels = 4, .taps = 6, .groups = 3};
+  Stored grouped{normals(5 * 4 * 6 * 3, 4), sourceOfConv(spec)};
+  roundTrip(spec, grouped);
+  Stored transposed{normals(5 * 4 * 6 * 3, 5), sourceOfConvTranspose(spec)};
+  roundTrip(spec, transposed);
+  spec = {.columns = 37, .channels = 1, .taps = 25};
+  Stored depthwise{normals(37 * 25, 6), sourceOfDepthwise(spec)};
+  roundTrip(spec, depthwise);
+}
+
+TEST(Pack, EmptyWeights) {
+  for (WeightFormat format : kFormats) {
+    PackSpec spec = {.format = format, .columns = 0, .channels = 8};
+    EXPECT_EQ(packedBytes(spec), 0);
+    Stored s{{}, sourceOfColumns(8)};
+    attach(s);
+    EXPECT_EQ(packPanels(spec, s.source, 0, 0, {}), "");
+    spec = {.format = format, .columns = 16, .channels = 0};
+    std::vector<std::byte> bytes(static_cast<size_t>(packedBytes(spec)));
+    EXPECT_EQ(packPanels(spec, s.source, 0, 1, bytes), "");
+  }
+}
+
+TEST(Pack, ReadsThroughABoundedBuffer) {
+  const int64_t N = 4096, K = 1024; // 16 MiB
+  Stored rows{normals(N * K, 7), sourceOfRows(N)};
+  attach(rows);
+  PackSpec spec = {.columns = N, .channels = K};
+  std::vector<std::byte> packed(static_cast<size_t>(packedBytes(spec)));
+  ASSERT_EQ(packPanels(spec, rows.source, 0, panelCount(spec), packed), "");
+  EXPECT_LE(rows.largest, int64_t(4) << 20);
+}
+
+TEST(Pack, FailuresAreReported) {
+  PackSpec spec = {.columns = 16, .channels = 8};
+  Stored s{normals(16 * 8 - 1, 8), sourceOfColumns(8)}; // one value short
+  attach(s);
+  std::vector<std::byte> bytes(static_cast<size_t>(packedBytes(spec)));
+  EXPECT_NE(packPanels(spec, s.source, 0, 1, bytes), "");
+  EXPECT_NE(packPanels(spec, s.source, 0, 2, bytes), "");
+  EXPECT_NE(packPanels(spec, s.source, 0, 1, std::span(bytes).first(bytes.size() - 1)), "");
+  s.values.assign(16 * 8, 1.0f);
+  s.values[77] = std::nanf("");
+  EXPECT_EQ(packPanels(spec, s.source, 0, 1, bytes), ""); // f32 keeps what it is given
+  spec.format = WeightFormat::I8;
+  bytes.resize(static_cast<size_t>(packedBytes(spec)));
+  EXPECT_NE(packPanels(spec, s.source, 0, 1, bytes), "");
+  EXPECT_NE(check({.columns = int64_t(1) << 40, .channels = int64_t(1) << 40}), "");
+  EXPECT_NE(check({.columns = -1, .channels = 1}), "");
+}
+
+TEST(Pack, SixteenBitSourcesAreExact) {
+  const int64_t N = 16, K = 3;
+  std::vector<uint16_t> half, brain;
+  for (int64_t i = 0; i < N * K; ++i) {
+    half.push_back(floatToHalf(0.37f * static_cast<float>(i - 20)));
+    brain.push_back(floatToBfloat(1.9f * static_cast<float>(i - 11)));
+  }
+  for (ElementType type : {ElementType::F16, ElementType::BF16}) {
+    const auto &bits = type == ElementType::F16 ? half : brain;
+    WeightSource source = sourceOfColumns(K);
+    source.type = type;
+    source.read = [&](int64_t offset, std::span<std::byte> out) {
+      std::memcpy(out.data(), reinterpret_cast<const char *>(bits.data()) + offset, out.size());
+      return true;
+    };
+    const bool isHalf = type == ElementType::F16;
+    PackSpec spec = {
+        .format = isHalf ? WeightFormat::F16 : WeightFormat::BF16, .columns = N, .channels = K};
+    std::vector<std::byte> packed(static_cast<size_t>(packedBytes(spec)));
+    ASSERT_EQ(packPanels(spec, source, 0, 1, packed), "");
+    std::vector<float> values(static_cast<size_t>(K * 16));
+    unpackPanels(spec, packed, 0, 1, values.data());
+    for (int64_t n = 0; n < N; ++n) {
+      for (int64_t k = 0; k < K; ++k) {
+        const uint16_t b = bits[static_cast<size_t>(n * K + k)];
+        EXPECT_EQ(values[static_cast<size_t>(k * 16 + n)],
+                  isHalf ? halfToFloat(b) : bfloatToFloat(b));
+      }
+    }
+  }
+}
+
+// Weights that lie on a group's grid come back exactly: the search finds the scale that made them.
+TEST(Pack, GridWeightsAreExactInInt4) {
+  const int64_t N = 16, K = 64;
+  std::mt19937 engine(9);
+  Stored s{std::vector<float>(static_cast<size_t>(N * K)), sourceOfColumns(K)};
+  for (int64_t n = 0; n < N; ++n) {
+    for (int64_t k = 0; k < K; ++k) {
+      const int q = k % 32 == 5 ? -8 : static_cast<int>(engine() % 16) - 8;
+      const float scale = 0x1p-6f * static_cast<float>(1 + (n + k / 32) % 5);
+      s.values[static_cast<size_t>(n * K + k)] = static_cast<float>(q) * scale;
+    }
+  }
+  attach(s);
+  PackSpec spec = {.format = WeightFormat::I4G32, .columns = N, .channels = K};
+  PackError error;
+  ASSERT_EQ(measurePanels(spec, s.source, 1, error), "");
+  EXPECT_EQ(error.error2, 0);
+  EXPECT_GT(error.norm2, 0);
+}
+
+// The search beats the plain choice of the largest magnitude, and smaller groups beat larger ones.
+TEST(Pack, SearchLowersTheError) {
+  const int64_t N = 64, K = 1024;
+  Stored s{normals(N * K, 10), sourceOfColumns(K)};
+  attach(s);
+  double last = 0;
+  for (WeightFormat format : {WeightFormat::I4G32, WeightFormat::I4G64, WeightFormat::I4G128}) {
+    PackError error;
+    ASSERT_EQ(measurePanels({.format = format, .columns = N, .channels = K}, s.source, 1, error),
+              "");
+    EXPECT_GT(error.relative(), last);
+    last = error.relative();
+    double plain2 = 0, norm2 = 0;
+    for (int64_t n = 0; n < N; ++n) {
+      for (int64_t g = 0; g < K; g += groupSize(format)) {
+        const float *w = s.values.data() + n * K + g;
+        float largest = 0;
+        for (int64_t k = 0; k < groupSize(format); ++k) {
+          largest = std::max(largest, std::fabs(w[k]));
+        }
+        const float scale = largest / 7;
+        for (int64_t k = 0; k < groupSize(format); ++k) {
+          const double d = w[k] - std::nearbyint(w[k] / scale) * scale;
+          plain2 += d * d;
+          norm2 += static_cast<double>(w[k]) * w[k];
+        }
+      }
+    }
+    EXPECT_LT(error.relative(), 0.97 * std::sqrt(plain2 / norm2)) << name(format);
+  }
+  EXPECT_NEAR(bitsPerWeight({.format = WeightFormat::I4G64, .columns = N, .channels = K}), 4.25,
+              1e-9);
+}
+
+TEST(HalfFloat, EveryHalfComesBack) {
+  for (uint32_t h = 0; h < 0x10000; ++h) {
+    const auto half = static_cast<uint16_t>(h);
+    const float f = halfToFloat(half);
+    if (std::isnan(f)) {
+      EXPECT_TRUE(std::isnan(halfToFloat(floatToHalf(f))));
+      continue;
+    }
+    EXPECT_EQ(floatToHalf(f), half);
+    // The value itself, from the definition.
+    const int exponent = half >> 10 & 31, fraction = half & 1023;
+    const double magnitude = exponent == 31  ? INFINITY
+                             : exponent == 0 ? std::ldexp(fraction, -24)
+                                             : std::ldexp(1024 + fraction, exponent - 25);
+    EXPECT_EQ(static_cast<double>(f), half & 0x8000 ? -magnitude : magnitude);
+  }
+}
+
+TEST(HalfFloat, RoundsToNearestEven) {
+  for (uint32_t h = 0; h < 0x7bff; ++h) { // between neighbours: below, at and above the middle
+    const double low = halfToFloat(static_cast<uint16_t>(h));
+    const double high = halfToFloat(static_cast<uint16_t>(h + 1));
+    const auto middle = static_cast<float>((low + high) / 2);
+    EXPECT_EQ(floatToHalf(middle), (h & 1) ? h + 1 : h);
+    EXPECT_EQ(floatToHalf(std::nextafter(middle, 0.0f)), h);
+    EXPECT_EQ(floatToHalf(std::nextafter(middle, INFINITY)), h + 1);
+  }
+  EXPECT_EQ(floatToHalf(65519.0f), 0x7bff);
+  EXPECT_EQ(floatToHalf(65520.0f), 0x7c00);
+  EXPECT_EQ(floatToBfloat(1.00390625f), 0x3f80); // tie to even
+  EXPECT_EQ(floatToBfloat(1.01171875f), 0x3f82);
+}
+
+} // namespace
