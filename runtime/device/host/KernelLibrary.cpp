@@ -14,32 +14,32 @@ KernelLibrary::~KernelLibrary() {
   if (handle) {
     ::dlclose(handle);
   }
+  if (file >= 0) {
+    ::close(file);
+  }
 }
 
 Status KernelLibrary::load(std::string_view bytes) {
-  int fd = ::memfd_create("ciuic-kernels", MFD_CLOEXEC);
-  if (fd < 0) {
+  file = ::memfd_create("ciuic-kernels", MFD_CLOEXEC);
+  if (file < 0) {
     return failure(StatusClass::Device, "device.library", "cannot make a memory file: %s",
                    std::strerror(errno));
   }
   size_t done = 0;
   while (done < bytes.size()) {
-    ssize_t n = ::write(fd, bytes.data() + done, bytes.size() - done);
+    ssize_t n = ::write(file, bytes.data() + done, bytes.size() - done);
     if (n < 0 && errno == EINTR) {
       continue;
     }
     if (n <= 0) {
-      int error = errno;
-      ::close(fd);
       return failure(StatusClass::Memory, "memory.library", "cannot hold the kernels: %s",
-                     std::strerror(error));
+                     std::strerror(errno));
     }
     done += static_cast<size_t>(n);
   }
-  std::string path = "/proc/self/fd/" + std::to_string(fd);
+  std::string path = "/proc/self/fd/" + std::to_string(file);
   handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   const char *error = handle ? nullptr : ::dlerror();
-  ::close(fd);
   if (!handle) {
     return failure(StatusClass::Device, "device.library", "the kernels cannot be loaded: %s",
                    error ? error : "unknown error");

@@ -22,6 +22,9 @@ public:
 
 private:
   void *handle = nullptr;
+  // Open as long as the library is: dlopen tells libraries apart by name, and the name is the
+  // descriptor's number.
+  int file = -1;
 };
 
 /// -1: this CPU cannot run the variant; otherwise the larger the better. Known: generic,
