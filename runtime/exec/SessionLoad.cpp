@@ -117,6 +117,10 @@ Status Session::loadWeights() {
   for (const WeightT *w : order) {
     if (w->mode != WeightMode::Resident) {
       CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->hostTier() + w->host_offset));
+      for (const format::ResidentRange &r : w->resident) {
+        CIUIC_TRY(context->write(r.arena_offset(), context->hostTier() + w->host_offset + r.begin(),
+                                 r.bytes()));
+      }
     } else if (context->arena()) {
       CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->arena() + w->arena_offset));
     } else {
