@@ -218,6 +218,20 @@ const std::vector<Break> &breaks() {
       {"P4", "dtype", [](PlanBuilder &b) { b.program.weights[0]->dtype = DType(99); }},
       {"P4", "tile", [](PlanBuilder &b) { b.program.weights[0]->tile_bytes = 0; }},
       {"P4", "mode", [](PlanBuilder &b) { b.program.weights[0]->mode = WeightMode(9); }},
+      {"P4", "resident part outside the weight",
+       [](PlanBuilder &b) { b.program.weights[0]->resident = {{4090, 64, 24576}}; }},
+      {"P4", "resident part outside the arena",
+       [](PlanBuilder &b) { b.program.weights[0]->resident = {{0, 64, 65536}}; }},
+      {"P4", "resident parts out of order",
+       [](PlanBuilder &b) {
+         b.program.weights[0]->resident = {{64, 64, 24576}, {0, 128, 24640}};
+       }},
+      {"P6", "two resident parts at one place",
+       [](PlanBuilder &b) {
+         b.program.weights[0]->resident = {{0, 64, 24576}, {64, 64, 24576}};
+       }},
+      {"E6", "resident part under a slot",
+       [](PlanBuilder &b) { b.program.weights[0]->resident = {{0, 64, 12352}}; }},
       {"P6", "host overlap", [](PlanBuilder &b) { b.program.weights[1]->host_offset = 64; }},
       {"P7", "arena too large",
        [](PlanBuilder &b) {

@@ -269,7 +269,7 @@ void HostContext::gather(size_t index, int worker) {
   char *const *arena = pass->pointers.data() + pass->firstPointer[index];
   int64_t rows = values->amounts[index];
   char *ids = hostMap.data() + c.hostOffset, *staging = hostMap.data() + c.stagingOffset;
-  char *pointers[3] = {ids, hostMap.data() + c.tableOffset, staging};
+  char *pointers[3] = {hostMap.data() + c.tableOffset, ids, staging};
   link.copy(ids, arena[0], c.args[0].bytes, values->cancel);
   moved[1].fetch_add(c.args[0].bytes, std::memory_order_relaxed);
   const auto *dims = reinterpret_cast<const int64_t *>(arenaMap.data() + values->dimsOffset);
