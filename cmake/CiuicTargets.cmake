@@ -3,8 +3,9 @@
 # (and its mirror in the build tree, for generated headers), sanitizers apply to our code only.
 
 add_library(ciuic_options INTERFACE)
+# libstdc++ 12 implements stable_sort by a function that it deprecates itself, hence -Wno-deprecated-declarations.
 target_compile_options(ciuic_options INTERFACE
-  -Wall -Wextra -Werror -Wno-unused-parameter -fno-strict-aliasing -ffunction-sections -fdata-sections)
+  -Wall -Wextra -Werror -Wno-deprecated-declarations -Wno-unused-parameter -fno-strict-aliasing -ffunction-sections -fdata-sections)
 target_include_directories(ciuic_options INTERFACE ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
 target_link_libraries(ciuic_options INTERFACE Threads::Threads)
 if(CIUIC_SANITIZE)

@@ -38,13 +38,26 @@ namespace ciuic::kernels {
 // Columns of one packed weight panel; every weight layout is a run of such panels.
 inline constexpr int64_t kPanel = 16;
 
-// C[M, N] = epilogue(A[M, K] × B[K, N]), B packed in panels (one symbol per weight format).
+// C[M, N] = epilogue(A[M, K] × B[K, N]), B packed in panels (kernels/pack/Pack.h), one function per
+// weight format: ciuic_matmul_{f32,f16,bf16,int8,int4g32,int4g64,int4g128}.
 //   ptrs: A f32, B packed (points at panel `first`), …; free from 2.   params: first panel, end
 //   panel. units: ceildiv(M, kMatmulRows) · ceildiv(end − first, kMatmulPanels); row blocks run
 //   fastest.
-// A row of C does not depend on M. f32 sums run over k in order, one fused multiply-add each.
+// f32 sums run over k in order, one fused multiply-add each, so with f32 weights a row does not
+// depend on M. Compressed weights are multiplied as the exact values they stand for; a single row
+// scales a group's (a column's) sum instead of every weight, which rounds differently from many
+// rows. ciuic_matmul_int4g{32,64,128}_rounded round a single row (M = 1) to int8 per group first;
+// never in an exact program.
 enum MatmulArg { kMatmulM, kMatmulN, kMatmulK, kMatmulLda, kMatmulLdc, kMatmulArgs };
 inline constexpr int64_t kMatmulRows = 48, kMatmulPanels = 4;
+
+// out[i, 0..K) = row ids[i] of a packed table of N rows: column ids[i] of the panels. ids are int64
+// or int32; negative ones count from the end. With tiles, a launch writes the rows whose panel is
+// in its range. An id outside [−N, N) gives a row of NaN.
+// ciuic_gather_{f32,f16,bf16,int8,int4g32,int4g64,int4g128}.
+//   ptrs: table (points at panel `first`), ids, …; free from 2.   params: first panel, end panel.
+//   units: count.
+enum GatherArg { kGatherCount, kGatherRows, kGatherWidth, kGatherWideIds, kGatherLdc, kGatherArgs };
 
 // C[b0, b1, b2, M, N] = A × B, neither packed. Strides in f32 elements; a batch stride of 0
 // broadcasts. Of A's row and k strides at least one must be 1. `row` of the epilogue counts through
@@ -110,10 +123,97 @@ enum AttentionArg {
 };
 inline constexpr int64_t kAttentionRows = 32;
 
+// Convolutions over two spatial dims (one: height 1), channels last throughout; out is [batch, OH,
+// OW, OC]. The epilogue's `row` is the output pixel (n·OH + y)·OW + x, `col` the output channel.
+// Output extents are given, not derived: a pixel whose window leaves the input reads zeros there.
+enum ConvArg {
+  kConvBatch,
+  kConvInH,
+  kConvInW,
+  kConvInC,
+  kConvOutH,
+  kConvOutW,
+  kConvOutC,
+  kConvKernelH,
+  kConvKernelW,
+  kConvStrideH,
+  kConvStrideW,
+  kConvPadTop,
+  kConvPadLeft,
+  kConvDilationH,
+  kConvDilationW,
+  kConvGroups,
+  kConvUnitRows, // output rows per unit: convUnitRows() of the bounds of OH and OW; changes no bits
+  kConvLdc,
+  kConvArgs
+};
+// Output pixels of a row per unit, and weight panels per unit (one where there are groups).
+inline constexpr int64_t kConvPixels = 48, kConvPanels = 4;
+
+// A 1×1 convolution of stride 1 without padding and groups is ciuic_matmul_* with M = batch·H·W:
+// faster, any format. ciuic_conv: filter packed with K = (ky, kx, c), `sourceOfConv`.
+// ciuic_conv_transpose: filter packed by `sourceOfConvTranspose`; computed by gathering, so no
+// result is written twice.
+//   ptrs: input, filter (points at panel `first`), …; free from 2.   params: first panel, end
+//   panel. units: batch · ceildiv(OH, unit rows) · ceildiv(OW, kConvPixels) · ceildiv(end − first,
+//   groups == 1 ? kConvPanels : 1); the transposed one takes single rows whatever kConvUnitRows
+//   says.
+// ciuic_conv_depthwise: one filter per channel (OC = C), packed by `sourceOfDepthwise`; units as
+// conv's with one group.
+
+// Pools, channels last. kPoolMax: else the average, over the window's part inside the input, or
+// inside the padded input with kPoolCountPadding. `row`, `col` as for convolutions.
+//   ptrs: input, …; free from 1.   units: batch · OH.
+enum PoolArg {
+  kPoolBatch,
+  kPoolInH,
+  kPoolInW,
+  kPoolC,
+  kPoolOutH,
+  kPoolOutW,
+  kPoolKernelH,
+  kPoolKernelW,
+  kPoolStrideH,
+  kPoolStrideW,
+  kPoolPadTop,
+  kPoolPadLeft,
+  kPoolPadBottom,
+  kPoolPadRight,
+  kPoolDilationH,
+  kPoolDilationW,
+  kPoolMax,
+  kPoolCountPadding,
+  kPoolLdc,
+  kPoolArgs
+};
+
 } // namespace ciuic::kernels
 
 // Every library kernel, for tables and tests.
-#define CIUIC_HOST_KERNELS(X) X(ciuic_matmul_f32) X(ciuic_batch_matmul) X(ciuic_attention)
+#define CIUIC_HOST_KERNELS(X)                                                                      \
+  X(ciuic_matmul_f32)                                                                              \
+  X(ciuic_matmul_f16)                                                                              \
+  X(ciuic_matmul_bf16)                                                                             \
+  X(ciuic_matmul_int8)                                                                             \
+  X(ciuic_matmul_int4g32)                                                                          \
+  X(ciuic_matmul_int4g64)                                                                          \
+  X(ciuic_matmul_int4g128)                                                                         \
+  X(ciuic_matmul_int4g32_rounded)                                                                  \
+  X(ciuic_matmul_int4g64_rounded)                                                                  \
+  X(ciuic_matmul_int4g128_rounded)                                                                 \
+  X(ciuic_gather_f32)                                                                              \
+  X(ciuic_gather_f16)                                                                              \
+  X(ciuic_gather_bf16)                                                                             \
+  X(ciuic_gather_int8)                                                                             \
+  X(ciuic_gather_int4g32)                                                                          \
+  X(ciuic_gather_int4g64)                                                                          \
+  X(ciuic_gather_int4g128)                                                                         \
+  X(ciuic_batch_matmul)                                                                            \
+  X(ciuic_attention)                                                                               \
+  X(ciuic_conv)                                                                                    \
+  X(ciuic_conv_transpose)                                                                          \
+  X(ciuic_conv_depthwise)                                                                          \
+  X(ciuic_pool)
 
 extern "C" {
 #define CIUIC_DECLARE_KERNEL(NAME)                                                                 \

@@ -83,6 +83,12 @@ Status ProgramFile::checkSections() {
   if (header.sectionCount == 0 || header.sectionCount > kMaxSections) {
     return broken("F5", "%u sections; a program has 1 to %u", header.sectionCount, kMaxSections);
   }
+  const char *unused = reinterpret_cast<const char *>(header.sections + header.sectionCount);
+  const char *headerEnd = reinterpret_cast<const char *>(&header) + kHeaderBytes;
+  if (std::any_of(unused, headerEnd, [](char c) { return c != 0; }) ||
+      header.reserved[0] != 0 || header.reserved[1] != 0 || header.reserved[2] != 0) {
+    return broken("F5", "unused bytes of the header are not zero");
+  }
   sections.assign(header.sections, header.sections + header.sectionCount);
   int64_t end = kHeaderBytes;
   int counts[5] = {};

@@ -267,8 +267,8 @@ private:
   Status checkLive() {
     live.clear();
     for (const auto &w : p.weights) {
-      if (w->mode == WeightMode::Resident) {
-        CIUIC_TRY(birth(w->arena_offset, w->bytes, w->name));
+      for (const ResidentPart &part : residentParts(*w)) {
+        CIUIC_TRY(birth(part.arenaOffset, part.bytes, w->name));
       }
     }
     for (const auto &s : p.states) {

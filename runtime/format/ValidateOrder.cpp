@@ -156,9 +156,10 @@ private:
 
   Status defineStart() {
     for (const auto &w : p.weights) {
-      if (w->mode == WeightMode::Resident) {
-        CIUIC_TRY(define(arena, w->arena_offset, w->bytes, "weight '" + w->name + "'"));
-      } else {
+      for (const ResidentPart &part : residentParts(*w)) {
+        CIUIC_TRY(define(arena, part.arenaOffset, part.bytes, "weight '" + w->name + "'"));
+      }
+      if (w->mode != WeightMode::Resident) {
         CIUIC_TRY(define(host, w->host_offset, w->bytes, "weight '" + w->name + "'"));
         constants.emplace(w->host_offset, w->host_offset + w->bytes);
       }
@@ -220,8 +221,8 @@ private:
     }
     if (residents.empty()) {
       for (const auto &w : p.weights) {
-        if (w->mode == WeightMode::Resident) {
-          residents.emplace(w->arena_offset, w->arena_offset + w->bytes);
+        for (const ResidentPart &part : residentParts(*w)) {
+          residents.emplace(part.arenaOffset, part.arenaOffset + part.bytes);
         }
       }
       residents.emplace(p.arena_bytes, p.arena_bytes);

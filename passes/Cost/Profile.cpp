@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Reading, printing and hashing of device profiles. The reader checks types and ranges of every
+// field itself: a profile is a file of the user.
+
+#include "passes/Cost/Profile.h"
+
+#include <nlohmann/json.hpp>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace ciuic::cost {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char *kFormatNames[kWeightFormats] = {"f32", "f16", "bf16", "i8", "i4"};
+
+/// Reads fields of one object and remembers the first thing that is wrong.
+class Reader {
+public:
+  Reader(const Json &object, std::string path, std::string &wrong)
+      : object(object), path(std::move(path)), wrong(wrong) {
+    if (!object.is_object()) {
+      fail("", "must be an object");
+    }
+  }
+
+  double amount(const char *key, double least, double most) {
+    const Json *value = find(key);
+    if (!value) {
+      return least;
+    }
+    double number = value->is_number() ? value->get<double>() : NAN;
+    if (!(number >= least && number <= most)) {
+      fail(key, "must be a number in " + Json(least).dump() + ".." + Json(most).dump());
+      return least;
+    }
+    return number;
+  }
+
+  int64_t whole(const char *key, int64_t least, int64_t most) {
+    const Json *value = find(key);
+    if (!value) {
+      return least;
+    }
+    bool fits =
+        value->is_number_integer() && (!value->is_number_unsigned() ||
+                                       value->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX));
+    int64_t number = fits ? value->get<int64_t>() : least - 1;
+    if (number < least || number > most) {
+      fail(key, "must be an integer in " + std::to_string(least) + ".." + std::to_string(most));
+      return least;
+    }
+    return number;
+  }
+
+  std::string text(const char *key) {
+    const Json *value = find(key);
+    if (value && !value->is_string()) {
+      fail(key, "must be a string");
+    }
+    return value && value->is_string() ? value->get<std::string>() : "";
+  }
+
+  const Json &child(const char *key) {
+    static const Json empty = Json::object();
+    const Json *value = find(key);
+    return value ? *value : empty;
+  }
+
+  std::string at(const char *key) const { return path.empty() ? key : path + "." + key; }
+
+  /// Every field must have been asked for.
+  void finish() {
+    if (object.is_object()) {
+      for (const auto &item : object.items()) {
+        if (std::find(seen.begin(), seen.end(), item.key()) == seen.end()) {
+          fail(item.key().c_str(), "is not a field of a profile");
+        }
+      }
+    }
+  }
+
+  void fail(const char *key, const std::string &why) {
+    if (wrong.empty()) {
+      wrong = (*key ? at(key) : path.empty() ? "the profile" : path) + " " + why;
+    }
+  }
+
+private:
+  const Json *find(const char *key) {
+    seen.emplace_back(key);
+    if (!object.is_object()) {
+      return nullptr;
+    }
+    auto found = object.find(key);
+    if (found == object.end()) {
+      fail(key, "is missing");
+      return nullptr;
+    }
+    return &*found;
+  }
+
+  const Json &object;
+  std::string path;
+  std::string &wrong;
+  std::vector<std::string> seen;
+};
+
+constexpr int64_t kMostBytes = int64_t{1} << 50;
+constexpr size_t kMostPoints = 64;
+
+solver::Link readLink(const Json &object, std::string path, std::string &wrong) {
+  Reader reader(object, path, wrong);
+  solver::Link link;
+  link.latencyMicroseconds = reader.amount("latency_us", 0, 1e6);
+  const Json &rates = reader.child("rates");
+  if (!rates.is_array() || rates.empty() || rates.size() > kMostPoints) {
+    reader.fail("rates", "must be a list of 1 to 64 points");
+  } else {
+    for (const Json &rate : rates) {
+      Reader point(rate, reader.at("rates"), wrong);
+      int64_t bytes = point.whole("bytes", 1, kMostBytes);
+      double gigabytes = point.amount("gbps", 1e-3, 1e6);
+      point.finish();
+      if (!link.rates.empty() && bytes <= link.rates.back().bytes) {
+        point.fail("bytes", "must ascend");
+      }
+      link.rates.push_back({bytes, gigabytes});
+    }
+  }
+  reader.finish();
+  return link;
+}
+
+std::vector<MatmulRate> readMatmul(const Json &list, std::string path, std::string &wrong) {
+  std::vector<MatmulRate> rates;
+  if (!list.is_array() || list.empty() || list.size() > kMostPoints) {
+    wrong = wrong.empty() ? path + " must be a list of 1 to 64 points" : wrong;
+    return rates;
+  }
+  for (const Json &item : list) {
+    Reader point(item, path, wrong);
+    int64_t rows = point.whole("rows", 1, kMostBytes);
+    double gigaflops = point.amount("gflops", 1e-3, 1e9);
+    point.finish();
+    if (rates.empty() ? rows != 1 : rows <= rates.back().rows) {
+      point.fail("rows", "must start at 1 and ascend");
+    }
+    rates.push_back({rows, gigaflops});
+  }
+  return rates;
+}
+
+Json linkJson(const solver::Link &link) {
+  Json rates = Json::array();
+  for (const solver::RatePoint &point : link.rates) {
+    rates.push_back({{"bytes", point.bytes}, {"gbps", point.gigabytesPerSecond}});
+  }
+  return {{"latency_us", link.latencyMicroseconds}, {"rates", rates}};
+}
+
+} // namespace
+
+std::variant<Profile, std::string> parseProfile(std::string_view text) {
+  Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) {
+    return std::string("profile: not JSON");
+  }
+  std::string wrong;
+  Profile profile;
+  Reader reader(json, "", wrong);
+  profile.name = reader.text("name");
+  profile.device = reader.text("device");
+  profile.reserveBytes = reader.whole("reserve_bytes", 0, kMostBytes);
+  Reader link(reader.child("link"), "link", wrong);
+  profile.toDevice = readLink(link.child("to_device"), "link.to_device", wrong);
+  profile.toHost = readLink(link.child("to_host"), "link.to_host", wrong);
+  link.finish();
+  profile.launchMicroseconds = reader.amount("launch_us", 0, 1e6);
+  profile.memoryGigabytes = reader.amount("memory_gbps", 1e-3, 1e6);
+  Reader matmul(reader.child("matmul"), "matmul", wrong);
+  for (size_t f = 0; f < kWeightFormats; ++f) {
+    profile.matmul[f] =
+        readMatmul(matmul.child(kFormatNames[f]), matmul.at(kFormatNames[f]), wrong);
+  }
+  matmul.finish();
+  profile.convolutionGigaflops = reader.amount("convolution_gflops", 1e-3, 1e9);
+  profile.attentionGigaflops = reader.amount("attention_gflops", 1e-3, 1e9);
+  profile.elementwiseGigaflops = reader.amount("elementwise_gflops", 1e-3, 1e9);
+  Reader hide(reader.child("hide"), "hide", wrong);
+  profile.hideCompute = hide.amount("compute", 0, 1);
+  profile.hideMemory = hide.amount("memory", 0, 1);
+  hide.finish();
+  reader.finish();
+  if (profile.device != "host" && profile.device != "cuda") {
+    reader.fail("device", "must be \"host\" or \"cuda\"");
+  }
+  if (!wrong.empty()) {
+    return "profile: " + wrong;
+  }
+  return profile;
+}
+
+std::string printProfile(const Profile &profile) {
+  Json matmul = Json::object();
+  for (size_t f = 0; f < kWeightFormats; ++f) {
+    Json rates = Json::array();
+    for (const MatmulRate &rate : profile.matmul[f]) {
+      rates.push_back({{"rows", rate.rows}, {"gflops", rate.gigaflops}});
+    }
+    matmul[kFormatNames[f]] = std::move(rates);
+  }
+  Json json = {
+      {"name", profile.name},
+      {"device", profile.device},
+      {"reserve_bytes", profile.reserveBytes},
+      {"link", {{"to_device", linkJson(profile.toDevice)}, {"to_host", linkJson(profile.toHost)}}},
+      {"launch_us", profile.launchMicroseconds},
+      {"memory_gbps", profile.memoryGigabytes},
+      {"matmul", std::move(matmul)},
+      {"convolution_gflops", profile.convolutionGigaflops},
+      {"attention_gflops", profile.attentionGigaflops},
+      {"elementwise_gflops", profile.elementwiseGigaflops},
+      {"hide", {{"compute", profile.hideCompute}, {"memory", profile.hideMemory}}}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+uint64_t profileHash(const Profile &profile) {
+  std::string text = printProfile(profile);
+  return XXH3_64bits(text.data(), text.size());
+}
+
+Prediction predict(const Profile &profile, const Work &work) {
+  double rate = 0; // 10^9 operations per second
+  switch (work.kind) {
+  case WorkClass::Matmul:
+    for (const MatmulRate &point : profile.matmul[static_cast<size_t>(work.format)]) {
+      rate = work.rows >= point.rows ? point.gigaflops : rate;
+    }
+    break;
+  case WorkClass::Convolution:
+    rate = profile.convolutionGigaflops;
+    break;
+  case WorkClass::Attention:
+    rate = profile.attentionGigaflops;
+    break;
+  case WorkClass::Elementwise:
+    rate = profile.elementwiseGigaflops;
+    break;
+  case WorkClass::Move:
+    break;
+  }
+  double compute = rate > 0 ? work.flops / (rate * 1e3) : 0;
+  double memory = work.bytes / (profile.memoryGigabytes * 1e3);
+  return {profile.launchMicroseconds + std::max(compute, memory),
+          compute > memory ? profile.hideCompute : profile.hideMemory};
+}
+
+} // namespace ciuic::cost

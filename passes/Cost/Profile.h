@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A device profile: measured constants of a machine, read from JSON, and the time they predict for
+// one piece of work. Plans are solved against a profile and carry its hash; nothing is measured at
+// compile time. docs/solver-model.md says what each constant means and how it was measured.
+#pragma once
+
+#include "passes/Solver/Offload.h"
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace ciuic::cost {
+
+/// What limits a kernel besides memory.
+enum class WorkClass : uint8_t { Matmul, Convolution, Attention, Elementwise, Move };
+
+/// How the weights of a matmul are stored.
+enum class WeightFormat : uint8_t { F32, F16, BF16, I8, I4 };
+inline constexpr size_t kWeightFormats = 5;
+
+struct MatmulRate {
+  int64_t rows = 1; // from this many rows (M) on
+  double gigaflops = 0;
+  bool operator==(const MatmulRate &) const = default;
+};
+
+struct Profile {
+  std::string name;
+  std::string device; // "host", "cuda"
+  int64_t reserveBytes = 0;
+  solver::Link toDevice, toHost;
+  double launchMicroseconds = 0;
+  double memoryGigabytes = 0; // per second, read and written bytes alike
+  std::array<std::vector<MatmulRate>, kWeightFormats> matmul;
+  double convolutionGigaflops = 0, attentionGigaflops = 0, elementwiseGigaflops = 0;
+  double hideCompute = 1, hideMemory = 0; // rates at which kernels advance beside a copy
+  bool operator==(const Profile &) const = default;
+};
+
+/// One kernel launch at the bounds of its entry.
+struct Work {
+  WorkClass kind = WorkClass::Elementwise;
+  double flops = 0; // multiply-add counts two
+  double bytes = 0; // read and written, weights as stored
+  int64_t rows = 1; // Matmul: M
+  WeightFormat format = WeightFormat::F32;
+};
+
+struct Prediction {
+  double microseconds = 0;
+  double hide = 1;
+};
+
+/// launch + max(flops / rate, bytes / memory rate). A kernel bound by memory hides copies at the
+/// memory rate.
+Prediction predict(const Profile &profile, const Work &work);
+
+/// Reads a profile; the string says which field is wrong. Unknown fields are errors: a misspelt
+/// constant must not pass.
+std::variant<Profile, std::string> parseProfile(std::string_view text);
+
+/// Canonical text: fields in a fixed order, numbers as short as they round-trip.
+std::string printProfile(const Profile &profile);
+
+/// XXH3-64 of the canonical text.
+uint64_t profileHash(const Profile &profile);
+
+/// The JSON of a profile that the project brings; nothing if there is none of that name.
+std::optional<std::string_view> builtinProfile(std::string_view name);
+std::vector<std::string_view> builtinProfileNames();
+
+} // namespace ciuic::cost

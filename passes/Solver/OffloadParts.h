@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The pieces that the offload solver is made of: units, residency policies, slot schedules, the
+// simulator. Private to this folder and to its tests; callers include Offload.h.
+#pragma once
+
+#include "passes/Solver/Offload.h"
+
+namespace ciuic::solver {
+
+inline int64_t roundUpTo(int64_t value, int64_t multiple) {
+  return (value + multiple - 1) / multiple * multiple;
+}
+
+/// What may become of a unit.
+enum class UnitRole : uint8_t {
+  Optional, // resident or streamed
+  Pinned,   // resident in every plan: larger than a slot, or small and needed all over the model
+  Gathered  // resident, or left in the host tier and gathered there
+};
+
+/// All weights cut into units no larger than a slot.
+struct UnitSet {
+  std::vector<Unit> units;
+  std::vector<UnitRole> roles;
+  std::vector<std::vector<int>> unitsOfWeight; // ascending by the bytes they hold
+  std::vector<double> microseconds; // by unit: frequency-weighted time of the steps it serves, and
+                                    // since the unit before
+};
+
+/// Cuts the weights, in order of first use, into units of at most `slotBytes`.
+UnitSet makeUnits(const OffloadProblem &problem, int64_t slotBytes);
+
+/// Slot sizes worth trying, ascending.
+std::vector<int64_t> slotCandidates(const OffloadProblem &problem);
+
+enum class Policy : uint8_t { Strided, Prefix, Paced };
+const char *policyName(Policy policy);
+
+/// Chooses optional units to keep resident, of at most `capacity` bytes together. By unit; pinned
+/// units are true.
+std::vector<bool> chooseResident(const UnitSet &set, Policy policy, int64_t capacity,
+                                 int64_t alignment);
+
+/// Fills launches, copies, initialSlots and compute time of one entry. Resident units have their
+/// offsets. False: a launch needs more streamed units at once than there are slots.
+bool scheduleEntry(const OffloadProblem &problem, const Entry &entry, const UnitSet &set, int slots,
+                   EntryPlan &plan);
+
+/// Predicts the steady state: passes back to back, one compute stream, one copy stream a direction.
+/// Fills predictedMicroseconds and stallMicroseconds.
+void simulate(const OffloadProblem &problem, const Entry &entry, EntryPlan &plan);
+
+} // namespace ciuic::solver

@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The search: a fixed family of plans (slot size x slot count x residency policy x bytes kept
+// resident x activation variant), which depends on the problem without its budget. The budget only
+// admits members of the family, hence
+//  - feasibility is monotone, and the nearest feasible budget is the least arena of the family;
+//  - more budget never predicts worse: it admits a superset.
+// Members are judged by simulation; those whose lower bound is no better than the best so far are
+// not simulated, which changes no answer. An exact solver would join here: as one more producer of
+// residencies for tryResidency().
+
+#include "passes/Solver/ActivationPlan.h"
+#include "passes/Solver/OffloadParts.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <tuple>
+
+namespace ciuic::solver {
+
+namespace {
+
+double fastestRate(const Link &link) {
+  double rate = 0;
+  for (const RatePoint &point : link.rates) {
+    rate = std::max(rate, point.gigabytesPerSecond);
+  }
+  return rate;
+}
+
+/// The weights that an entry needs on the device at some time of a pass.
+std::vector<bool> neededOnDevice(const OffloadProblem &problem, const Entry &entry) {
+  std::vector<bool> needed(problem.weights.size(), false);
+  for (const Step &step : entry.steps) {
+    for (const Use &use : step.uses) {
+      needed[use.weight] = needed[use.weight] || use.access != Access::Gather;
+    }
+  }
+  return needed;
+}
+
+class Searcher {
+public:
+  Searcher(const OffloadProblem &problem, const OffloadOptions &options)
+      : problem(problem), options(options),
+        budget(problem.budget.value_or(std::numeric_limits<int64_t>::max())) {
+    for (const Entry &entry : problem.entries) {
+      computeBound.push_back(0);
+      slowest.push_back(0);
+      for (const Step &step : entry.steps) {
+        computeBound.back() += step.microseconds;
+        slowest.back() = std::max(slowest.back(), step.hide);
+      }
+      onDevice.push_back(neededOnDevice(problem, entry));
+    }
+  }
+
+  void run() {
+    variants = activationVariants(problem, options);
+    tryAllResident();
+    if (!options.streaming) {
+      return;
+    }
+    std::vector<int64_t> sizes = slotCandidates(problem);
+    for (size_t v = 0; v < variants.size(); ++v) {
+      for (int64_t slotBytes : sizes) {
+        trySlotSize(makeUnits(problem, slotBytes), static_cast<int>(v));
+      }
+    }
+  }
+
+  std::optional<OffloadPlan> best;
+  int64_t leastArena = std::numeric_limits<int64_t>::max();
+  int leastVariant = 0;
+  int64_t needBytes = 0;
+  std::vector<ActivationVariant> variants; // the first keeps all activations where they are
+
+private:
+  void tryAllResident() {
+    UnitSet set = makeUnits(problem, std::numeric_limits<int64_t>::max() / 4);
+    std::vector<bool> resident(set.units.size(), true);
+    for (size_t v = 0; v < variants.size(); ++v) {
+      int64_t arena = tryResidency(set, resident, 0, static_cast<int>(v), "all resident");
+      needBytes = v == 0 ? arena : needBytes;
+    }
+  }
+
+  void trySlotSize(const UnitSet &set, int variant) {
+    int64_t optional = 0;
+    int64_t count = 0;
+    for (size_t u = 0; u < set.units.size(); ++u) {
+      bool counts = set.roles[u] == UnitRole::Optional;
+      optional += counts ? roundUpTo(set.units[u].bytes, problem.alignment) : 0;
+      count += counts;
+    }
+    // Variants that swap are for small budgets, and thousands of units need no fine steps: a
+    // coarser family will do.
+    int64_t levels = variant == 0 && count <= 1024 ? options.residencyLevels : 12;
+    levels = std::max<int64_t>(std::min(levels, count), 1);
+    for (Policy policy : {Policy::Strided, Policy::Paced, Policy::Prefix}) {
+      std::vector<bool> before;
+      for (int64_t level = levels; level >= 0; --level) {
+        int64_t capacity = optional / levels * level + optional % levels * level / levels;
+        std::vector<bool> resident = chooseResident(set, policy, capacity, problem.alignment);
+        if (resident == before) {
+          continue;
+        }
+        const char *name = level == 0 ? "minimal memory" : policyName(policy);
+        tryResidency(set, resident, 2, variant, name);
+        tryResidency(set, resident, 1, variant, name);
+        before = std::move(resident);
+      }
+    }
+  }
+
+  /// Judges one member of the family; returns its arena.
+  int64_t tryResidency(const UnitSet &set, const std::vector<bool> &resident, int slots,
+                       int variant, const char *policy) {
+    OffloadPlan plan;
+    int64_t streamedUnits = 0;
+    int64_t largest = 0;
+    int64_t at = roundUpTo(problem.persistentBytes, problem.regionAlignment);
+    plan.residentOffset = at;
+    for (size_t u = 0; u < set.units.size(); ++u) {
+      if (resident[u]) {
+        plan.residentBytes += set.units[u].bytes;
+        at = roundUpTo(at, problem.alignment) + set.units[u].bytes;
+      } else if (set.roles[u] != UnitRole::Gathered) {
+        ++streamedUnits;
+        largest = std::max(largest, set.units[u].bytes);
+        plan.streamedBytes += set.units[u].bytes;
+      }
+    }
+    int used = static_cast<int>(std::min<int64_t>(slots, streamedUnits));
+    plan.slotBytes = roundUpTo(largest, problem.regionAlignment);
+    at = roundUpTo(at, problem.regionAlignment);
+    for (int s = 0; s < used; ++s) {
+      plan.slotOffsets.push_back(at);
+      at += plan.slotBytes;
+    }
+    plan.activationOffset = at;
+    plan.arenaBytes = at + variants[variant].height;
+    bool admitted = plan.arenaBytes <= budget;
+    if (admitted ? best && bound(set, resident, plan) > best->objective
+                 : best || plan.arenaBytes >= leastArena) {
+      return plan.arenaBytes;
+    }
+
+    UnitSet placed = set;
+    int64_t offset = plan.residentOffset;
+    for (size_t u = 0; u < placed.units.size(); ++u) {
+      if (resident[u]) {
+        offset = roundUpTo(offset, problem.alignment);
+        placed.units[u].residentOffset = offset;
+        offset += placed.units[u].bytes;
+      }
+    }
+    for (const Entry &entry : problem.entries) {
+      plan.entries.emplace_back();
+      if (!scheduleEntry(problem, entry, placed, used, plan.entries.back())) {
+        return plan.arenaBytes;
+      }
+    }
+    if (plan.arenaBytes < leastArena) {
+      leastArena = plan.arenaBytes;
+      leastVariant = variant;
+    }
+    if (!admitted) {
+      return plan.arenaBytes;
+    }
+    int64_t copied = 0;
+    for (size_t e = 0; e < problem.entries.size(); ++e) {
+      EntryPlan &entry = plan.entries[e];
+      addActivations(variants[variant].entries[e], plan.activationOffset, entry);
+      simulate(problem, problem.entries[e], entry);
+      plan.objective += problem.entries[e].frequency * entry.predictedMicroseconds;
+      copied += entry.copiedToDevice + entry.copiedToHost;
+    }
+    int64_t arena = plan.arenaBytes;
+    // Among equally fast plans the one that copies least: it leans least on the model being right.
+    if (!best || std::tuple(plan.objective, copied, arena) <
+                     std::tuple(best->objective, bestCopied, best->arenaBytes)) {
+      plan.policy = policy;
+      plan.units = std::move(placed.units);
+      plan.hostGathered.assign(problem.weights.size(), false);
+      for (size_t u = 0; u < plan.units.size(); ++u) {
+        if (set.roles[u] == UnitRole::Gathered && !resident[u]) {
+          plan.hostGathered[plan.units[u].pieces.front().weight] = true;
+        }
+      }
+      best = std::move(plan);
+      bestCopied = copied;
+    }
+    return arena;
+  }
+
+  /// No simulation of this member can be better: compute is never faster, and a copy beside compute
+  /// slows it.
+  double bound(const UnitSet &set, const std::vector<bool> &resident,
+               const OffloadPlan &plan) const {
+    double objective = 0;
+    double peak = fastestRate(problem.toDevice) * 1e3;
+    for (size_t e = 0; e < problem.entries.size(); ++e) {
+      const std::vector<bool> &needed = onDevice[e];
+      int64_t streamed = -plan.slotBytes * static_cast<int64_t>(plan.slotOffsets.size());
+      for (size_t u = 0; u < set.units.size(); ++u) {
+        bool reads = false;
+        for (const Piece &piece : set.units[u].pieces) {
+          reads |= needed[piece.weight];
+        }
+        streamed += reads && !resident[u] ? set.units[u].bytes : 0;
+      }
+      double link = streamed > 0 ? static_cast<double>(streamed) / peak : 0;
+      objective +=
+          problem.entries[e].frequency * std::max(link, computeBound[e] + (1 - slowest[e]) * link);
+    }
+    return objective * (1 - 1e-9);
+  }
+
+  const OffloadProblem &problem;
+  const OffloadOptions &options;
+  int64_t budget;
+  int64_t bestCopied = 0;
+  std::vector<double> computeBound, slowest;
+  std::vector<std::vector<bool>> onDevice;
+};
+
+/// What no plan within the budget can beat: all compute, and the link time of the bytes that cannot
+/// stay. At the instant of peak use the arena holds at most budget - persistent - live bytes of
+/// weights; a pass needs the others too.
+void boundEntries(const OffloadProblem &problem, OffloadPlan &plan) {
+  for (size_t e = 0; e < problem.entries.size(); ++e) {
+    const Entry &entry = problem.entries[e];
+    EntryPlan &entryPlan = plan.entries[e];
+    int64_t streamed = 0;
+    if (problem.budget) {
+      std::vector<bool> needed = neededOnDevice(problem, entry);
+      for (size_t w = 0; w < needed.size(); ++w) {
+        streamed += needed[w] ? problem.weights[w].bytes : 0;
+      }
+      streamed -= *problem.budget - problem.persistentBytes - leastActivationBytes(entry);
+    }
+    double link =
+        streamed > 0 ? static_cast<double>(streamed) / (fastestRate(problem.toDevice) * 1e3) : 0;
+    double bound = std::max(entryPlan.computeMicroseconds, link);
+    entryPlan.lowerBoundMicroseconds = bound;
+    entryPlan.gap = bound > 0 ? (entryPlan.predictedMicroseconds - bound) / bound : 0;
+  }
+}
+
+Infeasible explain(const OffloadProblem &problem, const Searcher &searcher) {
+  Infeasible answer;
+  answer.nearestBudget = roundUpTo(searcher.leastArena, kBudgetGranule);
+  answer.bytesOver = searcher.leastArena - *problem.budget;
+  const ActivationVariant &variant = searcher.variants[searcher.leastVariant];
+  std::vector<Infeasible::Live> alive;
+  int64_t most = -1;
+  for (size_t e = 0; e < problem.entries.size(); ++e) {
+    const Entry &entry = problem.entries[e];
+    for (size_t s = 0; s < entry.steps.size(); ++s) {
+      std::vector<Infeasible::Live> here;
+      int64_t sum = 0;
+      for (const Segment &segment : variant.entries[e].segments) {
+        int step = static_cast<int>(s);
+        if (segment.begin <= step && step < segment.end && segment.bytes > 0) {
+          here.push_back({segment.buffer >= 0 ? entry.buffers[segment.buffer].name
+                                              : "scratch of " + entry.steps[s].name,
+                          segment.bytes});
+          sum += segment.bytes;
+        }
+      }
+      for (const Use &use : entry.steps[s].uses) {
+        const Weight &weight = problem.weights[use.weight];
+        if (use.access != Access::Gather) {
+          int64_t bytes = use.access == Access::Tiles ? weight.tileBytes : weight.bytes;
+          here.push_back({weight.name, bytes});
+          sum += bytes;
+        }
+      }
+      if (sum > most) {
+        most = sum;
+        alive = std::move(here);
+        answer.entry = static_cast<int>(e);
+        answer.step = static_cast<int>(s);
+      }
+    }
+  }
+  if (problem.persistentBytes > 0) {
+    alive.push_back({"states and dims", problem.persistentBytes});
+  }
+  std::stable_sort(
+      alive.begin(), alive.end(),
+      [](const Infeasible::Live &a, const Infeasible::Live &b) { return a.bytes > b.bytes; });
+  answer.alive = std::move(alive);
+  answer.entryName = problem.entries[answer.entry].name;
+  answer.stepName = problem.entries[answer.entry].steps[answer.step].name;
+  return answer;
+}
+
+} // namespace
+
+std::variant<OffloadPlan, Infeasible, std::string> solveOffload(const OffloadProblem &problem,
+                                                                const OffloadOptions &options) {
+  if (std::optional<std::string> wrong = check(problem)) {
+    return "offload problem: " + *wrong;
+  }
+  Searcher searcher(problem, options);
+  searcher.run();
+  if (!searcher.best) {
+    return explain(problem, searcher);
+  }
+  OffloadPlan &plan = *searcher.best;
+  plan.needBytes = searcher.needBytes;
+  boundEntries(problem, plan);
+  if (std::optional<std::string> wrong = validate(problem, plan)) {
+    return "offload plan (" + plan.policy + "): " + *wrong;
+  }
+  return std::move(plan);
+}
+
+} // namespace ciuic::solver

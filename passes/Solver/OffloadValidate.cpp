@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The independent validator. It replays the plan's words literally: who may write which bytes
+// between which launches. Nothing is shared with the code that makes plans.
+//
+// Time is counted in launches. In a run of passes of one entry, launch l of pass p is instant p*N +
+// l. A copy with (after, before) may touch its place at any moment between the end of launch
+// `after` and the start of launch `before`; a launch may read a place only if every copy into it is
+// wholly before or wholly after that launch. Alternating entries need no replay of their own: a
+// pass starts with the slots in its initialSlots, whoever loaded them, and three passes of the same
+// entry show that it also leaves them so.
+
+#include "passes/Solver/Offload.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+namespace ciuic::solver {
+
+namespace {
+
+using Wrong = std::optional<std::string>;
+
+std::string number(int64_t value) { return std::to_string(value); }
+
+struct Range {
+  int64_t begin = 0, end = 0;
+  std::string name;
+};
+
+Wrong disjoint(std::vector<Range> ranges) {
+  std::erase_if(ranges, [](const Range &r) { return r.begin == r.end; });
+  std::sort(ranges.begin(), ranges.end(),
+            [](const Range &a, const Range &b) { return a.begin < b.begin; });
+  for (size_t i = 1; i < ranges.size(); ++i) {
+    if (ranges[i].begin < ranges[i - 1].end) {
+      return ranges[i - 1].name + " and " + ranges[i].name + " overlap";
+    }
+  }
+  return std::nullopt;
+}
+
+/// Every byte of each weight that is used lies in one unit; units do not overlap themselves.
+Wrong validateUnits(const OffloadProblem &problem, const OffloadPlan &plan) {
+  if (plan.hostGathered.size() != problem.weights.size()) {
+    return "hostGathered has the wrong length";
+  }
+  std::vector<bool> used(problem.weights.size(), false);
+  for (const Entry &entry : problem.entries) {
+    for (const Step &step : entry.steps) {
+      for (const Use &use : step.uses) {
+        used[use.weight] = true;
+        if (plan.hostGathered[use.weight] && use.access != Access::Gather) {
+          return "weight \"" + problem.weights[use.weight].name +
+                 "\" stays in the host tier, but step \"" + step.name + "\" needs it on the device";
+        }
+      }
+    }
+  }
+  std::vector<std::vector<Range>> held(problem.weights.size());
+  for (size_t u = 0; u < plan.units.size(); ++u) {
+    const Unit &unit = plan.units[u];
+    std::vector<Range> inside;
+    for (const Piece &piece : unit.pieces) {
+      if (piece.weight < 0 || static_cast<size_t>(piece.weight) >= problem.weights.size() ||
+          piece.begin < 0 || piece.begin > piece.end ||
+          piece.end > problem.weights[piece.weight].bytes) {
+        return "unit " + number(u) + " holds bytes that do not exist";
+      }
+      if (piece.offset < 0 || piece.offset % problem.alignment != 0 ||
+          piece.offset + (piece.end - piece.begin) > unit.bytes) {
+        return "unit " + number(u) + " has a piece outside of it or misaligned";
+      }
+      inside.push_back(
+          {piece.offset, piece.offset + piece.end - piece.begin, "pieces of unit " + number(u)});
+      held[piece.weight].push_back({piece.begin, piece.end, problem.weights[piece.weight].name});
+    }
+    if (Wrong wrong = disjoint(inside)) {
+      return wrong;
+    }
+  }
+  for (size_t w = 0; w < held.size(); ++w) {
+    if (!used[w]) {
+      continue;
+    }
+    int64_t bytes = 0;
+    for (const Range &range : held[w]) {
+      bytes += range.end - range.begin;
+    }
+    if (Wrong wrong = disjoint(held[w])) {
+      return "weight \"" + problem.weights[w].name + "\" lies in two units: " + *wrong;
+    }
+    if (bytes != problem.weights[w].bytes) {
+      return "units hold " + number(bytes) + " of " + number(problem.weights[w].bytes) +
+             " bytes of weight \"" + problem.weights[w].name + "\"";
+    }
+  }
+  return std::nullopt;
+}
+
+Wrong validateRegions(const OffloadProblem &problem, const OffloadPlan &plan) {
+  std::vector<Range> regions;
+  regions.push_back({plan.persistentOffset, plan.persistentOffset + problem.persistentBytes,
+                     "the persistent region"});
+  for (size_t u = 0; u < plan.units.size(); ++u) {
+    const Unit &unit = plan.units[u];
+    if (unit.residentOffset >= 0) {
+      if (unit.residentOffset % problem.alignment != 0) {
+        return "unit " + number(u) + " is misaligned";
+      }
+      regions.push_back(
+          {unit.residentOffset, unit.residentOffset + unit.bytes, "unit " + number(u)});
+    }
+  }
+  for (size_t s = 0; s < plan.slotOffsets.size(); ++s) {
+    if (plan.slotOffsets[s] % problem.alignment != 0) {
+      return "slot " + number(s) + " is misaligned";
+    }
+    regions.push_back(
+        {plan.slotOffsets[s], plan.slotOffsets[s] + plan.slotBytes, "slot " + number(s)});
+  }
+  int64_t height = 0;
+  for (const EntryPlan &entry : plan.entries) {
+    for (const Segment &segment : entry.segments) {
+      if (segment.offset < plan.activationOffset) {
+        return "an activation lies before the activation region";
+      }
+      height = std::max(height, segment.offset + segment.bytes - plan.activationOffset);
+    }
+  }
+  regions.push_back(
+      {plan.activationOffset, plan.activationOffset + height, "the activation region"});
+  int64_t end = 0;
+  for (const Range &region : regions) {
+    if (region.begin < 0) {
+      return region.name + " has a negative offset";
+    }
+    end = std::max(end, region.end);
+  }
+  if (end > plan.arenaBytes) {
+    return "the arena has " + number(plan.arenaBytes) + " bytes, but " + number(end) + " are used";
+  }
+  if (problem.budget && plan.arenaBytes > *problem.budget) {
+    return "the arena has " + number(plan.arenaBytes) + " bytes, the budget is " +
+           number(*problem.budget);
+  }
+  return disjoint(regions);
+}
+
+/// Each step runs over all bytes of its weights, in order of the steps; operands point where the
+/// bytes are.
+Wrong validateLaunches(const OffloadProblem &problem, const Entry &entry, const OffloadPlan &plan,
+                       const EntryPlan &entryPlan) {
+  std::vector<std::vector<std::pair<int, Piece>>> pieces(
+      problem.weights.size()); // (unit, piece) by weight
+  for (size_t u = 0; u < plan.units.size(); ++u) {
+    for (const Piece &piece : plan.units[u].pieces) {
+      pieces[piece.weight].emplace_back(static_cast<int>(u), piece);
+    }
+  }
+  size_t l = 0;
+  for (size_t s = 0; s < entry.steps.size(); ++s) {
+    const Step &step = entry.steps[s];
+    std::string where = "step \"" + step.name + "\": ";
+    std::vector<int64_t> covered(step.uses.size(), 0);
+    size_t first = l;
+    for (; l < entryPlan.launches.size() && entryPlan.launches[l].step == static_cast<int>(s);
+         ++l) {
+      const Launch &launch = entryPlan.launches[l];
+      if (launch.operands.size() != step.uses.size()) {
+        return where + "a launch has not one operand a use";
+      }
+      for (size_t i = 0; i < step.uses.size(); ++i) {
+        const Operand &operand = launch.operands[i];
+        const Use &use = step.uses[i];
+        const Weight &weight = problem.weights[use.weight];
+        if (operand.weight != use.weight) {
+          return where + "an operand names another weight";
+        }
+        bool all = operand.begin == 0 && operand.end == weight.bytes;
+        if (use.access == Access::Tiles) {
+          if (operand.begin != (all ? 0 : covered[i]) ||
+              operand.end <= operand.begin - (weight.bytes == 0) ||
+              (operand.begin % std::max<int64_t>(weight.tileBytes, 1)) != 0 ||
+              operand.end > weight.bytes) {
+            return where + "tiles of \"" + weight.name + "\" are not in order";
+          }
+          covered[i] = operand.end;
+        } else if (!all) {
+          return where + "weight \"" + weight.name + "\" is cut";
+        }
+        if (operand.hostGather) {
+          if (use.access != Access::Gather) {
+            return where + "weight \"" + weight.name + "\" cannot be gathered";
+          }
+          continue;
+        }
+        // The bytes must lie, one after the other, where the operand says.
+        int64_t found = 0;
+        for (const auto &[u, piece] : pieces[operand.weight]) {
+          const Unit &unit = plan.units[u];
+          int64_t begin = std::max(piece.begin, operand.begin);
+          int64_t end = std::min(piece.end, operand.end);
+          if (begin >= end) {
+            continue;
+          }
+          int64_t at = piece.offset + begin - piece.begin;
+          bool resident = operand.unit < 0;
+          if (resident ? unit.residentOffset < 0 : operand.unit != u) {
+            return where + "bytes of \"" + weight.name + "\" are not in the unit named";
+          }
+          at += resident ? unit.residentOffset : 0;
+          if (at != operand.offset + begin - operand.begin) {
+            return where + "bytes of \"" + weight.name + "\" are not at the offset named";
+          }
+          found += end - begin;
+        }
+        if (found != operand.end - operand.begin) {
+          return where + "bytes of \"" + weight.name + "\" are missing";
+        }
+      }
+    }
+    if (first == l) {
+      return where + "has no launch";
+    }
+    for (size_t i = 0; i < step.uses.size(); ++i) {
+      if (step.uses[i].access == Access::Tiles &&
+          covered[i] != problem.weights[step.uses[i].weight].bytes) {
+        return where + "tiles are left out";
+      }
+    }
+    bool cut = l - first > 1;
+    for (size_t i = 0; cut && i < step.uses.size(); ++i) {
+      const Operand &operand = entryPlan.launches[first].operands[i];
+      cut = !(step.uses[i].access == Access::Tiles &&
+              operand.end < problem.weights[operand.weight].bytes);
+    }
+    if (cut) {
+      return where + "is launched twice over the same bytes";
+    }
+  }
+  return l == entryPlan.launches.size() ? Wrong() : "launches are not in order of the steps";
+}
+
+/// Replays three passes: what each slot holds at each launch, whatever the copies' exact times.
+Wrong validateSlots(const OffloadPlan &plan, const EntryPlan &entry) {
+  int64_t count = static_cast<int64_t>(entry.launches.size());
+  size_t slots = plan.slotOffsets.size();
+  if (entry.initialSlots.size() != slots) {
+    return "initialSlots has the wrong length";
+  }
+  struct Load {
+    int64_t after, before;
+    int unit;
+  };
+  std::vector<std::vector<Load>> loads(slots);
+  for (size_t s = 0; s < slots; ++s) {
+    int unit = entry.initialSlots[s];
+    if (unit >= static_cast<int>(plan.units.size()) || unit < -1) {
+      return "initialSlots names a unit that does not exist";
+    }
+    if (unit >= 0 && plan.units[unit].bytes > plan.slotBytes) {
+      return "unit " + number(unit) + " is larger than a slot";
+    }
+    loads[s].push_back({-1, 0, unit});
+  }
+  for (int64_t pass = 0; pass < 3; ++pass) {
+    for (const Copy &copy : entry.copies) {
+      if (copy.kind != CopyKind::LoadUnit) {
+        continue;
+      }
+      if (copy.slot < 0 || static_cast<size_t>(copy.slot) >= slots || copy.unit < 0 ||
+          static_cast<size_t>(copy.unit) >= plan.units.size()) {
+        return "a copy names a unit or slot that does not exist";
+      }
+      if (plan.units[copy.unit].residentOffset >= 0) {
+        return "a copy loads unit " + number(copy.unit) + ", which is resident";
+      }
+      if (copy.bytes != plan.units[copy.unit].bytes || copy.bytes > plan.slotBytes) {
+        return "a copy of unit " + number(copy.unit) + " has the wrong size";
+      }
+      loads[copy.slot].push_back(
+          {pass * count + copy.after, pass * count + copy.before, copy.unit});
+    }
+  }
+  for (size_t s = 0; s < slots; ++s) {
+    std::stable_sort(loads[s].begin() + 1, loads[s].end(),
+                     [](const Load &a, const Load &b) { return a.after < b.after; });
+    for (size_t i = 1; i < loads[s].size(); ++i) {
+      if (loads[s][i].after < loads[s][i - 1].before) {
+        return "two copies into slot " + number(s) + " may run at the same time";
+      }
+    }
+  }
+  std::vector<size_t> current(slots, 0); // by slot: the last load that is done
+  for (int64_t pass = 0; pass < 3; ++pass) {
+    for (int64_t l = 0; l < count; ++l) {
+      int64_t now = pass * count + l;
+      for (const Operand &operand : entry.launches[l].operands) {
+        if (operand.unit < 0) {
+          continue;
+        }
+        std::string where = "launch " + number(l) + ", slot " + number(operand.slot) + ": ";
+        if (operand.slot < 0 || static_cast<size_t>(operand.slot) >= slots) {
+          return where + "no such slot";
+        }
+        const std::vector<Load> &mine = loads[operand.slot];
+        size_t &at = current[operand.slot];
+        while (at + 1 < mine.size() && mine[at + 1].before <= now) {
+          ++at;
+        }
+        if (at + 1 < mine.size() && mine[at + 1].after < now) {
+          return where + "a copy may be overwriting it";
+        }
+        if (mine[at].unit != operand.unit) {
+          return where + "holds unit " + number(mine[at].unit) + ", not " + number(operand.unit);
+        }
+      }
+    }
+    // Another entry may run here: the slots must go back to what the pass started from.
+    for (size_t s = 0; s < slots; ++s) {
+      int content = -1;
+      for (const Load &load : loads[s]) {
+        content = load.after < (pass + 1) * count ? load.unit : content;
+      }
+      if (content != entry.initialSlots[s]) {
+        return "slot " + number(s) + " ends a pass with another unit than it starts with";
+      }
+    }
+  }
+  return std::nullopt;
+}
+
+/// Copies in one stream run in order; none may wait for a launch that waits for it.
+Wrong validateOrder(const EntryPlan &entry) {
+  int count = static_cast<int>(entry.launches.size());
+  int latest[2] = {-1, -1};
+  for (const Copy &copy : entry.copies) {
+    if (copy.after < -1 || copy.after >= count || copy.before < 0 || copy.before >= 2 * count) {
+      return "a copy names a launch that does not exist";
+    }
+    int &waits = latest[copy.kind == CopyKind::SwapOut ? 1 : 0];
+    waits = std::max(waits, copy.after);
+    if (waits >= copy.before) {
+      return "a copy waits for launch " + number(waits) + ", and launch " + number(copy.before) +
+             " for the copy";
+    }
+  }
+  return std::nullopt;
+}
+
+/// Each buffer is in the arena whenever a step touches it; what leaves comes back; places do not
+/// overlap in time.
+Wrong validateActivations(const OffloadProblem &problem, const Entry &entry,
+                          const EntryPlan &entryPlan) {
+  auto firstLaunch = [&](int step) {
+    int l = 0;
+    while (l < static_cast<int>(entryPlan.launches.size()) && entryPlan.launches[l].step < step) {
+      ++l;
+    }
+    return l;
+  };
+  PackingProblem packing;
+  PackingSolution places;
+  std::vector<std::vector<int>> parts(entry.buffers.size());
+  std::vector<int64_t> scratch(entry.steps.size(), 0);
+  for (size_t i = 0; i < entryPlan.segments.size(); ++i) {
+    const Segment &segment = entryPlan.segments[i];
+    if (segment.begin < 0 || segment.begin >= segment.end ||
+        segment.end > static_cast<int>(entry.steps.size())) {
+      return "a segment has no life";
+    }
+    if (segment.buffer >= 0) {
+      if (static_cast<size_t>(segment.buffer) >= entry.buffers.size() ||
+          segment.bytes != entry.buffers[segment.buffer].bytes) {
+        return "a segment is not the buffer that it names";
+      }
+      parts[segment.buffer].push_back(static_cast<int>(i));
+    } else {
+      int step = -1 - segment.buffer;
+      if (step != segment.begin || segment.end != step + 1) {
+        return "scratch is not alive in its step";
+      }
+      scratch[step] += segment.bytes;
+    }
+    packing.buffers.push_back(
+        {"segment " + number(i), segment.bytes, problem.alignment, segment.begin, segment.end});
+    places.offsets.push_back(segment.offset);
+    places.height = std::max(places.height, segment.offset + segment.bytes);
+  }
+  if (Wrong wrong = validate(packing, places)) {
+    return wrong;
+  }
+  for (size_t s = 0; s < entry.steps.size(); ++s) {
+    if (scratch[s] != entry.steps[s].scratchBytes) {
+      return "scratch of step \"" + entry.steps[s].name + "\" is missing";
+    }
+  }
+  std::map<int, const Copy *> out;
+  std::map<int, const Copy *> in;
+  for (const Copy &copy : entryPlan.copies) {
+    if (copy.kind == CopyKind::LoadUnit) {
+      continue;
+    }
+    bool leaves = copy.kind == CopyKind::SwapOut;
+    if (copy.segment < 0 || static_cast<size_t>(copy.segment) >= entryPlan.segments.size() ||
+        copy.bytes != entryPlan.segments[copy.segment].bytes ||
+        copy.before >= static_cast<int>(entryPlan.launches.size()) ||
+        !(leaves ? out : in).emplace(copy.segment, &copy).second) {
+      return "a swap names no segment, the wrong size, or one twice";
+    }
+  }
+  size_t swaps = 0;
+  for (size_t b = 0; b < entry.buffers.size(); ++b) {
+    const Activation &buffer = entry.buffers[b];
+    std::string where = "buffer \"" + buffer.name + "\": ";
+    std::vector<int> &mine = parts[b];
+    std::sort(mine.begin(), mine.end(), [&](int x, int y) {
+      return entryPlan.segments[x].begin < entryPlan.segments[y].begin;
+    });
+    if (mine.empty() || entryPlan.segments[mine.front()].begin != buffer.begin ||
+        entryPlan.segments[mine.back()].end != buffer.end) {
+      return where + "its segments do not span its life";
+    }
+    if (mine.size() > 1 && buffer.touches.empty()) {
+      return where + "it may not leave the arena";
+    }
+    for (size_t i = 0; i + 1 < mine.size(); ++i) {
+      const Segment &from = entryPlan.segments[mine[i]];
+      const Segment &to = entryPlan.segments[mine[i + 1]];
+      auto leave = out.find(mine[i]);
+      auto back = in.find(mine[i + 1]);
+      if (leave == out.end() || back == in.end()) {
+        return where + "a swap is missing";
+      }
+      swaps += 2;
+      int lastTouch = -1;
+      int nextTouch = buffer.end;
+      for (int touch : buffer.touches) {
+        if (touch < from.end) {
+          lastTouch = std::max(lastTouch, touch);
+        } else if (touch < to.begin) {
+          return where + "step " + number(touch) + " touches it while it is away";
+        } else {
+          nextTouch = std::min(nextTouch, touch);
+        }
+      }
+      // Out after the last touch and before the place is given to others; back once the place is
+      // its own, and after the last copy out of that place, for which launch to.begin has waited;
+      // before the next touch.
+      if (leave->second->after < firstLaunch(lastTouch + 1) - 1 ||
+          leave->second->before > firstLaunch(from.end) ||
+          back->second->after < firstLaunch(to.begin + 1) - 1 ||
+          back->second->before > firstLaunch(nextTouch) ||
+          back->second->after < leave->second->before) {
+        return where + "a swap runs at the wrong time";
+      }
+    }
+  }
+  return swaps == out.size() + in.size() ? Wrong() : "a swap moves nothing";
+}
+
+} // namespace
+
+std::optional<std::string> validate(const OffloadProblem &problem, const OffloadPlan &plan) {
+  if (Wrong wrong = validateUnits(problem, plan)) {
+    return wrong;
+  }
+  if (plan.entries.size() != problem.entries.size()) {
+    return "the plan has not one part an entry";
+  }
+  if (Wrong wrong = validateRegions(problem, plan)) {
+    return wrong;
+  }
+  for (size_t e = 0; e < plan.entries.size(); ++e) {
+    const Entry &entry = problem.entries[e];
+    const EntryPlan &entryPlan = plan.entries[e];
+    Wrong wrong = validateLaunches(problem, entry, plan, entryPlan);
+    wrong = wrong ? wrong : validateSlots(plan, entryPlan);
+    wrong = wrong ? wrong : validateOrder(entryPlan);
+    wrong = wrong ? wrong : validateActivations(problem, entry, entryPlan);
+    if (wrong) {
+      return "entry \"" + entry.name + "\": " + *wrong;
+    }
+    int64_t toDevice = 0;
+    for (const Copy &copy : entryPlan.copies) {
+      toDevice += copy.kind == CopyKind::SwapOut ? 0 : copy.bytes;
+    }
+    if (toDevice > entryPlan.copiedToDevice || !std::isfinite(entryPlan.predictedMicroseconds) ||
+        entryPlan.predictedMicroseconds < entryPlan.computeMicroseconds * (1 - 1e-9)) {
+      return "entry \"" + entry.name + "\": the prediction contradicts the plan";
+    }
+  }
+  return std::nullopt;
+}
+
+} // namespace ciuic::solver

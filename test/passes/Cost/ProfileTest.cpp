@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Profiles: round trip, a stable hash that any constant changes, errors that name the field,
+// predictions by hand.
+
+#include "passes/Cost/Profile.h"
+
+#include <gtest/gtest.h>
+
+using namespace ciuic::cost;
+
+namespace {
+
+Profile builtin(const char *name) {
+  auto text = builtinProfile(name);
+  EXPECT_TRUE(text.has_value());
+  auto parsed = parseProfile(*text);
+  EXPECT_TRUE(std::holds_alternative<Profile>(parsed));
+  return std::get<Profile>(parsed);
+}
+
+/// What parseProfile says after `from` became `to` in the built-in profile.
+std::string wrong(const std::string &from, const std::string &to) {
+  std::string text(*builtinProfile("host-generic"));
+  size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  text.replace(at, from.size(), to);
+  auto parsed = parseProfile(text);
+  return std::holds_alternative<std::string>(parsed) ? std::get<std::string>(parsed) : "";
+}
+
+} // namespace
+
+TEST(Profile, EveryBuiltinParsesUnderItsName) {
+  ASSERT_FALSE(builtinProfileNames().empty());
+  for (std::string_view name : builtinProfileNames()) {
+    EXPECT_EQ(builtin(std::string(name).c_str()).name, name);
+  }
+  EXPECT_EQ(builtinProfile("no-such-profile"), std::nullopt);
+}
+
+TEST(Profile, PrintingRoundTrips) {
+  Profile profile = builtin("host-generic");
+  profile.memoryGigabytes = 1.0 / 3;
+  profile.toDevice.rates[0].gigabytesPerSecond = 0.1;
+  auto again = parseProfile(printProfile(profile));
+  ASSERT_TRUE(std::holds_alternative<Profile>(again)) << std::get<std::string>(again);
+  EXPECT_TRUE(std::get<Profile>(again) == profile);
+}
+
+TEST(Profile, TheHashSeesEveryConstantAndNoLayout) {
+  Profile profile = builtin("host-generic");
+  uint64_t hash = profileHash(profile);
+  auto compact = parseProfile(printProfile(profile));
+  EXPECT_EQ(profileHash(std::get<Profile>(compact)), hash);
+  auto changed = [&](auto change) {
+    Profile other = profile;
+    change(other);
+    return profileHash(other) != hash;
+  };
+  EXPECT_TRUE(changed([](Profile &p) { p.hideMemory += 0.01; }));
+  EXPECT_TRUE(changed([](Profile &p) { p.launchMicroseconds += 1; }));
+  EXPECT_TRUE(changed([](Profile &p) { p.matmul[4].back().gigaflops += 1; }));
+  EXPECT_TRUE(changed([](Profile &p) { p.toHost.latencyMicroseconds += 1; }));
+  EXPECT_TRUE(changed([](Profile &p) { p.reserveBytes = 1; }));
+}
+
+TEST(Profile, ErrorsNameTheField) {
+  EXPECT_NE(wrong("\"launch_us\"", "\"lunch_us\"").find("launch_us is missing"), std::string::npos);
+  EXPECT_NE(wrong("\"launch_us\"", "\"extra\": 1, \"launch_us\"").find("extra is not a field"),
+            std::string::npos);
+  EXPECT_NE(wrong("\"compute\": 0.75", "\"compute\": 1.75").find("hide.compute"),
+            std::string::npos);
+  EXPECT_NE(wrong("\"bytes\": 1048576", "\"bytes\": 16").find("must ascend"), std::string::npos);
+  EXPECT_NE(wrong("\"device\": \"host\"", "\"device\": \"toaster\"").find("device"),
+            std::string::npos);
+  EXPECT_NE(wrong("\"reserve_bytes\": 0", "\"reserve_bytes\": 99999999999999999999")
+                .find("reserve_bytes"),
+            std::string::npos);
+  EXPECT_NE(wrong("\"name\": \"host-generic\"", "\"name\": 3").find("name"), std::string::npos);
+  EXPECT_NE(wrong("\"link\": {", "\"link\": [{").find("not JSON"), std::string::npos);
+  EXPECT_TRUE(std::holds_alternative<std::string>(parseProfile("[]")));
+  EXPECT_TRUE(std::holds_alternative<std::string>(parseProfile("")));
+}
+
+TEST(Predict, TheSlowerOfComputeAndMemoryCounts) {
+  Profile profile = builtin("host-generic");
+  profile.launchMicroseconds = 3;
+  profile.memoryGigabytes = 10; // 10'000 bytes a microsecond
+  profile.matmul[0] = {{1, 50}, {8, 100}};
+  profile.hideCompute = 0.9;
+  profile.hideMemory = 0.4;
+  // 1e6 operations at 100 GFLOP/s: 10 us; 20'000 bytes: 2 us.
+  Prediction compute = predict(profile, {WorkClass::Matmul, 1e6, 20'000, 16, WeightFormat::F32});
+  EXPECT_DOUBLE_EQ(compute.microseconds, 13);
+  EXPECT_DOUBLE_EQ(compute.hide, 0.9);
+  // The same at 7 rows: 20 us.
+  EXPECT_DOUBLE_EQ(
+      predict(profile, {WorkClass::Matmul, 1e6, 20'000, 7, WeightFormat::F32}).microseconds, 23);
+  Prediction memory = predict(profile, {WorkClass::Move, 0, 1e6, 1, WeightFormat::F32});
+  EXPECT_DOUBLE_EQ(memory.microseconds, 103);
+  EXPECT_DOUBLE_EQ(memory.hide, 0.4);
+}

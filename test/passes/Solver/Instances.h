@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Offload problems for tests: a small transformer with a tied vocabulary, and seeded random ones.
+#pragma once
+
+#include "passes/Solver/Offload.h"
+
+namespace ciuic::solver::test {
+
+/// `layers` layers of four matmuls and two norms, an embedding tied to the last projection, entries
+/// prefill and decode.
+OffloadProblem transformer(int layers);
+
+/// Anything that check() accepts: shared weights, undivided ones, gathers, scratch, swappable
+/// buffers, one to three entries.
+OffloadProblem randomProblem(uint64_t seed);
+
+} // namespace ciuic::solver::test

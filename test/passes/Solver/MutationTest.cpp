@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The validator sees faults: every mutation below makes a plan wrong, and each must be refused.
+
+#include "test/passes/Solver/Instances.h"
+
+#include "passes/Solver/Random.h"
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+using namespace ciuic::solver;
+using namespace ciuic::solver::test;
+
+namespace {
+
+class Mutation : public ::testing::Test {
+protected:
+  void SetUp() override {
+    problem = transformer(8);
+    plan = std::get<OffloadPlan>(solveOffload(problem));
+    problem.budget = plan.needBytes / 3;
+    plan = std::get<OffloadPlan>(solveOffload(problem));
+    ASSERT_EQ(validate(problem, plan), std::nullopt);
+    ASSERT_EQ(plan.slotOffsets.size(), 2u);
+  }
+
+  std::string after(const std::function<void(OffloadPlan &)> &change) {
+    OffloadPlan changed = plan;
+    change(changed);
+    return validate(problem, changed).value_or("");
+  }
+
+  OffloadProblem problem;
+  OffloadPlan plan;
+};
+
+TEST_F(Mutation, EachCopyIsNeeded) {
+  for (size_t i = 0; i < plan.entries[0].copies.size(); ++i) {
+    EXPECT_NE(
+        after([&](OffloadPlan &p) { p.entries[0].copies.erase(p.entries[0].copies.begin() + i); }),
+        "")
+        << i;
+  }
+}
+
+TEST_F(Mutation, NoCopyMayStartEarlier) {
+  for (size_t i = 0; i < plan.entries[0].copies.size(); ++i) {
+    EXPECT_NE(after([&](OffloadPlan &p) { p.entries[0].copies[i].after -= 1; }), "") << i;
+  }
+}
+
+TEST_F(Mutation, NoCopyMayArriveLater) {
+  for (size_t i = 0; i < plan.entries[0].copies.size(); ++i) {
+    EXPECT_NE(after([&](OffloadPlan &p) { p.entries[0].copies[i].before += 1; }), "") << i;
+  }
+}
+
+TEST_F(Mutation, CopiesGoWhereTheyAreRead) {
+  for (size_t i = 0; i < plan.entries[0].copies.size(); ++i) {
+    EXPECT_NE(after([&](OffloadPlan &p) { p.entries[0].copies[i].slot ^= 1; }), "") << i;
+    EXPECT_NE(after([&](OffloadPlan &p) { p.entries[0].copies[i].bytes += 1; }), "") << i;
+  }
+  EXPECT_NE(after([](OffloadPlan &p) {
+              std::swap(p.entries[0].initialSlots[0], p.entries[0].initialSlots[1]);
+            }),
+            "");
+}
+
+TEST_F(Mutation, OperandsPointAtTheirBytes) {
+  for (size_t l = 0; l < plan.entries[1].launches.size(); ++l) {
+    const Launch &launch = plan.entries[1].launches[l];
+    for (size_t i = 0; i < launch.operands.size(); ++i) {
+      if (!launch.operands[i].hostGather) {
+        EXPECT_NE(after([&](OffloadPlan &p) { p.entries[1].launches[l].operands[i].offset += 64; }),
+                  "")
+            << l;
+        EXPECT_NE(after([&](OffloadPlan &p) { p.entries[1].launches[l].operands[i].end -= 64; }),
+                  "")
+            << l;
+      }
+    }
+    EXPECT_NE(after([&](OffloadPlan &p) {
+                p.entries[1].launches.erase(p.entries[1].launches.begin() + l);
+              }),
+              "")
+        << l;
+  }
+}
+
+TEST_F(Mutation, RegionsDoNotOverlap) {
+  EXPECT_NE(after([](OffloadPlan &p) { p.slotOffsets[1] = p.slotOffsets[0]; }), "");
+  EXPECT_NE(after([](OffloadPlan &p) { p.arenaBytes -= 1; }), "");
+  EXPECT_NE(after([](OffloadPlan &p) { p.persistentOffset = p.residentOffset; }), "");
+  EXPECT_NE(after([&](OffloadPlan &p) { p.arenaBytes = *problem.budget + 1; }), "");
+  EXPECT_NE(after([](OffloadPlan &p) {
+              p.entries[0].segments[1].offset = p.entries[0].segments[0].offset;
+            }),
+            "");
+  EXPECT_NE(after([](OffloadPlan &p) { p.entries[0].segments.pop_back(); }), "");
+}
+
+// Random changes of one copy or operand, over random problems: a change is refused, or the plan is
+// the same.
+TEST(RandomMutation, IsRefused) {
+  int tried = 0;
+  for (uint64_t seed = 1; seed <= 60; ++seed) {
+    OffloadProblem problem = randomProblem(seed);
+    auto free = solveOffload(problem);
+    ASSERT_TRUE(std::holds_alternative<OffloadPlan>(free)) << seed;
+    problem.budget = std::get<OffloadPlan>(free).needBytes * 6 / 10;
+    auto answer = solveOffload(problem);
+    ASSERT_FALSE(std::holds_alternative<std::string>(answer))
+        << seed << std::get<std::string>(answer);
+    if (!std::holds_alternative<OffloadPlan>(answer)) {
+      continue;
+    }
+    const OffloadPlan &plan = std::get<OffloadPlan>(answer);
+    for (size_t e = 0; e < plan.entries.size(); ++e) {
+      for (size_t c = 0; c < plan.entries[e].copies.size(); ++c) {
+        OffloadPlan lost = plan;
+        lost.entries[e].copies.erase(lost.entries[e].copies.begin() + c);
+        EXPECT_NE(validate(problem, lost), std::nullopt) << seed << " copy " << c;
+        ++tried;
+      }
+    }
+  }
+  EXPECT_GT(tried, 50);
+}
+
+} // namespace

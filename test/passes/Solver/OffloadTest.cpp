@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Offload: the contract of budgets (feasible or not, never worse with more), the shape of good
+// plans, and determinism. solveOffload() validates each plan itself; MutationTest.cpp shows that
+// the validator sees faults.
+
+#include "test/passes/Solver/Instances.h"
+
+#include "passes/Solver/OffloadParts.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+using namespace ciuic::solver;
+using namespace ciuic::solver::test;
+
+namespace {
+
+OffloadPlan planOf(const OffloadProblem &problem) {
+  auto answer = solveOffload(problem);
+  if (std::string *wrong = std::get_if<std::string>(&answer)) {
+    ADD_FAILURE() << *wrong;
+    return {};
+  }
+  if (!std::holds_alternative<OffloadPlan>(answer)) {
+    ADD_FAILURE() << "infeasible; nearest " << std::get<Infeasible>(answer).nearestBudget;
+    return {};
+  }
+  return std::get<OffloadPlan>(std::move(answer));
+}
+
+int64_t nearestBudget(OffloadProblem problem) {
+  problem.budget = 0;
+  auto answer = solveOffload(problem);
+  if (Infeasible *infeasible = std::get_if<Infeasible>(&answer)) {
+    return infeasible->nearestBudget;
+  }
+  ADD_FAILURE() << (std::holds_alternative<OffloadPlan>(answer) ? "fits in nothing"
+                                                                : std::get<std::string>(answer));
+  return 0;
+}
+
+} // namespace
+
+TEST(Offload, WithoutABudgetEverythingIsResident) {
+  OffloadPlan plan = planOf(transformer(4));
+  EXPECT_EQ(plan.policy, "all resident");
+  EXPECT_EQ(plan.streamedBytes, 0);
+  EXPECT_EQ(plan.arenaBytes, plan.needBytes);
+  for (const EntryPlan &entry : plan.entries) {
+    EXPECT_EQ(entry.copiedToDevice, 0);
+    EXPECT_DOUBLE_EQ(entry.predictedMicroseconds, entry.computeMicroseconds);
+    EXPECT_DOUBLE_EQ(entry.gap, 0);
+  }
+}
+
+TEST(Offload, TheNeedItselfIsEnough) {
+  OffloadProblem problem = transformer(4);
+  problem.budget = planOf(problem).needBytes;
+  EXPECT_EQ(planOf(problem).streamedBytes, 0);
+  problem.budget = *problem.budget - 1;
+  EXPECT_LT(planOf(problem).arenaBytes, *problem.budget + 1);
+}
+
+TEST(Offload, HalfTheNeedStreamsAboutHalf) {
+  OffloadProblem problem = transformer(12);
+  int64_t need = planOf(problem).needBytes;
+  problem.budget = need / 2;
+  OffloadPlan plan = planOf(problem);
+  EXPECT_LE(plan.arenaBytes, need / 2);
+  EXPECT_GT(plan.arenaBytes, need * 45 / 100); // the budget is used
+  EXPECT_GE(plan.slotOffsets.size(), 1u);
+  for (const EntryPlan &entry : plan.entries) {
+    EXPECT_GE(entry.predictedMicroseconds, entry.lowerBoundMicroseconds * (1 - 1e-9));
+    // Both entries have more compute than copies here: copies must hide but for the hide rate.
+    EXPECT_LT(entry.gap, 0.35) << entry.predictedMicroseconds;
+  }
+}
+
+// The vocabulary projection is half of these weights; it streams in runs of tiles that cover it
+// once, in order.
+TEST(Offload, AWeightLargerThanASlotStreamsInTiles) {
+  OffloadProblem problem = transformer(4);
+  problem.budget = planOf(problem).needBytes / 4;
+  OffloadPlan plan = planOf(problem);
+  ASSERT_LT(plan.slotBytes, problem.weights[0].bytes);
+  int64_t at = 0;
+  int runs = 0;
+  for (const Launch &launch : plan.entries[1].launches) {
+    if (launch.step + 1 == static_cast<int>(problem.entries[1].steps.size())) {
+      EXPECT_EQ(launch.operands[0].begin, at);
+      at = launch.operands[0].end;
+      ++runs;
+    }
+  }
+  EXPECT_EQ(at, problem.weights[0].bytes);
+  EXPECT_GT(runs, 1);
+  EXPECT_TRUE(plan.entries[1].launches[0].operands[0].hostGather);
+}
+
+// A pass ends with the slots as it found them, so passes of different entries may alternate.
+TEST(Offload, TheTailLoadsTheFirstUnitsOfTheNextPass) {
+  OffloadProblem problem = transformer(12);
+  problem.budget = planOf(problem).needBytes / 2;
+  OffloadPlan plan = planOf(problem);
+  for (const EntryPlan &entry : plan.entries) {
+    std::vector<int> slots = entry.initialSlots;
+    int wraps = 0;
+    for (const Copy &copy : entry.copies) {
+      slots[copy.slot] = copy.unit;
+      wraps += copy.before >= static_cast<int>(entry.launches.size());
+    }
+    EXPECT_EQ(slots, entry.initialSlots);
+    EXPECT_GE(wraps, 1);
+  }
+}
+
+TEST(Offload, TheNearestBudgetIsExactToOneGranule) {
+  for (uint64_t seed = 1; seed <= 40; ++seed) {
+    OffloadProblem problem = seed == 1 ? transformer(6) : randomProblem(seed);
+    problem.budget = 0;
+    auto answer = solveOffload(problem);
+    if (std::holds_alternative<OffloadPlan>(answer)) {
+      continue; // nothing is needed at all
+    }
+    ASSERT_TRUE(std::holds_alternative<Infeasible>(answer))
+        << seed << std::get<std::string>(answer);
+    const Infeasible &infeasible = std::get<Infeasible>(answer);
+    ASSERT_EQ(infeasible.nearestBudget % kBudgetGranule, 0);
+    ASSERT_GT(infeasible.bytesOver, 0);
+    ASSERT_FALSE(infeasible.stepName.empty());
+    problem.budget = infeasible.nearestBudget;
+    auto fits = solveOffload(problem);
+    ASSERT_TRUE(std::holds_alternative<OffloadPlan>(fits)) << seed;
+    problem.budget = infeasible.nearestBudget - kBudgetGranule;
+    auto misses = solveOffload(problem);
+    ASSERT_TRUE(std::holds_alternative<Infeasible>(misses)) << seed;
+    EXPECT_EQ(std::get<Infeasible>(misses).nearestBudget, infeasible.nearestBudget);
+  }
+}
+
+TEST(Offload, MoreBudgetNeverPredictsWorse) {
+  for (uint64_t seed = 1; seed <= 25; ++seed) {
+    OffloadProblem problem = seed == 1 ? transformer(8) : randomProblem(seed);
+    int64_t need = planOf(problem).needBytes;
+    int64_t least = nearestBudget(problem);
+    double before = std::numeric_limits<double>::infinity();
+    for (int i = 0; i <= 12; ++i) {
+      problem.budget = least + std::max<int64_t>(need - least, 0) / 12 * i;
+      OffloadPlan plan = planOf(problem);
+      EXPECT_LE(plan.objective, before) << seed << " at " << *problem.budget;
+      EXPECT_LE(plan.arenaBytes, *problem.budget);
+      for (const EntryPlan &entry : plan.entries) {
+        EXPECT_GE(entry.predictedMicroseconds, entry.lowerBoundMicroseconds * (1 - 1e-9)) << seed;
+      }
+      before = plan.objective;
+    }
+  }
+}
+
+TEST(Offload, TheSameProblemGivesTheSamePlan) {
+  for (uint64_t seed : {3, 5, 8}) {
+    OffloadProblem problem = randomProblem(seed);
+    problem.budget = (planOf(problem).needBytes + nearestBudget(problem)) / 2;
+    problem.budget = std::max(*problem.budget, nearestBudget(problem));
+    EXPECT_TRUE(planOf(problem) == planOf(problem)) << seed;
+  }
+}
+
+// A long skip connection is away while the wide part of the network runs.
+TEST(Offload, ActivationsLeaveWhereWeightsAloneDoNotReach) {
+  OffloadProblem problem = transformer(1);
+  problem.weights = {{"w", 64, 64}};
+  Entry entry;
+  entry.name = "main";
+  for (int s = 0; s < 10; ++s) {
+    entry.steps.push_back({"step" + std::to_string(s), 100, 1, 0, {}});
+  }
+  entry.buffers.push_back({"skip", 1 << 20, 0, 10, {0, 9}});
+  entry.buffers.push_back({"wide", 4 << 20, 3, 7, {3, 4, 5, 6}});
+  entry.buffers.push_back({"out", 1024, 9, 10, {9}});
+  problem.entries = {entry};
+  problem.persistentBytes = 0;
+  EXPECT_EQ(nearestBudget(problem), 4 << 20);
+  problem.budget = 4 << 20;
+  OffloadPlan plan = planOf(problem);
+  ASSERT_EQ(plan.entries[0].copies.size(), 2u);
+  EXPECT_EQ(plan.entries[0].copiedToHost, 1 << 20);
+  EXPECT_EQ(plan.entries[0].copiedToDevice, 1 << 20);
+  problem.budget = 5 << 20;
+  EXPECT_EQ(planOf(problem).entries[0].copies.size(), 0u);
+}
+
+TEST(Offload, ATableThatIsOnlyGatheredStaysOnTheHost) {
+  OffloadProblem problem = transformer(2);
+  problem.weights.push_back({"positions", 1 << 20, 1 << 20});
+  int table = static_cast<int>(problem.weights.size()) - 1;
+  for (Entry &entry : problem.entries) {
+    entry.steps[0].uses.push_back({table, Access::Gather, 256});
+  }
+  int64_t need = planOf(problem).needBytes;
+  problem.budget = need - (1 << 19);
+  OffloadPlan plan = planOf(problem);
+  EXPECT_TRUE(plan.hostGathered[table]);
+  EXPECT_EQ(plan.streamedBytes, 0);
+}
+
+TEST(Offload, CheckNamesWhatIsWrong) {
+  auto wrong = [](auto change) {
+    OffloadProblem problem = transformer(1);
+    change(problem);
+    return check(problem).value_or("");
+  };
+  EXPECT_EQ(wrong([](OffloadProblem &) {}), "");
+  EXPECT_NE(wrong([](OffloadProblem &p) { p.weights[1].bytes = -1; }), "");
+  EXPECT_NE(wrong([](OffloadProblem &p) { p.weights[0].tileBytes = 100; }), "");
+  EXPECT_NE(wrong([](OffloadProblem &p) { p.entries[0].steps[0].uses[0].weight = 99; }), "");
+  EXPECT_NE(wrong([](OffloadProblem &p) { p.entries[0].steps[0].hide = 2; }), "");
+  EXPECT_NE(wrong([](OffloadProblem &p) { p.entries[0].buffers[0].end = 1000; }), "");
+  EXPECT_NE(wrong([](OffloadProblem &p) { p.entries[0].buffers[0].bytes = INT64_MAX; }), "");
+  EXPECT_NE(wrong([](OffloadProblem &p) { p.toDevice.rates.clear(); }), "");
+  EXPECT_NE(wrong([](OffloadProblem &p) { p.regionAlignment = 48; }), "");
+  EXPECT_NE(wrong([](OffloadProblem &p) { p.entries.clear(); }), "");
+}
+
+// Two steps of 100 us each, a copy of 150 us under a hide rate of 0.5: worked out by hand.
+TEST(Simulate, ACopySlowsTheLaunchesBesideIt) {
+  OffloadProblem problem;
+  problem.toDevice = {0, {{1, 1}}}; // 1 GB/s: 1000 bytes a microsecond
+  problem.toHost = problem.toDevice;
+  Entry entry;
+  entry.steps = {{"a", 100, 0.5, 0, {}}, {"b", 100, 0.5, 0, {}}};
+  EntryPlan plan;
+  plan.launches = {{0, {}, 100}, {1, {}, 100}};
+  plan.copies = {{CopyKind::LoadUnit, 0, 0, -1, -1, 1, 150'000}};
+  simulate(problem, entry, plan);
+  // For 150 us launch a advances 75; its last 25 us run alone; then b, 100 us, alone. In the next
+  // pass the same.
+  EXPECT_NEAR(plan.predictedMicroseconds, 275, 1e-9);
+  EXPECT_NEAR(plan.stallMicroseconds, 0, 1e-9);
+  plan.copies[0].bytes = 300'000; // a is done after 200 us, b waits until 300
+  simulate(problem, entry, plan);
+  EXPECT_NEAR(plan.predictedMicroseconds, 400, 1e-9);
+  EXPECT_NEAR(plan.stallMicroseconds, 100, 1e-9);
+}
+
+TEST(Simulate, CopyTimeFollowsTheCurve) {
+  Link link{10, {{1000, 1}, {100'000, 3}}};
+  EXPECT_NEAR(copyMicroseconds(link, 500), 10 + 0.5, 1e-9); // below the first point: its rate
+  EXPECT_NEAR(copyMicroseconds(link, 10'000), 10 + 10. / 2, 1e-9);   // half way in log(bytes)
+  EXPECT_NEAR(copyMicroseconds(link, 300'000), 10 + 300. / 3, 1e-9); // beyond the last: its rate
+  EXPECT_EQ(copyMicroseconds(link, 0), 0);
+}

@@ -1,0 +1,523 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "tools/ciuic-run/Runner.h"
+
+#include "runtime/base/Hash.h"
+#include "runtime/io/Npy.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <set>
+#include <sys/stat.h>
+
+namespace ciuic::run {
+
+Status fromC(ciuic_status *status) {
+  if (!status) {
+    return Status::ok();
+  }
+  Status made(static_cast<StatusClass>(ciuic_status_get_class(status)), ciuic_status_code(status),
+              ciuic_status_message(status));
+  int64_t nearest = ciuic_status_nearest_budget(status);
+  ciuic_status_free(status);
+  return std::move(made).withNearestBudget(nearest);
+}
+
+#define TRY_C(call) CIUIC_TRY(fromC(call))
+
+Runner::~Runner() {
+  ciuic_session_destroy(session);
+  ciuic_device_close(device);
+  ciuic_program_destroy(program);
+}
+
+template <class T> static T sized() {
+  T value = {};
+  value.struct_size = sizeof(T);
+  return value;
+}
+
+const Named *Runner::spec(const std::string &input) const {
+  for (const Named &n : o.inputs) {
+    if (n.name == input) {
+      return &n;
+    }
+  }
+  return nullptr;
+}
+
+Status Runner::open(Result &out) {
+  auto begin = std::chrono::steady_clock::now();
+  TRY_C(ciuic_program_load_path(o.program.c_str(), &program));
+  info = sized<ciuic_program_info>();
+  TRY_C(ciuic_program_get_info(program, &info));
+  TRY_C(ciuic_device_open(o.device.c_str(), &device));
+  auto options = sized<ciuic_session_options>();
+  options.budget_bytes = o.vram;
+  options.threads = o.threads;
+  options.link_gbps = o.linkGbps;
+  TRY_C(ciuic_session_create(program, device, &options, &session));
+  out.program = info;
+  out.budgetBytes = o.vram > 0 ? o.vram : info.budget_bytes;
+  out.loadMs =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  return Status::ok();
+}
+
+Status Runner::readInputFiles() {
+  for (const Named &n : o.inputs) {
+    if (n.value[0] != '@') {
+      continue;
+    }
+    auto array = readNpy(n.value.substr(1));
+    if (!array.isOk()) {
+      return array.takeStatus();
+    }
+    inputs.push_back({n.name, static_cast<ciuic_dtype>(array.value().dtype),
+                      std::move(array.value().dims), std::move(array.value().data)});
+  }
+  return Status::ok();
+}
+
+// ---- entry and shapes ------------------------------------------------------------------------
+
+/// Values of an entry's symbols: --dim first, then the shapes of the files, the states, and the
+/// lower bound, at least 1. `misfit` says why the entry cannot run with them.
+Status Runner::symbolValues(uint32_t index, std::vector<int64_t> &values, std::string &misfit) {
+  auto e = sized<ciuic_entry_info>();
+  TRY_C(ciuic_entry_get_info(program, index, &e));
+  values.clear();
+  for (uint32_t i = 0; i < e.symbols; ++i) {
+    auto s = sized<ciuic_symbol_info>();
+    TRY_C(ciuic_entry_get_symbol(program, index, i, &s));
+    int64_t value = std::min(std::max<int64_t>(s.lower, 1), s.upper);
+    auto given = o.dims.find(s.name);
+    if (s.state >= 0) {
+      value = states[static_cast<size_t>(s.state)].length;
+    } else if (given != o.dims.end()) {
+      value = given->second;
+    } else if (s.input >= 0) {
+      auto port = sized<ciuic_port_info>();
+      TRY_C(ciuic_entry_get_port(program, index, CIUIC_INPUT, static_cast<uint32_t>(s.input),
+                                 &port));
+      for (const InputArray &array : inputs) {
+        if (array.name == port.name && s.axis < array.dims.size()) {
+          value = array.dims[s.axis];
+        }
+      }
+    }
+    bool computed = s.state < 0 && s.input < 0;
+    if (!computed && (value < s.lower || value > s.upper) && misfit.empty()) {
+      misfit = formatText("'%s' is %lld, entry '%s' holds %lld..%lld; compile with --entry "
+                          "%s:%s=%lld..%lld to allow it",
+                          s.name, static_cast<long long>(value), e.name,
+                          static_cast<long long>(s.lower), static_cast<long long>(s.upper), e.name,
+                          s.name, static_cast<long long>(std::min(value, s.lower)),
+                          static_cast<long long>(std::max(value, s.upper)));
+    }
+    values.push_back(value);
+  }
+  return Status::ok();
+}
+
+Status Runner::chooseEntry() {
+  std::string reasons, names;
+  std::set<std::string> known;
+  bool found = false, chosen = false;
+  double best = 0;
+  for (uint32_t i = 0; i < info.entries; ++i) {
+    auto e = sized<ciuic_entry_info>();
+    TRY_C(ciuic_entry_get_info(program, i, &e));
+    names += (i ? ", " : "") + std::string(e.name);
+    double product = 1;
+    for (uint32_t k = 0; k < e.symbols; ++k) {
+      auto s = sized<ciuic_symbol_info>();
+      TRY_C(ciuic_entry_get_symbol(program, i, k, &s));
+      known.insert(s.name);
+      bool computed = s.state < 0 && s.input < 0;
+      product *= computed ? 1 : static_cast<double>(std::max<int64_t>(s.upper, 1));
+    }
+    if (!o.entry.empty() && o.entry != e.name) {
+      continue;
+    }
+    found = true;
+    std::vector<int64_t> values;
+    std::string misfit;
+    CIUIC_TRY(symbolValues(i, values, misfit));
+    if (!misfit.empty()) {
+      reasons += (reasons.empty() ? "" : "; ") + misfit;
+    } else if (!chosen || product < best) {
+      chosen = true;
+      best = product;
+      entry = i;
+      entryName = e.name;
+    }
+  }
+  for (const auto &[name, value] : o.dims) {
+    if (!known.count(name)) {
+      std::string list;
+      for (const std::string &k : known) {
+        list += (list.empty() ? "" : ", ") + k;
+      }
+      return failure(StatusClass::Usage, "usage.dim", "--dim %s: the program's dims are: %s",
+                     name.c_str(), list.c_str());
+    }
+  }
+  if (!found) {
+    return failure(StatusClass::Usage, "usage.entry", "no entry '%s'; the program has: %s",
+                   o.entry.c_str(), names.c_str());
+  }
+  if (!chosen) {
+    return failure(StatusClass::Shape, "shape.bound", "%s", reasons.c_str());
+  }
+  return Status::ok();
+}
+
+// ---- inputs and outputs ----------------------------------------------------------------------
+
+namespace {
+
+/// splitmix64: small, and the same on every machine.
+struct Random {
+  uint64_t state;
+  uint64_t next() {
+    uint64_t z = (state += 0x9e3779b97f4a7c15ull);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+    return z ^ (z >> 31);
+  }
+  float uniform() { return static_cast<float>(next() >> 40) / 8388608.0f - 1.0f; }
+};
+
+uint16_t toBf16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+void fillRandom(ciuic_dtype dtype, std::vector<char> &data, uint64_t seed) {
+  Random random{seed};
+  size_t size = ciuic_dtype_bytes(dtype);
+  auto put = [&](size_t at, auto value) { std::memcpy(data.data() + at, &value, sizeof value); };
+  for (size_t at = 0; at + size <= data.size(); at += size) {
+    switch (dtype) {
+    case CIUIC_F32: put(at, random.uniform()); break;
+    case CIUIC_F64: put(at, static_cast<double>(random.uniform())); break;
+    case CIUIC_F16: put(at, static_cast<_Float16>(random.uniform())); break;
+    case CIUIC_BF16: put(at, toBf16(random.uniform())); break;
+    default: data[at] = static_cast<char>(random.next() >> 63); break; // little-endian 0 or 1
+    }
+  }
+}
+
+/// An element as double; exact for all but the largest 64-bit integers.
+double element(ciuic_dtype dtype, const char *p) {
+  auto as = [&](auto sample) {
+    std::memcpy(&sample, p, sizeof sample);
+    return static_cast<double>(sample);
+  };
+  switch (dtype) {
+  case CIUIC_F32: return as(float());
+  case CIUIC_F64: return as(double());
+  case CIUIC_F16: return as(_Float16());
+  case CIUIC_BF16: {
+    uint16_t half;
+    std::memcpy(&half, p, 2);
+    uint32_t bits = static_cast<uint32_t>(half) << 16;
+    float value;
+    std::memcpy(&value, &bits, 4);
+    return value;
+  }
+  case CIUIC_I64: return as(int64_t());
+  case CIUIC_I32: return as(int32_t());
+  case CIUIC_I16: return as(int16_t());
+  case CIUIC_I8: return as(int8_t());
+  case CIUIC_U64: return as(uint64_t());
+  case CIUIC_U32: return as(uint32_t());
+  case CIUIC_U16: return as(uint16_t());
+  case CIUIC_U8:
+  case CIUIC_BOOL: return as(uint8_t());
+  }
+  return 0;
+}
+
+} // namespace
+
+Status Runner::makeInputs(const std::vector<int64_t> &symbols) {
+  auto e = sized<ciuic_entry_info>();
+  TRY_C(ciuic_entry_get_info(program, entry, &e));
+  for (uint32_t i = 0; i < e.inputs; ++i) {
+    auto port = sized<ciuic_port_info>();
+    TRY_C(ciuic_entry_get_port(program, entry, CIUIC_INPUT, i, &port));
+    auto present = std::find_if(inputs.begin(), inputs.end(),
+                                [&](const InputArray &a) { return a.name == port.name; });
+    if (present != inputs.end()) {
+      if (present->dtype == CIUIC_U16 && port.dtype == CIUIC_BF16) {
+        present->dtype = CIUIC_BF16;
+      }
+      continue;
+    }
+    InputArray made{port.name, port.dtype, std::vector<int64_t>(port.rank), {}};
+    TRY_C(ciuic_entry_get_port_dims(program, entry, CIUIC_INPUT, i, symbols.data(),
+                                    made.dims.data()));
+    size_t bytes = ciuic_dtype_bytes(port.dtype); // inside the port's bytes, so it fits
+    for (int64_t d : made.dims) {
+      bytes *= static_cast<size_t>(d);
+    }
+    made.data.resize(bytes);
+    const Named *how = spec(port.name);
+    if (!how || how->value == "random") {
+      fillRandom(port.dtype, made.data, o.seed ^ hashBytes(port.name, std::strlen(port.name)));
+    }
+    inputs.push_back(std::move(made));
+  }
+  return Status::ok();
+}
+
+Status Runner::bind(Result &out) {
+  for (const InputArray &a : inputs) {
+    TRY_C(ciuic_session_bind_input(session, a.name.c_str(), a.dtype,
+                                   static_cast<uint32_t>(a.dims.size()), a.dims.data(),
+                                   a.data.data()));
+  }
+  for (const Named &n : o.inputs) {
+    if (n.value[0] != '@' && std::none_of(inputs.begin(), inputs.end(), [&](const InputArray &a) {
+          return a.name == n.name;
+        })) {
+      // The session's message lists the inputs there are.
+      TRY_C(ciuic_session_bind_input(session, n.name.c_str(), CIUIC_F32, 0, nullptr, ""));
+    }
+  }
+  out.entry = sized<ciuic_entry_info>();
+  TRY_C(ciuic_entry_get_info(program, entry, &out.entry));
+  for (uint32_t i = 0; i < out.entry.outputs; ++i) {
+    auto port = sized<ciuic_port_info>();
+    TRY_C(ciuic_entry_get_port(program, entry, CIUIC_OUTPUT, i, &port));
+    out.outputs.push_back({port.name, port.dtype, std::vector<int64_t>(port.rank),
+                           std::vector<char>(static_cast<size_t>(port.bytes))});
+    TRY_C(ciuic_session_bind_output(session, port.name, out.outputs.back().data.data(),
+                                    out.outputs.back().data.size()));
+  }
+  for (const std::vector<Named> *list : {&o.outputs, &o.expects}) {
+    for (const Named &n : *list) {
+      if (std::none_of(out.outputs.begin(), out.outputs.end(),
+                       [&](const OutputResult &r) { return r.name == n.name; })) {
+        TRY_C(ciuic_session_bind_output(session, n.name.c_str(), nullptr, 0));
+        return failure(StatusClass::Usage, "usage.output", "entry '%s' has no output '%s'",
+                       entryName.c_str(), n.name.c_str());
+      }
+    }
+  }
+  return Status::ok();
+}
+
+// ---- states ------------------------------------------------------------------------------------
+
+std::string Runner::stateFile(const std::string &folder, uint32_t state, const char *name) const {
+  std::string file = formatText("%s/%04u.", folder.c_str(), state);
+  for (const char *p = name; *p && p - name < 128; ++p) {
+    bool plain = std::isalnum(static_cast<unsigned char>(*p)) || *p == '.' || *p == '_' || *p == '-';
+    file += plain ? *p : '_';
+  }
+  return file + ".npy";
+}
+
+Status Runner::readStates() {
+  states.resize(info.states);
+  for (uint32_t i = 0; i < info.states; ++i) {
+    auto s = sized<ciuic_state_info>();
+    TRY_C(ciuic_program_get_state(program, i, &s));
+    StateArray &state = states[i];
+    if (!o.stateIn.empty()) {
+      std::string path = stateFile(o.stateIn, i, s.name);
+      auto array = readNpy(path);
+      if (!array.isOk()) {
+        return array.takeStatus();
+      }
+      NpyArray &a = array.value();
+      bool good = a.dims.size() == s.rank &&
+                  (static_cast<ciuic_dtype>(a.dtype) == s.dtype ||
+                   (s.dtype == CIUIC_BF16 && a.dtype == format::DType::U16));
+      for (uint32_t axis = 0; good && axis < s.rank; ++axis) {
+        bool grows = static_cast<int32_t>(axis) == s.grow_axis;
+        good = grows ? a.dims[axis] <= s.capacity[axis] : a.dims[axis] == s.capacity[axis];
+        state.length = grows ? a.dims[axis] : state.length;
+      }
+      if (!good) {
+        return failure(StatusClass::State, "state.file", "%s: its shape or type is not that of "
+                                                         "state '%s'",
+                       path.c_str(), s.name);
+      }
+      state.data = std::move(a.data);
+    }
+  }
+  // --dim of a state's symbol: a past of that many zeros.
+  for (uint32_t e = 0; o.stateIn.empty() && e < info.entries; ++e) {
+    auto entryInfo = sized<ciuic_entry_info>();
+    TRY_C(ciuic_entry_get_info(program, e, &entryInfo));
+    for (uint32_t i = 0; i < entryInfo.symbols; ++i) {
+      auto symbol = sized<ciuic_symbol_info>();
+      TRY_C(ciuic_entry_get_symbol(program, e, i, &symbol));
+      auto given = o.dims.find(symbol.name);
+      if (symbol.state < 0 || given == o.dims.end()) {
+        continue;
+      }
+      // Every growing state of a program follows the same length unless files say otherwise.
+      for (uint32_t k = 0; k < info.states; ++k) {
+        auto s = sized<ciuic_state_info>();
+        TRY_C(ciuic_program_get_state(program, k, &s));
+        if (s.grow_axis >= 0) {
+          states[k].length = given->second;
+        }
+      }
+    }
+  }
+  return Status::ok();
+}
+
+Status Runner::placeStates() {
+  for (uint32_t i = 0; i < info.states; ++i) {
+    StateArray &state = states[i];
+    size_t bytes = 0;
+    TRY_C(ciuic_session_state_bytes(session, i, state.length, &bytes));
+    state.data.resize(bytes);
+    TRY_C(ciuic_session_state_write(session, i, state.data.data(), bytes, state.length));
+  }
+  return Status::ok();
+}
+
+Status Runner::writeStates() {
+  if (::mkdir(o.stateOut.c_str(), 0777) != 0 && errno != EEXIST) {
+    return failure(StatusClass::Io, "io.write", "%s: cannot make the folder: %s",
+                   o.stateOut.c_str(), std::strerror(errno));
+  }
+  for (uint32_t i = 0; i < info.states; ++i) {
+    auto s = sized<ciuic_state_info>();
+    TRY_C(ciuic_program_get_state(program, i, &s));
+    int64_t length = 0;
+    size_t bytes = 0;
+    TRY_C(ciuic_session_state_length(session, i, &length));
+    TRY_C(ciuic_session_state_bytes(session, i, length, &bytes));
+    std::vector<char> data(bytes);
+    TRY_C(ciuic_session_state_read(session, i, data.data(), bytes));
+    std::vector<int64_t> dims(s.capacity, s.capacity + s.rank);
+    if (s.grow_axis >= 0) {
+      dims[static_cast<size_t>(s.grow_axis)] = length;
+    }
+    CIUIC_TRY(writeNpy(stateFile(o.stateOut, i, s.name), static_cast<format::DType>(s.dtype), dims,
+                       data.data()));
+  }
+  return Status::ok();
+}
+
+// ---- running -----------------------------------------------------------------------------------
+
+Status Runner::measure(Result &out) {
+  for (int i = 0; i < o.warmup + o.iterations; ++i) {
+    if (info.states > 0) {
+      CIUIC_TRY(placeStates());
+    }
+    TRY_C(ciuic_session_run(session, entryName.c_str()));
+    out.last = sized<ciuic_run_stats>();
+    TRY_C(ciuic_session_get_stats(session, &out.last));
+    if (i >= o.warmup) {
+      out.latencyMs.push_back(out.last.latency_ms);
+    }
+  }
+  std::sort(out.latencyMs.begin(), out.latencyMs.end());
+  return Status::ok();
+}
+
+Status Runner::collect(Result &out) {
+  for (OutputResult &r : out.outputs) {
+    uint32_t rank = static_cast<uint32_t>(r.dims.size());
+    TRY_C(ciuic_session_get_output_dims(session, r.name.c_str(), &rank, r.dims.data()));
+    size_t bytes = ciuic_dtype_bytes(r.dtype);
+    for (int64_t d : r.dims) {
+      bytes *= static_cast<size_t>(d);
+    }
+    r.data.resize(bytes);
+    r.hash = hashBytes(r.data.data(), bytes);
+    for (const Named &n : o.outputs) {
+      if (n.name == r.name) {
+        CIUIC_TRY(writeNpy(n.value.substr(1), static_cast<format::DType>(r.dtype), r.dims,
+                           r.data.data()));
+      }
+    }
+  }
+  for (uint32_t i = 0; i < ciuic_session_trace_size(session); ++i) {
+    auto e = sized<ciuic_trace_event>();
+    TRY_C(ciuic_session_get_trace_event(session, i, &e));
+    out.events.push_back(
+        {e.name, e.stream, e.begin_us, e.end_us, e.predicted_begin_us, e.predicted_us});
+  }
+  return Status::ok();
+}
+
+Status Runner::compare(Result &out) {
+  std::string wrong;
+  for (const Named &n : o.expects) {
+    auto read = readNpy(n.value.substr(1));
+    if (!read.isOk()) {
+      return read.takeStatus();
+    }
+    const NpyArray &b = read.value();
+    const OutputResult &a = *std::find_if(out.outputs.begin(), out.outputs.end(),
+                                          [&](const OutputResult &r) { return r.name == n.name; });
+    bool halves = a.dtype == CIUIC_BF16 && b.dtype == format::DType::U16;
+    if (a.dims != b.dims || (static_cast<ciuic_dtype>(b.dtype) != a.dtype && !halves)) {
+      return failure(StatusClass::Mismatch, "expect.shape",
+                     "output '%s' has another shape or type than %s", n.name.c_str(),
+                     n.value.c_str() + 1);
+    }
+    size_t size = ciuic_dtype_bytes(a.dtype), count = a.data.size() / size;
+    double difference = 0, norm = 0;
+    ExpectResult result{n.name};
+    bool finite = true;
+    for (size_t i = 0; i < count; ++i) {
+      double x = element(a.dtype, a.data.data() + i * size);
+      double y = element(a.dtype, b.data.data() + i * size);
+      if (!std::isfinite(x) || !std::isfinite(y)) {
+        finite = finite && (x == y || (std::isnan(x) && std::isnan(y)));
+        continue;
+      }
+      difference += (x - y) * (x - y);
+      norm += y * y;
+      result.largest = std::max(result.largest, std::fabs(x - y));
+    }
+    double limit = o.rtol * std::sqrt(norm) + o.atol * std::sqrt(static_cast<double>(count));
+    difference = std::sqrt(difference);
+    result.relativeError = difference == 0 ? 0 : difference / std::sqrt(norm);
+    result.good = finite && difference <= limit;
+    if (!result.good) {
+      wrong += formatText("%s'%s' differs from %s: relative error %.3g, largest difference %.3g%s",
+                          wrong.empty() ? "" : "; ", n.name.c_str(), n.value.c_str() + 1,
+                          result.relativeError, result.largest,
+                          finite ? "" : ", and infinities or NaNs differ");
+    }
+    out.expects.push_back(result);
+  }
+  return wrong.empty() ? Status::ok() : Status(StatusClass::Mismatch, "expect.values", wrong);
+}
+
+Status Runner::run(Result &out) {
+  CIUIC_TRY(open(out));
+  CIUIC_TRY(readInputFiles());
+  CIUIC_TRY(readStates());
+  CIUIC_TRY(chooseEntry());
+  std::vector<int64_t> symbols;
+  std::string misfit;
+  CIUIC_TRY(symbolValues(entry, symbols, misfit));
+  CIUIC_TRY(makeInputs(symbols));
+  CIUIC_TRY(bind(out));
+  CIUIC_TRY(measure(out));
+  CIUIC_TRY(collect(out));
+  if (!o.stateOut.empty()) {
+    CIUIC_TRY(writeStates());
+  }
+  return compare(out);
+}
+
+} // namespace ciuic::run
