@@ -144,7 +144,7 @@ FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor, c
     }
     auto weight = WeightAttr::get(&context, 0, data.offset, data.bytes, varint ? Encoding::Varint : Encoding::Raw, type);
     std::string message;
-    if (varint && !spend(data.bytes)) {
+    if (varint && !spend(data.bytes / 16)) {
       return tooMuchWork();
     }
     if (varint && !files.checkVarints(weight, message)) {
