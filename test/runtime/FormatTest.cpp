@@ -359,9 +359,12 @@ TEST(Format, FullDiskIsNamedAndLeavesNothing) {
   pid_t child = fork();
   if (child == 0) {
     uid_t user = geteuid();
+    gid_t group = getegid();
     bool own = unshare(CLONE_NEWNS) == 0;
     if (!own && unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) {
       writeFile("/proc/self/uid_map", "0 " + std::to_string(user) + " 1");
+      writeFile("/proc/self/setgroups", "deny");
+      writeFile("/proc/self/gid_map", "0 " + std::to_string(group) + " 1");
       own = true;
     }
     if (!own || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
