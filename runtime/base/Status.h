@@ -25,8 +25,8 @@ enum class StatusClass : uint8_t {
   State = 8,       // a state has another length than the run needs, or is full
   Mismatch = 9,    // ciuic-run --expect: the values differ
   Cancelled = 10,
-  Busy = 11,       // a session runs one pass at a time
-  Internal = 63,   // a defect of the runtime
+  Busy = 11,     // a session runs one pass at a time
+  Internal = 63, // a defect of the runtime
 };
 
 const char *className(StatusClass c);
@@ -64,7 +64,8 @@ __attribute__((format(printf, 3, 4))) Status failure(StatusClass c, const char *
                                                      const char *format, ...);
 __attribute__((format(printf, 1, 2))) std::string formatText(const char *format, ...);
 
-template <class T> class [[nodiscard]] Expected {
+template <class T>
+class [[nodiscard]] Expected {
 public:
   Expected(T value) : content(std::move(value)) {}
   Expected(Status status) : content(std::move(status)) {}

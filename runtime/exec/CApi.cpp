@@ -45,7 +45,8 @@ ciuic_status *give(Status status) noexcept {
   return made ? made : outOfMemory();
 }
 
-template <class Body> ciuic_status *guarded(Body body) noexcept {
+template <class Body>
+ciuic_status *guarded(Body body) noexcept {
   try {
     return give(body());
   } catch (const std::bad_alloc &) {
@@ -66,7 +67,8 @@ Status nullArgument(const char *what) {
 }
 
 /// Copies as many bytes of a struct as the caller's version of it has.
-template <class T> Status deliver(T value, T *out) {
+template <class T>
+Status deliver(T value, T *out) {
   size_t size = out->struct_size;
   if (size < sizeof(size_t) || size > 4096) {
     return failure(StatusClass::Usage, "usage.struct-size", "struct_size is %zu, not sizeof of it",
@@ -384,11 +386,10 @@ ciuic_status *ciuic_session_create(ciuic_program *program, ciuic_device *device,
                      "budget, threads and link rate must not be negative");
     }
     auto made = std::make_unique<ciuic_session>();
-    CIUIC_TRY(Session::create(program->file, *device->device,
-                              {.budgetBytes = given.budget_bytes,
-                               .threads = given.threads,
-                               .linkGbps = given.link_gbps},
-                              &made->session));
+    CIUIC_TRY(Session::create(
+        program->file, *device->device,
+        {.budgetBytes = given.budget_bytes, .threads = given.threads, .linkGbps = given.link_gbps},
+        &made->session));
     *out = made.release();
     return Status::ok();
   });
@@ -445,8 +446,9 @@ ciuic_status *ciuic_session_get_output_dims(const ciuic_session *session, const 
     std::vector<int64_t> dims;
     CIUIC_TRY(session->session->outputDims(name, dims));
     if (dims.size() > *rank) {
-      return failure(StatusClass::Usage, "usage.rank", "output '%s' has %zu dims, there is room "
-                                                       "for %u",
+      return failure(StatusClass::Usage, "usage.rank",
+                     "output '%s' has %zu dims, there is room "
+                     "for %u",
                      name, dims.size(), *rank);
     }
     *rank = static_cast<uint32_t>(dims.size());

@@ -35,13 +35,12 @@ Session::~Session() {
   }
 }
 
-int64_t Session::deviceBytes() const {
-  return context->deviceBytes() + program().reserve_bytes;
-}
+int64_t Session::deviceBytes() const { return context->deviceBytes() + program().reserve_bytes; }
 
 // ---- binding --------------------------------------------------------------------------------
 
-template <class Map> static std::string namesOf(const Map &map) {
+template <class Map>
+static std::string namesOf(const Map &map) {
   std::string text;
   for (const auto &[name, value] : map) {
     text += (text.empty() ? "" : ", ") + name;
@@ -82,9 +81,8 @@ Status Session::bindOutput(const std::string &name, void *data, int64_t capacity
   }
   auto it = outputs.find(name);
   if (it == outputs.end()) {
-    return failure(StatusClass::Usage, "usage.output",
-                   "the program has no output '%s'; it has: %s", name.c_str(),
-                   namesOf(outputs).c_str());
+    return failure(StatusClass::Usage, "usage.output", "the program has no output '%s'; it has: %s",
+                   name.c_str(), namesOf(outputs).c_str());
   }
   if (capacity < 0) {
     return failure(StatusClass::Usage, "usage.output", "output '%s': a negative capacity",
@@ -273,8 +271,7 @@ Status Session::moveInputs(PreparedEntry &e) {
       continue;
     }
     if (port.tier == Tier::Host) {
-      std::memcpy(context->hostTier() + port.offset, e.inputs[i]->data,
-                  static_cast<size_t>(bytes));
+      std::memcpy(context->hostTier() + port.offset, e.inputs[i]->data, static_cast<size_t>(bytes));
     } else {
       CIUIC_TRY(context->write(port.offset, e.inputs[i]->data, bytes));
       lastStats.h2dBytes += bytes;

@@ -46,8 +46,8 @@ Status Session::load(device::Device &device, const SessionOptions &options) {
                    sizeText(need).c_str(), sizeText(budget).c_str(), sizeText(need).c_str())
         .withNearestBudget(need);
   }
-  CIUIC_TRY(device.createContext({.threads = options.threads, .linkGbps = options.linkGbps},
-                                 &context));
+  CIUIC_TRY(
+      device.createContext({.threads = options.threads, .linkGbps = options.linkGbps}, &context));
   CIUIC_TRY(loadKernels(device));
   CIUIC_TRY(context->reserve(p.arena_bytes, p.host_bytes));
   CIUIC_TRY(loadWeights());
@@ -112,9 +112,8 @@ Status Session::loadWeights() {
   for (const auto &w : program().weights) {
     order.push_back(w.get());
   }
-  std::sort(order.begin(), order.end(), [](const WeightT *a, const WeightT *b) {
-    return a->file_offset < b->file_offset;
-  });
+  std::sort(order.begin(), order.end(),
+            [](const WeightT *a, const WeightT *b) { return a->file_offset < b->file_offset; });
   for (const WeightT *w : order) {
     if (w->mode != WeightMode::Resident) {
       CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->hostTier() + w->host_offset));

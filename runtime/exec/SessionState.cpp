@@ -98,8 +98,8 @@ Status Session::transferState(uint32_t state, char *data, int64_t length, bool r
     }
   }
   for (int64_t row = 0; row < outer && length * inner > 0; ++row) {
-    CIUIC_TRY(move(s.arena_offset + row * capacity * inner, data + row * length * inner,
-                   length * inner));
+    CIUIC_TRY(
+        move(s.arena_offset + row * capacity * inner, data + row * length * inner, length * inner));
   }
   return Status::ok();
 }
@@ -133,8 +133,8 @@ Status Session::stateWrite(uint32_t state, const void *data, int64_t bytes, int6
                    program().states[state]->name.c_str(), static_cast<long long>(length),
                    static_cast<long long>(need), static_cast<long long>(bytes));
   }
-  CIUIC_TRY(transferState(state, const_cast<char *>(static_cast<const char *>(data)), length,
-                          false));
+  CIUIC_TRY(
+      transferState(state, const_cast<char *>(static_cast<const char *>(data)), length, false));
   stateLengths[state] = program().states[state]->grow_axis < 0 ? 0 : length;
   stateBroken[state] = false;
   return Status::ok();

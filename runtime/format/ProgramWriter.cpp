@@ -165,8 +165,8 @@ Status ProgramWriter::finish(ProgramT &program) {
     CIUIC_TRY(write(pageHashes.data(), bytes));
   }
 
-  Status valid = validateProgram(program, {.weightSectionBytes = weightCursor,
-                                           .sections = {header.sections, count}});
+  Status valid = validateProgram(
+      program, {.weightSectionBytes = weightCursor, .sections = {header.sections, count}});
   if (!valid.isOk()) {
     return std::move(valid).prefix("the plan breaks a rule of the program format");
   }

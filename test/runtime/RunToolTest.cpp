@@ -25,8 +25,8 @@ struct Ran {
 
 Ran runTool(const std::string &arguments) {
   std::string out = scratchPath("stdout"), err = scratchPath("stderr");
-  int code = std::system((std::string(CIUIC_RUN_TOOL) + " " + arguments + " >" + out + " 2>" + err)
-                             .c_str());
+  int code = std::system(
+      (std::string(CIUIC_RUN_TOOL) + " " + arguments + " >" + out + " 2>" + err).c_str());
   return {WIFEXITED(code) ? WEXITSTATUS(code) : -1, readFile(out), readFile(err)};
 }
 
@@ -158,8 +158,8 @@ TEST(RunTool, ErrorsAreOneJsonObjectAndAStatusByClass) {
       {chainProgram() + " --no-such-flag", 2, "usage", "--help"},
       {"", 2, "usage", "PROGRAM"},
       {chainProgram() + " --output y=@/no/such/folder/y.npy", 6, "environment", "cannot write"},
-      {chainProgram() + " --state-in " + scratchPath("none") + " --trace /no/such/t.json", 6, "environment",
-       "cannot write"},
+      {chainProgram() + " --state-in " + scratchPath("none") + " --trace /no/such/t.json", 6,
+       "environment", "cannot write"},
   };
   for (const Case &c : cases) {
     Ran r = runTool(c.arguments + " --json");

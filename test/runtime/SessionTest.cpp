@@ -130,7 +130,8 @@ TEST(Session, BudgetIsOnlyChecked) {
   Failure f = small.open(b, 1, 0, b.program.arena_bytes - 1);
   EXPECT_EQ(f.cls, CIUIC_INFEASIBLE);
   EXPECT_EQ(f.nearest, b.program.arena_bytes);
-  EXPECT_NE(f.message.find("nearest budget that fits: 64K (0.0625 MiB)"), std::string::npos) << f.message;
+  EXPECT_NE(f.message.find("nearest budget that fits: 64K (0.0625 MiB)"), std::string::npos)
+      << f.message;
   EXPECT_EQ(large.open(b, 1, 0, 1ll << 40).cls, CIUIC_OK);
 }
 
@@ -214,9 +215,9 @@ TEST(Session, AlternatingEntriesRefillTheSlots) {
   std::vector<float> x = ramp(n), y(1024);
   OK(ciuic_session_bind_input(o.session, "x", CIUIC_F32, 1, &n, x.data()));
   OK(ciuic_session_bind_output(o.session, "y", y.data(), y.size() * 4));
-  const std::pair<const char *, bool> order[] = {
-      {"main", true},  {"main", false}, {"other", true}, {"other", false}, {"main", true},
-      {"same", false}, {"main", false}, {"other", true}, {"same", true}};
+  const std::pair<const char *, bool> order[] = {{"main", true},   {"main", false}, {"other", true},
+                                                 {"other", false}, {"main", true},  {"same", false},
+                                                 {"main", false},  {"other", true}, {"same", true}};
   for (auto [name, refills] : order) {
     std::fill(y.begin(), y.end(), -1.0f);
     OK(ciuic_session_run(o.session, name));
@@ -238,8 +239,8 @@ PlanBuilder stateful() {
     uint32_t past = b.symbol("past", 0, 11, SymbolSource::State, state);
     e.dims_offset = 64;
     b.port(true, "x", DType::F32, dims(sym(seq)), 128, 32);
-    b.port(true, "mask", DType::F32,
-           dims(binaryExpr(ExprCode::Add, *sym(past), *sym(seq))), 192, 128);
+    b.port(true, "mask", DType::F32, dims(binaryExpr(ExprCode::Add, *sym(past), *sym(seq))), 192,
+           128);
     b.port(false, "sum", DType::F32, dims(num(1)), 320, 4);
     b.buffer("dims", BufferKind::Dims, 64, 64, 0, 1);
     b.buffer("x", BufferKind::Input, 128, 32, 0, 1);
@@ -364,8 +365,7 @@ TEST(Session, SpillsAndHostTierOutputs) {
   uint32_t back = b.copyBack(64, 64, 64, {out});
   uint32_t second = use(64, 128, {back}, 3);
   uint32_t result = b.copyOut(128, 0, 64, {second});
-  b.last().steps[result]->body.AsCopyOut()->extent =
-      binaryExpr(ExprCode::Mul, *sym(n), *num(4));
+  b.last().steps[result]->body.AsCopyOut()->extent = binaryExpr(ExprCode::Mul, *sym(n), *num(4));
   use(64, 64, {result}, 1);
   b.last().buffers.back()->last_step = 5;
   b.seal();

@@ -33,7 +33,8 @@ Runner::~Runner() {
   ciuic_program_destroy(program);
 }
 
-template <class T> static T sized() {
+template <class T>
+static T sized() {
   T value = {};
   value.struct_size = sizeof(T);
   return value;
@@ -203,11 +204,21 @@ void fillRandom(ciuic_dtype dtype, std::vector<char> &data, uint64_t seed) {
   auto put = [&](size_t at, auto value) { std::memcpy(data.data() + at, &value, sizeof value); };
   for (size_t at = 0; at + size <= data.size(); at += size) {
     switch (dtype) {
-    case CIUIC_F32: put(at, random.uniform()); break;
-    case CIUIC_F64: put(at, static_cast<double>(random.uniform())); break;
-    case CIUIC_F16: put(at, static_cast<_Float16>(random.uniform())); break;
-    case CIUIC_BF16: put(at, toBf16(random.uniform())); break;
-    default: data[at] = static_cast<char>(random.next() >> 63); break; // little-endian 0 or 1
+    case CIUIC_F32:
+      put(at, random.uniform());
+      break;
+    case CIUIC_F64:
+      put(at, static_cast<double>(random.uniform()));
+      break;
+    case CIUIC_F16:
+      put(at, static_cast<_Float16>(random.uniform()));
+      break;
+    case CIUIC_BF16:
+      put(at, toBf16(random.uniform()));
+      break;
+    default:
+      data[at] = static_cast<char>(random.next() >> 63);
+      break; // little-endian 0 or 1
     }
   }
 }
@@ -219,9 +230,12 @@ double element(ciuic_dtype dtype, const char *p) {
     return static_cast<double>(sample);
   };
   switch (dtype) {
-  case CIUIC_F32: return as(float());
-  case CIUIC_F64: return as(double());
-  case CIUIC_F16: return as(_Float16());
+  case CIUIC_F32:
+    return as(float());
+  case CIUIC_F64:
+    return as(double());
+  case CIUIC_F16:
+    return as(_Float16());
   case CIUIC_BF16: {
     uint16_t half;
     std::memcpy(&half, p, 2);
@@ -230,15 +244,23 @@ double element(ciuic_dtype dtype, const char *p) {
     std::memcpy(&value, &bits, 4);
     return value;
   }
-  case CIUIC_I64: return as(int64_t());
-  case CIUIC_I32: return as(int32_t());
-  case CIUIC_I16: return as(int16_t());
-  case CIUIC_I8: return as(int8_t());
-  case CIUIC_U64: return as(uint64_t());
-  case CIUIC_U32: return as(uint32_t());
-  case CIUIC_U16: return as(uint16_t());
+  case CIUIC_I64:
+    return as(int64_t());
+  case CIUIC_I32:
+    return as(int32_t());
+  case CIUIC_I16:
+    return as(int16_t());
+  case CIUIC_I8:
+    return as(int8_t());
+  case CIUIC_U64:
+    return as(uint64_t());
+  case CIUIC_U32:
+    return as(uint32_t());
+  case CIUIC_U16:
+    return as(uint16_t());
   case CIUIC_U8:
-  case CIUIC_BOOL: return as(uint8_t());
+  case CIUIC_BOOL:
+    return as(uint8_t());
   }
   return 0;
 }
@@ -283,9 +305,8 @@ Status Runner::bind(Result &out) {
                                    a.data.data()));
   }
   for (const Named &n : o.inputs) {
-    if (n.value[0] != '@' && std::none_of(inputs.begin(), inputs.end(), [&](const InputArray &a) {
-          return a.name == n.name;
-        })) {
+    if (n.value[0] != '@' && std::none_of(inputs.begin(), inputs.end(),
+                                          [&](const InputArray &a) { return a.name == n.name; })) {
       // The session's message lists the inputs there are.
       TRY_C(ciuic_session_bind_input(session, n.name.c_str(), CIUIC_F32, 0, nullptr, ""));
     }
@@ -318,7 +339,8 @@ Status Runner::bind(Result &out) {
 std::string Runner::stateFile(const std::string &folder, uint32_t state, const char *name) const {
   std::string file = formatText("%s/%04u.", folder.c_str(), state);
   for (const char *p = name; *p && p - name < 128; ++p) {
-    bool plain = std::isalnum(static_cast<unsigned char>(*p)) || *p == '.' || *p == '_' || *p == '-';
+    bool plain =
+        std::isalnum(static_cast<unsigned char>(*p)) || *p == '.' || *p == '_' || *p == '-';
     file += plain ? *p : '_';
   }
   return file + ".npy";
@@ -337,17 +359,18 @@ Status Runner::readStates() {
         return array.takeStatus();
       }
       NpyArray &a = array.value();
-      bool good = a.dims.size() == s.rank &&
-                  (static_cast<ciuic_dtype>(a.dtype) == s.dtype ||
-                   (s.dtype == CIUIC_BF16 && a.dtype == format::DType::U16));
+      bool good =
+          a.dims.size() == s.rank && (static_cast<ciuic_dtype>(a.dtype) == s.dtype ||
+                                      (s.dtype == CIUIC_BF16 && a.dtype == format::DType::U16));
       for (uint32_t axis = 0; good && axis < s.rank; ++axis) {
         bool grows = static_cast<int32_t>(axis) == s.grow_axis;
         good = grows ? a.dims[axis] <= s.capacity[axis] : a.dims[axis] == s.capacity[axis];
         state.length = grows ? a.dims[axis] : state.length;
       }
       if (!good) {
-        return failure(StatusClass::State, "state.file", "%s: its shape or type is not that of "
-                                                         "state '%s'",
+        return failure(StatusClass::State, "state.file",
+                       "%s: its shape or type is not that of "
+                       "state '%s'",
                        path.c_str(), s.name);
       }
       state.data = std::move(a.data);

@@ -17,9 +17,9 @@ namespace ciuic::device {
 class HostPass final : public Pass {
 public:
   std::vector<Command> commands;
-  std::array<std::vector<uint32_t>, kStreams> order;         // commands of each stream
-  std::vector<std::array<uint32_t, kStreams>> needs;         // completed commands a command needs
-  std::vector<char *> pointers;                              // of all commands, one after the other
+  std::array<std::vector<uint32_t>, kStreams> order; // commands of each stream
+  std::vector<std::array<uint32_t, kStreams>> needs; // completed commands a command needs
+  std::vector<char *> pointers;                      // of all commands, one after the other
   std::vector<uint32_t> firstPointer;
 };
 
@@ -84,8 +84,8 @@ Status HostContext::checkArena(int64_t offset, int64_t bytes, const char *what) 
 Status HostContext::checkCommand(const Command &c, size_t index) const {
   for (uint32_t w : c.waits) {
     if (w >= index) {
-      return failure(StatusClass::Environment, "device.waits", "command %zu waits for command %u", index,
-                     w);
+      return failure(StatusClass::Environment, "device.waits", "command %zu waits for command %u",
+                     index, w);
     }
   }
   for (const ArenaRange &r : c.args) {
@@ -117,13 +117,15 @@ Status HostContext::checkCommand(const Command &c, size_t index) const {
   }
   switch (c.kind) {
   case CommandKind::Upload:
-  case CommandKind::Download: return host(c.hostOffset, c.args[0].bytes);
+  case CommandKind::Download:
+    return host(c.hostOffset, c.args[0].bytes);
   case CommandKind::Gather:
     CIUIC_TRY(host(c.hostOffset, c.args[0].bytes));
     CIUIC_TRY(host(c.stagingOffset, c.args[1].bytes));
     return host(c.tableOffset, 0);
   case CommandKind::Launch:
-  case CommandKind::Fill: break;
+  case CommandKind::Fill:
+    break;
   }
   return Status::ok();
 }
@@ -274,8 +276,7 @@ void HostContext::execute(size_t index, Stream stream) {
     moved[1].fetch_add(amount, std::memory_order_relaxed);
     break;
   case CommandKind::Gather:
-    gather(index, stream == Stream::Compute ? 0
-                                            : pool.threads() + static_cast<int>(stream) - 1);
+    gather(index, stream == Stream::Compute ? 0 : pool.threads() + static_cast<int>(stream) - 1);
     break;
   case CommandKind::Fill:
     std::memset(pointers[0], c.fill, static_cast<size_t>(amount));

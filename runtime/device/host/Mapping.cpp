@@ -58,8 +58,8 @@ Status Mapping::create(int64_t wanted, const char *name) {
   base = reinterpret_cast<char *>(start);
   bytes = *size;
   size_t length = static_cast<size_t>(bytes);
-  void *mapped = ::mmap(base, length, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  void *mapped =
+      ::mmap(base, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   if (mapped == MAP_FAILED) {
     return refuse(errno);
   }
@@ -68,9 +68,8 @@ Status Mapping::create(int64_t wanted, const char *name) {
     if (fd < 0) {
       return refuse(errno);
     }
-    bool good = ::ftruncate(fd, bytes) == 0 &&
-                ::mmap(base, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) !=
-                    MAP_FAILED;
+    bool good = ::ftruncate(fd, bytes) == 0 && ::mmap(base, length, PROT_READ | PROT_WRITE,
+                                                      MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
     int error = errno;
     ::close(fd);
     if (!good) {
