@@ -423,6 +423,12 @@ ciuic_status *ciuic_session_run(ciuic_session *session, const char *entry) {
     return session ? session->session->run(entry ? entry : "") : nullArgument("session");
   });
 }
+ciuic_status *ciuic_session_select_entry(ciuic_session *session, uint32_t *out) {
+  return guarded([&] {
+    return session && out ? session->session->selectEntry(out)
+                          : nullArgument("session or out_entry");
+  });
+}
 ciuic_status *ciuic_session_run_async(ciuic_session *session, const char *entry) {
   return guarded([&] {
     return session ? session->session->runAsync(entry ? entry : "") : nullArgument("session");
@@ -443,6 +449,7 @@ ciuic_status *ciuic_session_get_output_dims(const ciuic_session *session, const 
     if (!session || !name || !rank || (*rank > 0 && !outDims)) {
       return nullArgument("session, name, inout_rank or out_dims");
     }
+    CIUIC_TRY(session->session->checkIdle());
     std::vector<int64_t> dims;
     CIUIC_TRY(session->session->outputDims(name, dims));
     if (dims.size() > *rank) {
@@ -462,6 +469,7 @@ ciuic_status *ciuic_session_get_stats(const ciuic_session *session, ciuic_run_st
     if (!session || !out) {
       return nullArgument("session or out_stats");
     }
+    CIUIC_TRY(session->session->checkIdle());
     const RunStats &s = session->session->stats();
     ciuic_run_stats stats = {};
     stats.entry = s.entry;
@@ -485,6 +493,7 @@ ciuic_status *ciuic_session_get_trace_event(const ciuic_session *session, uint32
     if (!session || !out) {
       return nullArgument("session or out_event");
     }
+    CIUIC_TRY(session->session->checkIdle());
     if (index >= session->session->traceSize()) {
       return failure(StatusClass::Usage, "usage.trace", "no event %u", index);
     }

@@ -37,6 +37,12 @@ Session::~Session() {
 
 int64_t Session::deviceBytes() const { return context->deviceBytes() + program().reserve_bytes; }
 
+Status Session::checkIdle() {
+  std::lock_guard lock(mutex);
+  return busy ? failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first")
+              : Status::ok();
+}
+
 // ---- binding --------------------------------------------------------------------------------
 
 template <class Map>
@@ -50,10 +56,7 @@ static std::string namesOf(const Map &map) {
 
 Status Session::bindInput(const std::string &name, DType dtype, std::span<const int64_t> dims,
                           const void *data) {
-  std::lock_guard lock(mutex);
-  if (busy) {
-    return failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first");
-  }
+  CIUIC_TRY(checkIdle());
   auto it = inputs.find(name);
   if (it == inputs.end()) {
     return failure(StatusClass::Usage, "usage.input", "the program has no input '%s'; it has: %s",
@@ -75,10 +78,7 @@ Status Session::bindInput(const std::string &name, DType dtype, std::span<const 
 }
 
 Status Session::bindOutput(const std::string &name, void *data, int64_t capacity) {
-  std::lock_guard lock(mutex);
-  if (busy) {
-    return failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first");
-  }
+  CIUIC_TRY(checkIdle());
   auto it = outputs.find(name);
   if (it == outputs.end()) {
     return failure(StatusClass::Usage, "usage.output", "the program has no output '%s'; it has: %s",
@@ -135,6 +135,14 @@ Status Session::choose(std::string_view name, PreparedEntry **out) {
   }
   return Status(first.cls(), first.code(),
                 name.empty() && entries.size() > 1 ? "no entry fits: " + reasons : reasons);
+}
+
+Status Session::selectEntry(uint32_t *out) {
+  CIUIC_TRY(checkIdle());
+  PreparedEntry *e = nullptr;
+  CIUIC_TRY(choose("", &e));
+  *out = static_cast<uint32_t>(e - entries.data());
+  return Status::ok();
 }
 
 // ---- running --------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ Status Session::checkState(uint32_t state) {
 }
 
 Status Session::stateLength(uint32_t state, int64_t *out) {
+  CIUIC_TRY(checkIdle());
   if (state < stateBroken.size() && stateBroken[state]) {
     *out = 0;
     return Status::ok();
@@ -57,10 +58,7 @@ Status Session::stateBytes(uint32_t state, int64_t length, int64_t *out) const {
 }
 
 Status Session::stateReset(uint32_t state) {
-  std::lock_guard lock(mutex);
-  if (busy) {
-    return failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first");
-  }
+  CIUIC_TRY(checkIdle());
   if (state >= stateLengths.size()) {
     return checkState(state);
   }
@@ -105,10 +103,7 @@ Status Session::transferState(uint32_t state, char *data, int64_t length, bool r
 }
 
 Status Session::stateRead(uint32_t state, void *data, int64_t bytes) {
-  std::lock_guard lock(mutex);
-  if (busy) {
-    return failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first");
-  }
+  CIUIC_TRY(checkIdle());
   CIUIC_TRY(checkState(state));
   int64_t need = 0;
   CIUIC_TRY(stateBytes(state, stateLengths[state], &need));
@@ -121,10 +116,7 @@ Status Session::stateRead(uint32_t state, void *data, int64_t bytes) {
 }
 
 Status Session::stateWrite(uint32_t state, const void *data, int64_t bytes, int64_t length) {
-  std::lock_guard lock(mutex);
-  if (busy) {
-    return failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first");
-  }
+  CIUIC_TRY(checkIdle());
   int64_t need = 0;
   CIUIC_TRY(stateBytes(state, length, &need));
   if (bytes != need) {

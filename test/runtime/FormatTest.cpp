@@ -320,6 +320,30 @@ TEST(Format, EachRuleIsEnforced) {
   }
 }
 
+// No wait of this plan is spare: without any one of them the checker must find the race.
+TEST(Format, EachWaitIsNeeded) {
+  size_t dropped = 0;
+  for (size_t i = 0; i < streamingChain().last().steps.size(); ++i) {
+    for (size_t w = 0; w < streamingChain().last().steps[i]->waits.size(); ++w) {
+      PlanBuilder b = streamingChain();
+      auto &waits = b.last().steps[i]->waits;
+      waits.erase(waits.begin() + static_cast<std::ptrdiff_t>(w));
+      EXPECT_EQ(b.write(scratchPath("race.ciuic"), "kernels").code(), "format.E10") << i;
+      ++dropped;
+    }
+  }
+  EXPECT_EQ(dropped, 6u);
+}
+
+// Copies that trade places, and copies that load other bytes than the kernel before them left.
+TEST(Format, ExchangedCopiesAreFound) {
+  for (auto [i, j] : {std::pair<size_t, size_t>{1, 3}, {3, 5}, {5, 7}, {1, 7}}) {
+    PlanBuilder b = streamingChain();
+    std::swap(b.last().steps[i]->body, b.last().steps[j]->body);
+    EXPECT_FALSE(b.write(scratchPath("race.ciuic"), "kernels").isOk()) << i << " " << j;
+  }
+}
+
 TEST(Format, FailedWriteLeavesTheOldFileAndNoTemporary) {
   std::string folder = scratchPath("keep");
   std::filesystem::create_directory(folder);

@@ -282,6 +282,8 @@ TEST(Session, StateGrowsIsReadWrittenResetAndFull) {
   ASSERT_EQ(run({10}, 4).message, "");
   EXPECT_EQ(o.stats().entry, 1u);
   EXPECT_EQ(sum, 16);
+  uint32_t selected = 9;
+  EXPECT_EQ(take(ciuic_session_select_entry(o.session, &selected)).code, "shape.dim");
   Failure wrong = run({10}, 4);
   EXPECT_EQ(wrong.code, "shape.dim");
   EXPECT_NE(wrong.message.find("(past + seq) = 5"), std::string::npos) << wrong.message;
@@ -482,6 +484,9 @@ TEST(Session, CancelEndsAnAsynchronousRunAndTheNextOneIsRight) {
     OK(ciuic_session_run_async(o.session, nullptr));
     EXPECT_EQ(take(ciuic_session_run(o.session, nullptr)).cls, CIUIC_BUSY);
     EXPECT_EQ(take(ciuic_session_bind_output(o.session, "y", nullptr, 0)).cls, CIUIC_BUSY);
+    ciuic_run_stats stats = {};
+    stats.struct_size = sizeof stats;
+    EXPECT_EQ(take(ciuic_session_get_stats(o.session, &stats)).cls, CIUIC_BUSY);
     std::this_thread::sleep_for(std::chrono::milliseconds(5 + 20 * round));
     ciuic_session_cancel(o.session);
     EXPECT_EQ(take(ciuic_session_wait(o.session)).cls, CIUIC_CANCELLED);

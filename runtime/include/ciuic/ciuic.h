@@ -184,6 +184,9 @@ CIUIC_API ciuic_status *ciuic_session_bind_output(ciuic_session *session, const 
 /* Runs an entry; NULL chooses the admissible one with the smallest product of bounds, the first of
    equals. Returns when the outputs are there and all copies have ended. Allocates nothing. */
 CIUIC_API ciuic_status *ciuic_session_run(ciuic_session *session, const char *entry) CIUIC_MUST_USE;
+/* The index of the entry that ciuic_session_run(session, NULL) would run now. */
+CIUIC_API ciuic_status *ciuic_session_select_entry(ciuic_session *session,
+                                                   uint32_t *out_entry) CIUIC_MUST_USE;
 /* Starts a run on a thread of the session; its result comes from ciuic_session_wait, which must be
    called once for each. */
 CIUIC_API ciuic_status *ciuic_session_run_async(ciuic_session *session,
