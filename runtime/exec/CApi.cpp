@@ -105,7 +105,7 @@ Status findEntry(const ciuic_program *program, uint32_t entry, const EntryT **ou
 Status findPort(const ciuic_program *program, uint32_t entry, ciuic_direction direction,
                 uint32_t index, const EntryT **outEntry, const PortT **out) {
   CIUIC_TRY(findEntry(program, entry, outEntry));
-  const auto &ports = direction == CIUIC_INPUT ? (*outEntry)->inputs : (*outEntry)->outputs;
+  const auto &ports = direction == CIUIC_PORT_INPUT ? (*outEntry)->inputs : (*outEntry)->outputs;
   if (index >= ports.size()) {
     return failure(StatusClass::Usage, "usage.port", "no port %u; the entry has %zu", index,
                    ports.size());
@@ -122,7 +122,7 @@ ciuic_status_class ciuic_status_get_class(const ciuic_status *status) {
   if (!status) {
     return CIUIC_OK;
   }
-  return status == outOfMemory() ? CIUIC_MEMORY
+  return status == outOfMemory() ? CIUIC_ENVIRONMENT
                                  : static_cast<ciuic_status_class>(status->status.cls());
 }
 const char *ciuic_status_class_name(ciuic_status_class c) {

@@ -183,7 +183,7 @@ Status Session::runAsync(std::string_view entry) {
     } catch (const std::system_error &error) {
       std::lock_guard lock(mutex);
       busy = false;
-      return failure(StatusClass::Device, "device.threads", "cannot start a thread: %s",
+      return failure(StatusClass::Environment, "device.threads", "cannot start a thread: %s",
                      error.what());
     }
   }

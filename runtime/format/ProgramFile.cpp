@@ -41,7 +41,7 @@ Status ProgramFile::checkHeader() {
   copy.headerHash = 0;
   bool whole = hashBytes(&copy, sizeof copy) == header.headerHash;
   if (header.endian == kEndian && whole && header.major != kMajor) {
-    return failure(StatusClass::Version, "format.F3",
+    return failure(StatusClass::Unsupported, "format.F3",
                    "format version %u.%u, this runtime reads %u.x: compile the model again",
                    header.major, header.minor, kMajor);
   }

@@ -169,7 +169,7 @@ Status writeNpy(const std::string &path, DType dtype, std::span<const int64_t> d
     error = errno;
   }
   if (!good) {
-    return failure(error == ENOSPC ? StatusClass::NoSpace : StatusClass::Io, "io.write",
+    return failure(StatusClass::Environment, error == ENOSPC ? "io.no-space" : "io.write",
                    "%s: cannot write: %s", path.c_str(), std::strerror(error));
   }
   return Status::ok();

@@ -128,7 +128,7 @@ TEST(Session, BudgetIsOnlyChecked) {
   PlanBuilder b = streamingChain();
   Opened small, large;
   Failure f = small.open(b, 1, 0, b.program.arena_bytes - 1);
-  EXPECT_EQ(f.cls, CIUIC_BUDGET);
+  EXPECT_EQ(f.cls, CIUIC_INFEASIBLE);
   EXPECT_EQ(f.nearest, b.program.arena_bytes);
   EXPECT_NE(f.message.find("nearest budget that fits: 64K (0.0625 MiB)"), std::string::npos) << f.message;
   EXPECT_EQ(large.open(b, 1, 0, 1ll << 40).cls, CIUIC_OK);
@@ -561,7 +561,7 @@ TEST(Session, LoadsFromDescriptorAndMemory) {
   OK(ciuic_session_create(m.program, m.device, nullptr, &m.session));
   ciuic_program_destroy(m.program); // the session keeps what it needs
   m.program = nullptr;
-  EXPECT_EQ(take(ciuic_program_load_fd(-1, &m.program)).cls, CIUIC_IO);
+  EXPECT_EQ(take(ciuic_program_load_fd(-1, &m.program)).cls, CIUIC_ENVIRONMENT);
 }
 
 TEST(Session, DamagedWeightFailsTheSession) {

@@ -111,9 +111,9 @@ Parsed parseOptions(int argc, char **argv, Options &o) {
                                      "Chrome trace")
       ->type_name("OUT.json");
   app.add_flag("--json", o.json, "One JSON object on stdout");
-  app.footer("Exit status: 0 well; 2 usage; 3 files; 4 disk full; 5 damaged program; 6 program of "
-             "another version\nor machine; 7 budget; 8 shapes; 9 device; 10 memory; 11 cancelled; "
-             "13 states; 14 --expect differs; 20 defect.");
+  app.footer("Exit status: 0 well; 2 usage; 3 damaged program; 4 program of another version or "
+             "machine; 5 budget\ntoo small; 6 files, disk, memory or device; 7 shapes; 8 states; "
+             "9 --expect differs; 10 cancelled; 63 defect.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success &e) {

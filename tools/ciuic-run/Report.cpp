@@ -147,7 +147,7 @@ Status writeTrace(const std::string &path, const Result &r) {
     error = errno;
   }
   return good ? Status::ok()
-              : failure(error == ENOSPC ? StatusClass::NoSpace : StatusClass::Io, "io.write",
+              : failure(StatusClass::Environment, error == ENOSPC ? "io.no-space" : "io.write",
                         "%s: cannot write: %s", path.c_str(), std::strerror(error));
 }
 

@@ -100,7 +100,7 @@ Status Runner::symbolValues(uint32_t index, std::vector<int64_t> &values, std::s
       value = given->second;
     } else if (s.input >= 0) {
       auto port = sized<ciuic_port_info>();
-      TRY_C(ciuic_entry_get_port(program, index, CIUIC_INPUT, static_cast<uint32_t>(s.input),
+      TRY_C(ciuic_entry_get_port(program, index, CIUIC_PORT_INPUT, static_cast<uint32_t>(s.input),
                                  &port));
       for (const InputArray &array : inputs) {
         if (array.name == port.name && s.axis < array.dims.size()) {
@@ -250,7 +250,7 @@ Status Runner::makeInputs(const std::vector<int64_t> &symbols) {
   TRY_C(ciuic_entry_get_info(program, entry, &e));
   for (uint32_t i = 0; i < e.inputs; ++i) {
     auto port = sized<ciuic_port_info>();
-    TRY_C(ciuic_entry_get_port(program, entry, CIUIC_INPUT, i, &port));
+    TRY_C(ciuic_entry_get_port(program, entry, CIUIC_PORT_INPUT, i, &port));
     auto present = std::find_if(inputs.begin(), inputs.end(),
                                 [&](const InputArray &a) { return a.name == port.name; });
     if (present != inputs.end()) {
@@ -260,7 +260,7 @@ Status Runner::makeInputs(const std::vector<int64_t> &symbols) {
       continue;
     }
     InputArray made{port.name, port.dtype, std::vector<int64_t>(port.rank), {}};
-    TRY_C(ciuic_entry_get_port_dims(program, entry, CIUIC_INPUT, i, symbols.data(),
+    TRY_C(ciuic_entry_get_port_dims(program, entry, CIUIC_PORT_INPUT, i, symbols.data(),
                                     made.dims.data()));
     size_t bytes = ciuic_dtype_bytes(port.dtype); // inside the port's bytes, so it fits
     for (int64_t d : made.dims) {
@@ -294,7 +294,7 @@ Status Runner::bind(Result &out) {
   TRY_C(ciuic_entry_get_info(program, entry, &out.entry));
   for (uint32_t i = 0; i < out.entry.outputs; ++i) {
     auto port = sized<ciuic_port_info>();
-    TRY_C(ciuic_entry_get_port(program, entry, CIUIC_OUTPUT, i, &port));
+    TRY_C(ciuic_entry_get_port(program, entry, CIUIC_PORT_OUTPUT, i, &port));
     out.outputs.push_back({port.name, port.dtype, std::vector<int64_t>(port.rank),
                            std::vector<char>(static_cast<size_t>(port.bytes))});
     TRY_C(ciuic_session_bind_output(session, port.name, out.outputs.back().data.data(),
@@ -390,7 +390,7 @@ Status Runner::placeStates() {
 
 Status Runner::writeStates() {
   if (::mkdir(o.stateOut.c_str(), 0777) != 0 && errno != EEXIST) {
-    return failure(StatusClass::Io, "io.write", "%s: cannot make the folder: %s",
+    return failure(StatusClass::Environment, "io.write", "%s: cannot make the folder: %s",
                    o.stateOut.c_str(), std::strerror(errno));
   }
   for (uint32_t i = 0; i < info.states; ++i) {

@@ -38,7 +38,7 @@ Status Mapping::create(int64_t wanted, const char *name) {
     return Status::ok();
   }
   auto refuse = [&](int error) {
-    return failure(StatusClass::Memory, "memory.map", "cannot map %lld bytes for %s: %s",
+    return failure(StatusClass::Environment, "memory.map", "cannot map %lld bytes for %s: %s",
                    static_cast<long long>(wanted), name, std::strerror(error));
   };
   auto size = checkedAlignUp(wanted, ::sysconf(_SC_PAGESIZE));

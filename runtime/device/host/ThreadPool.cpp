@@ -19,7 +19,7 @@ Status ThreadPool::start(int threads) {
       workers.emplace_back([this, i] { work(i); });
     }
   } catch (const std::system_error &error) {
-    return failure(StatusClass::Device, "device.threads", "cannot start %d threads: %s", threads,
+    return failure(StatusClass::Environment, "device.threads", "cannot start %d threads: %s", threads,
                    error.what());
   }
   return Status::ok();

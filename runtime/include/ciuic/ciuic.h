@@ -35,20 +35,17 @@ typedef struct ciuic_session ciuic_session;
 /* The class says who has to act; ciuic-run ends with it as its exit status. */
 typedef enum ciuic_status_class {
   CIUIC_OK = 0,
-  CIUIC_USAGE = 2,
-  CIUIC_IO = 3,
-  CIUIC_NO_SPACE = 4,
-  CIUIC_CORRUPT = 5,
-  CIUIC_VERSION = 6,
-  CIUIC_BUDGET = 7,
-  CIUIC_SHAPE = 8,
-  CIUIC_DEVICE = 9,
-  CIUIC_MEMORY = 10,
-  CIUIC_CANCELLED = 11,
-  CIUIC_BUSY = 12,
-  CIUIC_STATE = 13,
-  CIUIC_MISMATCH = 14,
-  CIUIC_INTERNAL = 20
+  CIUIC_USAGE = 2,       /* an argument is wrong */
+  CIUIC_INPUT = 3,       /* a program file is damaged or breaks a rule of its format */
+  CIUIC_UNSUPPORTED = 4, /* a program of another format version, or for another machine */
+  CIUIC_INFEASIBLE = 5,  /* the budget is too small */
+  CIUIC_ENVIRONMENT = 6, /* a file, a disk, memory or the device failed */
+  CIUIC_SHAPE = 7,       /* a shape or dtype fits no entry */
+  CIUIC_STATE = 8,       /* a state has another length than the run needs, or is full */
+  CIUIC_MISMATCH = 9,    /* ciuic-run alone: values differ from those expected */
+  CIUIC_CANCELLED = 10,
+  CIUIC_BUSY = 11,       /* a session runs one pass at a time */
+  CIUIC_INTERNAL = 63    /* a defect of the runtime */
 } ciuic_status_class;
 
 CIUIC_API ciuic_status_class ciuic_status_get_class(const ciuic_status *status);
@@ -56,7 +53,7 @@ CIUIC_API const char *ciuic_status_class_name(ciuic_status_class c);
 /* Stable within a major version: "format.E10", "shape.bound", "budget.below-plan", ... */
 CIUIC_API const char *ciuic_status_code(const ciuic_status *status);
 CIUIC_API const char *ciuic_status_message(const ciuic_status *status);
-/* The least budget that would do, where the class is budget; 0 elsewhere. */
+/* The least budget that would do, where the class is infeasible; 0 elsewhere. */
 CIUIC_API int64_t ciuic_status_nearest_budget(const ciuic_status *status);
 CIUIC_API void ciuic_status_free(ciuic_status *status);
 
@@ -124,7 +121,7 @@ CIUIC_API ciuic_status *ciuic_entry_get_symbol(const ciuic_program *program, uin
                                                uint32_t symbol, ciuic_symbol_info *out_info)
     CIUIC_MUST_USE;
 
-typedef enum ciuic_direction { CIUIC_INPUT = 0, CIUIC_OUTPUT = 1 } ciuic_direction;
+typedef enum ciuic_direction { CIUIC_PORT_INPUT = 0, CIUIC_PORT_OUTPUT = 1 } ciuic_direction;
 typedef struct ciuic_port_info {
   size_t struct_size;
   const char *name;
@@ -160,7 +157,7 @@ CIUIC_API ciuic_status *ciuic_device_get_info(const ciuic_device *device,
 
 typedef struct ciuic_session_options {
   size_t struct_size;
-  int64_t budget_bytes; /* 0: the program's own. Smaller than planned is an error of class budget;
+  int64_t budget_bytes; /* 0: the program's own. Smaller than planned is of class infeasible;
                            larger changes nothing. */
   int32_t threads;      /* host device: compute threads; 0: one a CPU */
   double link_gbps;     /* host device: 10^9 bytes/s between the tiers; 0: as fast as it goes */
