@@ -14,10 +14,10 @@ namespace ciuic::frontend {
 /// What a model may have. Real models stay orders of magnitude below; the limits keep memory and
 /// time in proportion.
 struct ScanLimits {
-  int64_t nodes = 1 << 20; ///< also the bound after functions are inlined
-  int64_t tensors = 1 << 20;
-  int64_t attributes = 8 << 20;
-  int64_t messages = 16 << 20;
+  int64_t nodes = 1'000'000; ///< also the bound after functions are inlined
+  int64_t tensors = 1'000'000;
+  int64_t attributes = 8'000'000;
+  int64_t messages = 16'000'000;
   int64_t functions = 10'000;
   int64_t depth = 96; ///< nested messages; protobuf itself stops at 100
   int64_t graphDepth = 32;
@@ -26,7 +26,7 @@ struct ScanLimits {
   int64_t skeletonBytes = int64_t{1} << 30;
   /// Estimated memory of the parsed skeleton: at most this or `memoryPerByte` times the file,
   /// whichever is more.
-  int64_t memoryBytes = 256 << 20;
+  int64_t memoryBytes = 512 << 20;
   int64_t memoryPerByte = 8;
 };
 

@@ -31,8 +31,14 @@ std::unique_ptr<WeightFiles> WeightFiles::open(const std::string &path, GraphOp 
   }
   llvm::ArrayRef<mlir::Attribute> named = graph.getFiles().getValue();
   for (mlir::Attribute name : named.drop_front()) {
-    if (files->add(llvm::cast<mlir::StringAttr>(name).getValue(), /*allowHardLinks=*/false, error) <
-        0) {
+    llvm::StringRef location = llvm::cast<mlir::StringAttr>(name).getValue();
+    auto next = static_cast<int64_t>(files->files.size());
+    int64_t file = files->add(location, /*allowHardLinks=*/false, error);
+    if (file >= 0 && file != next) {
+      error = codedMessage(kErrorReadFailed,
+                           "'" + location.str() + "' is named twice among the graph's files");
+    }
+    if (file != next) {
       return nullptr;
     }
   }

@@ -115,8 +115,32 @@ TEST_F(WireScan, AmplificationIsBounded) {
     strings += std::string("\x4a\x00", 2);
   }
   expect(modelAround(field(1, attributes)), "input.limit");
-  expect(modelAround(field(1, field(5, strings + strings))), "input.limit");
-  expect(modelAround(field(1, field(5, field(8, std::string(40 << 20, '\x01'))))), "input.limit");
+  expect(modelAround(field(1, field(5, strings + strings + strings + strings))), "input.limit");
+  expect(modelAround(field(1, field(5, field(8, std::string(80 << 20, '\x01'))))), "input.limit");
+}
+
+TEST_F(WireScan, AMillionNodesAreAccepted) {
+  // The most that a model may have, as an exporter writes it: the limit on memory is not met before
+  // that on nodes.
+  std::string nodes;
+  int64_t count = options.limits.nodes;
+  for (int64_t i = 0; i < count; ++i) {
+    nodes += field(1, field(1, i ? "v" + std::to_string(i - 1) : "x") +
+                          field(2, i + 1 < count ? "v" + std::to_string(i) : "y") +
+                          field(3, "node_" + std::to_string(i)) + field(4, "Relu"));
+  }
+  ::onnx::ModelProto ends = emptyModel();
+  write("m.onnx", modelAround(nodes + ends.graph().SerializeAsString()));
+  ciuic::frontend::Skeleton skeleton;
+  auto files = ciuic::onnx::WeightFiles::open(path("m.onnx"), message);
+  EXPECT_TRUE(ciuic::frontend::scanModel(*files, options.limits, skeleton, message)) << message;
+  EXPECT_EQ(skeleton.nodes, count);
+  write("m.onnx",
+        modelAround(nodes + field(1, field(4, "Relu")) + ends.graph().SerializeAsString()));
+  files = ciuic::onnx::WeightFiles::open(path("m.onnx"), message);
+  skeleton = {};
+  EXPECT_FALSE(ciuic::frontend::scanModel(*files, options.limits, skeleton, message));
+  EXPECT_HAS(message, "more than 1000000 nodes");
 }
 
 TEST_F(WireScan, NestingIsBounded) {
