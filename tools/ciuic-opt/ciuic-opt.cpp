@@ -8,6 +8,7 @@
 #include "passes/Fuse/Passes.h"
 #include "passes/Lower/Passes.h"
 #include "passes/Offload/Passes.h"
+#include "passes/Raise/Passes.h"
 
 #include "mlir/IR/DialectRegistry.h"
 #include "mlir/Tools/mlir-opt/MlirOptMain.h"
@@ -24,6 +25,7 @@ int main(int argc, char **argv) {
   ciuic::registerFusePasses();
   ciuic::registerLowerPasses();
   ciuic::registerOffloadPasses();
+  ciuic::registerRaisePasses();
 
   return mlir::asMainReturnCode(
       mlir::MlirOptMain(argc, argv, "ciuic optimizer driver\n", registry));
