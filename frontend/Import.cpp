@@ -5,6 +5,7 @@
 #include "frontend/Import.h"
 #include "frontend/Importer.h"
 #include "mlir/IR/Verifier.h"
+#include "llvm/ADT/SetVector.h"
 #include <google/protobuf/arena.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
@@ -13,8 +14,6 @@ using namespace mlir;
 using namespace ciuic;
 using namespace ciuic::frontend;
 
-/// Calls inside calls and graphs inside graphs, together.
-static constexpr int64_t kDeepestNesting = 64;
 /// Names of inlined nodes carry the name of the call, as long as these prefixes take no more than this.
 static constexpr int64_t kMostPrefixBytes = 64 << 20;
 static constexpr int64_t kNewestIrVersion = 14;
@@ -28,6 +27,11 @@ std::string ciuic::frontend::quoted(StringRef text) {
   llvm::printEscapedString(text.take_front(200), os);
   os << (text.size() > 200 ? "…\"" : "\"");
   return out;
+}
+
+std::string ciuic::frontend::describeNode(StringRef name, StringRef type) {
+  std::string shown = quoted(type);
+  return "node " + quoted(name) + " (" + shown.substr(1, shown.size() - 2) + "):";
 }
 
 Importer::Importer(MLIRContext &context, onnx::WeightFiles &files, const ImportOptions &options,
@@ -45,8 +49,12 @@ InFlightDiagnostic Importer::error(ErrorCode code, const std::string &where) {
 
 InFlightDiagnostic Importer::error(ErrorCode code, const ::onnx::NodeProto &node, const Call *call) {
   std::string name = node.name().empty() && node.output_size() > 0 ? node.output(0) : node.name();
-  std::string where = "node " + quoted(call ? call->name + "/" + name : name) + " (" + node.op_type() + "):";
-  return error(code, where);
+  return error(code, describeNode(call && !call->name.empty() ? call->name + "/" + name : name, node.op_type()));
+}
+
+InFlightDiagnostic Importer::tooMuchWork() {
+  return error(kErrorLimit) << "the model takes more than " << kMostWork
+                            << " steps to import once its functions are inlined";
 }
 
 //===--------------------------------------------------------------------------------------------------------------===//
@@ -136,12 +144,12 @@ LogicalResult Importer::checkCallGraph() {
   if (functions.empty()) {
     return success();
   }
-  std::map<const ::onnx::FunctionProto *, std::vector<const ::onnx::FunctionProto *>> calls;
+  std::map<const ::onnx::FunctionProto *, llvm::SetVector<const ::onnx::FunctionProto *>> calls;
   for (const auto &[key, function] : functions) {
-    std::vector<const ::onnx::FunctionProto *> &callees = calls[function];
+    auto &callees = calls[function];
     forEachNode(*function, [&](const ::onnx::NodeProto &node) {
-      if (const auto *callee = findFunction(node); callee && !llvm::is_contained(callees, callee)) {
-        callees.push_back(callee);
+      if (const auto *callee = findFunction(node)) {
+        callees.insert(callee);
       }
     });
   }
@@ -180,6 +188,13 @@ LogicalResult Importer::inlineCall(const ::onnx::FunctionProto &function, const 
   if (++nesting > kDeepestNesting) {
     return error(kErrorLimit, node, caller) << "functions and graphs are nested more than " << kDeepestNesting
                                             << " deep";
+  }
+  // Calls are counted like nodes: functions that only call each other make no node and yet take time.
+  if (++callCount > options.limits.nodes) {
+    return error(kErrorLimit) << "the model has more than " << options.limits.nodes << " calls of functions";
+  }
+  if (!spend(function.input_size() + function.attribute_size() + function.attribute_proto_size())) {
+    return tooMuchWork();
   }
   if (node.input_size() > function.input_size() || node.output_size() > function.output_size()) {
     return error(kErrorFunction, node, caller)

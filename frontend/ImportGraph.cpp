@@ -7,9 +7,6 @@ using namespace mlir;
 using namespace ciuic;
 using namespace ciuic::frontend;
 
-/// Operands and results after inlining.
-static constexpr int64_t kMostValues = 16 << 20;
-static constexpr int64_t kDeepestNesting = 64;
 static constexpr size_t kLongestName = 4096;
 
 LogicalResult Importer::define(Scope &scope, StringRef name, Value value, const std::string &where) {
@@ -29,6 +26,9 @@ Value Importer::none() {
 }
 
 LogicalResult Importer::declareTypes(const ::onnx::GraphProto &graph, Scope &scope) {
+  if (!spend(graph.value_info_size() + graph.output_size() + graph.input_size())) {
+    return tooMuchWork();
+  }
   for (const auto *list : {&graph.value_info(), &graph.output(), &graph.input()}) {
     for (const auto &info : *list) {
       if (info.has_type()) {
@@ -173,10 +173,12 @@ LogicalResult Importer::importNode(const ::onnx::NodeProto &node, Scope &scope, 
   if (const ::onnx::FunctionProto *function = findFunction(node)) {
     return inlineCall(*function, node, scope, call);
   }
-  valueCount += node.input_size() + node.output_size();
-  if (++nodeCount > options.limits.nodes || valueCount > kMostValues) {
-    return error(kErrorLimit) << "the model has more than " << options.limits.nodes << " nodes, or more than "
-                              << kMostValues << " operands and results, once its functions are inlined";
+  if (++nodeCount > options.limits.nodes) {
+    return error(kErrorLimit) << "the model has more than " << options.limits.nodes
+                              << " nodes once its functions are inlined";
+  }
+  if (!spend(node.input_size() + node.output_size() + node.attribute_size())) {
+    return tooMuchWork();
   }
 
   SmallVector<Value> operands;
@@ -277,7 +279,7 @@ LogicalResult Importer::importAttributes(const ::onnx::NodeProto &node, const Sc
       bodyNames.push_back(builder.getStringAttr(given.name()));
       continue;
     }
-    std::string where = "node " + quoted(node.name()) + " (" + node.op_type() + "): attribute " + quoted(given.name());
+    std::string where = describeNode(node.name(), node.op_type()) + " attribute " + quoted(given.name());
     FailureOr<Attribute> value = importAttribute(attribute, where);
     if (failed(value)) {
       return failure();
@@ -307,6 +309,10 @@ static ::onnx::AttributeProto::AttributeType kindOf(const ::onnx::AttributeProto
 }
 
 FailureOr<Attribute> Importer::importAttribute(const ::onnx::AttributeProto &attribute, const std::string &where) {
+  if (!spend(attribute.floats_size() + attribute.ints_size() + attribute.strings_size() + attribute.tensors_size() +
+             attribute.type_protos_size() + static_cast<int64_t>(attribute.s().size()) / 8)) {
+    return tooMuchWork();
+  }
   SmallVector<Attribute> list;
   switch (kindOf(attribute)) {
   case ::onnx::AttributeProto::FLOAT:

@@ -14,7 +14,6 @@ using namespace ciuic::frontend;
 using ciuic::onnx::Encoding;
 using ciuic::onnx::WeightAttr;
 
-static constexpr int64_t kLargestDim = int64_t{1} << 40;
 static constexpr int64_t kMostElements = int64_t{1} << 48;
 
 namespace {
@@ -145,6 +144,9 @@ FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor, c
     }
     auto weight = WeightAttr::get(&context, 0, data.offset, data.bytes, varint ? Encoding::Varint : Encoding::Raw, type);
     std::string message;
+    if (varint && !spend(data.bytes / 16)) {
+      return tooMuchWork();
+    }
     if (varint && !files.checkVarints(weight, message)) {
       auto [code, text] = splitErrorCode(message);
       return error(ErrorCode{code}, where) << StringRef(text);

@@ -7,9 +7,6 @@ using namespace mlir;
 using namespace ciuic;
 using namespace ciuic::frontend;
 
-/// The largest extent of one dim.
-static constexpr int64_t kLargestDim = int64_t{1} << 40;
-
 Type Importer::elementType(int64_t number) {
   auto integer = [&](unsigned width) -> Type { return builder.getIntegerType(width); };
   auto unsignedInteger = [&](unsigned width) -> Type { return builder.getIntegerType(width, /*isSigned=*/false); };

@@ -13,6 +13,13 @@
 
 namespace ciuic::frontend {
 
+/// Steps that an import may take, beside the count of nodes: a function body may be small and its repetition large.
+inline constexpr int64_t kMostWork = int64_t{1} << 28;
+/// Calls inside calls and graphs inside graphs, together.
+inline constexpr int64_t kDeepestNesting = 64;
+/// The largest extent of one dim.
+inline constexpr int64_t kLargestDim = int64_t{1} << 40;
+
 /// Values by name, in one graph or function body; a subgraph also sees its parents'.
 struct Scope {
   const Scope *parent = nullptr;
@@ -60,6 +67,10 @@ private:
   // Diagnostics. `where` is "node "/x/Conv_12" (Conv)" and the like.
   mlir::InFlightDiagnostic error(ErrorCode code, const std::string &where = "");
   mlir::InFlightDiagnostic error(ErrorCode code, const ::onnx::NodeProto &node, const Call *call);
+
+  mlir::InFlightDiagnostic tooMuchWork();
+  /// Counts `steps`; false when there were too many.
+  bool spend(int64_t steps) { return (work += steps) <= kMostWork; }
 
   // Import.cpp
   mlir::LogicalResult collectOpsets(const ::onnx::ModelProto &model);
@@ -114,7 +125,9 @@ private:
   std::map<const ::onnx::FunctionProto *, std::map<Domain, int64_t>> functionOpsets;
   onnx::GraphOp graphOp;
   mlir::Value noneValue;
-  int64_t nodeCount = 0, valueCount = 0, nesting = 0;
+  int64_t nodeCount = 0, callCount = 0, nesting = 0;
+  /// What inlining repeats: operands, attributes and their elements, declared types.
+  int64_t work = 0;
   int64_t prefixBytes = 0;
   /// Ranges of external data: (file, offset, bytes).
   std::vector<std::tuple<int64_t, int64_t, int64_t>> externalRanges;
@@ -124,6 +137,9 @@ private:
 inline std::string canonicalDomain(const std::string &domain) {
   return domain == onnx::kDefaultDomain ? std::string() : domain;
 }
+
+/// `node "/x/Conv_12" (Conv):`
+std::string describeNode(llvm::StringRef name, llvm::StringRef type);
 
 /// A string of a file, fit for a message.
 std::string quoted(llvm::StringRef text);

@@ -45,7 +45,8 @@ struct Command {
   CommandKind kind = CommandKind::Launch;
   Stream stream = Stream::Compute;
   std::vector<uint32_t> waits; // earlier commands of the pass
-  // Launch: args and amount units. Gather: args[0] = ids, args[1] = destination; amount rows.
+  // Launch: args and amount units. Gather: args[0] = ids, args[1] = destination; amount rows, and
+  // the kernel gets table, ids and staging.
   uint32_t kernel = 0;
   std::vector<ArenaRange> args;
   std::vector<int64_t> params;

@@ -7,6 +7,7 @@
 #include "runtime/format/program_generated.h"
 
 #include <algorithm>
+#include <cstring>
 #include <tuple>
 
 namespace ciuic {
@@ -118,8 +119,12 @@ Status Session::loadWeights() {
     if (w->mode != WeightMode::Resident) {
       CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->hostTier() + w->host_offset));
       for (const format::ResidentRange &r : w->resident) {
-        CIUIC_TRY(context->write(r.arena_offset(), context->hostTier() + w->host_offset + r.begin(),
-                                 r.bytes()));
+        const char *from = context->hostTier() + w->host_offset + r.begin();
+        if (context->arena()) { // not across the link: loading is not paced
+          std::memcpy(context->arena() + r.arena_offset(), from, static_cast<size_t>(r.bytes()));
+        } else {
+          CIUIC_TRY(context->write(r.arena_offset(), from, r.bytes()));
+        }
       }
     } else if (context->arena()) {
       CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->arena() + w->arena_offset));

@@ -11,7 +11,11 @@
 #include <filesystem>
 #include <functional>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace ciuic;
 using namespace ciuic::test;
@@ -218,6 +222,20 @@ const std::vector<Break> &breaks() {
       {"P4", "dtype", [](PlanBuilder &b) { b.program.weights[0]->dtype = DType(99); }},
       {"P4", "tile", [](PlanBuilder &b) { b.program.weights[0]->tile_bytes = 0; }},
       {"P4", "mode", [](PlanBuilder &b) { b.program.weights[0]->mode = WeightMode(9); }},
+      {"P4", "resident part outside the weight",
+       [](PlanBuilder &b) { b.program.weights[0]->resident = {{4090, 64, 24576}}; }},
+      {"P4", "resident part outside the arena",
+       [](PlanBuilder &b) { b.program.weights[0]->resident = {{0, 64, 65536}}; }},
+      {"P4", "resident parts out of order",
+       [](PlanBuilder &b) {
+         b.program.weights[0]->resident = {{64, 64, 24576}, {0, 128, 24640}};
+       }},
+      {"P6", "two resident parts at one place",
+       [](PlanBuilder &b) {
+         b.program.weights[0]->resident = {{0, 64, 24576}, {64, 64, 24576}};
+       }},
+      {"E6", "resident part under a slot",
+       [](PlanBuilder &b) { b.program.weights[0]->resident = {{0, 64, 12352}}; }},
       {"P6", "host overlap", [](PlanBuilder &b) { b.program.weights[1]->host_offset = 64; }},
       {"P7", "arena too large",
        [](PlanBuilder &b) {
@@ -332,6 +350,49 @@ TEST(Format, WriteErrorLeavesNothing) {
   setrlimit(RLIMIT_FSIZE, &old);
   EXPECT_EQ(s.cls(), StatusClass::Io) << s.message();
   EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+// A real full disk: a tmpfs of 1 MiB in a mount namespace of a child's own.
+TEST(Format, FullDiskIsNamedAndLeavesNothing) {
+  std::string folder = scratchPath("full");
+  std::filesystem::create_directory(folder);
+  pid_t child = fork();
+  if (child == 0) {
+    uid_t user = geteuid();
+    gid_t group = getegid();
+    bool own = unshare(CLONE_NEWNS) == 0;
+    if (!own && unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) {
+      writeFile("/proc/self/uid_map", "0 " + std::to_string(user) + " 1");
+      writeFile("/proc/self/setgroups", "deny");
+      writeFile("/proc/self/gid_map", "0 " + std::to_string(group) + " 1");
+      own = true;
+    }
+    if (!own || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=64k") != 0) {
+      _exit(77);
+    }
+    std::string path = folder + "/p.ciuic";
+    PlanBuilder b;
+    b.weight("big", std::string(1 << 20, 'x'), WeightMode::Resident, 0);
+    b.entry("main");
+    b.last().dims_offset = 1 << 20;
+    b.buffer("dims", BufferKind::Dims, 1 << 20, 64, 0, 0);
+    b.seal();
+    Status s = b.write(path, "");
+    bool named = s.cls() == StatusClass::NoSpace &&
+                 s.message().find("the disk is full") != std::string::npos;
+    if (!named) {
+      std::fprintf(stderr, "%s\n", s.message().c_str());
+    }
+    _exit(!named ? 1 : std::filesystem::is_empty(folder) ? 0 : 2);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) {
+    GTEST_SKIP() << "this system lets nobody mount in a namespace";
+  }
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(Format, WillNotReplaceADevice) {

@@ -6,13 +6,11 @@
 #include "ciuic/ciuic.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
-#include <cstdlib>
+#include <cstring>
 #include <fcntl.h>
 #include <fstream>
 #include <gtest/gtest.h>
-#include <new>
 #include <thread>
 #include <unistd.h>
 
@@ -82,10 +80,6 @@ std::vector<float> ramp(int64_t n) {
   return x;
 }
 
-// Counts what a run allocates, on any thread.
-std::atomic<bool> counting{false};
-std::atomic<int> allocations{0};
-
 TEST(Session, StreamsThroughTwoSlotsAndWrapsAround) {
   std::vector<std::vector<float>> w;
   PlanBuilder b = streamingChain(&w);
@@ -111,22 +105,6 @@ TEST(Session, StreamsThroughTwoSlotsAndWrapsAround) {
     }
     EXPECT_EQ(o.stats().peak_device_bytes, b.program.arena_bytes);
   }
-}
-
-TEST(Session, ARunAllocatesNothing) {
-  PlanBuilder b = streamingChain();
-  Opened o;
-  ASSERT_EQ(o.open(b, 2).cls, CIUIC_OK);
-  int64_t n = 1024;
-  std::vector<float> x = ramp(n), y(1024);
-  OK(ciuic_session_bind_input(o.session, "x", CIUIC_F32, 1, &n, x.data()));
-  OK(ciuic_session_bind_output(o.session, "y", y.data(), y.size() * 4));
-  allocations = 0;
-  counting = true;
-  ciuic_status *s = ciuic_session_run(o.session, nullptr);
-  counting = false;
-  OK(s);
-  EXPECT_EQ(allocations.load(), 0);
 }
 
 TEST(Session, ArenaIsOneNamedMappingOfThePlannedSize) {
@@ -467,6 +445,29 @@ TEST(Session, GathersRowsOfATableInTheHostTier) {
   }
 }
 
+// The first quarter of w2 lies in the arena for good beside its streamed copy.
+TEST(Session, PartsOfAStreamedWeightAreResident) {
+  std::vector<std::vector<float>> w;
+  PlanBuilder b = streamingChain(&w);
+  constexpr int64_t place = 64 + 5 * 4096, part = 1024;
+  b.program.weights[2]->resident = {{part, part, place}};
+  LaunchT &last = *b.last().steps[6]->body.AsLaunch();
+  last.args[1] = Arg(place, part, Access::Read); // instead of w3
+  last.grid = constantExpr(part / 4);
+  b.seal();
+  Opened o;
+  Failure opened = o.open(b, 1, 0.5);
+  ASSERT_EQ(opened.cls, CIUIC_OK) << opened.message;
+  int64_t n = 1024;
+  std::vector<float> x = ramp(n), y(1024);
+  OK(ciuic_session_bind_input(o.session, "x", CIUIC_F32, 1, &n, x.data()));
+  OK(ciuic_session_bind_output(o.session, "y", y.data(), y.size() * 4));
+  OK(ciuic_session_run(o.session, nullptr));
+  for (int64_t i = 0; i < part / 4; ++i) {
+    ASSERT_EQ(y[i], x[i] + w[0][i] + w[1][i] + w[2][i] + w[2][i + part / 4]) << i;
+  }
+}
+
 TEST(Session, CancelEndsAnAsynchronousRunAndTheNextOneIsRight) {
   std::vector<std::vector<float>> w;
   PlanBuilder b = streamingChain(&w);
@@ -588,15 +589,3 @@ TEST(Session, MissingSymbolVariantAndDeviceKindAreNamed) {
 }
 
 } // namespace
-
-void *operator new(size_t size) {
-  if (counting.load(std::memory_order_relaxed)) {
-    ++allocations;
-  }
-  if (void *p = std::malloc(size ? size : 1)) {
-    return p;
-  }
-  throw std::bad_alloc();
-}
-void operator delete(void *p) noexcept { std::free(p); }
-void operator delete(void *p, size_t) noexcept { std::free(p); }

@@ -43,10 +43,10 @@ KERNEL(test_sum) {
     out[i] = total;
 }
 
-/* Row gather: ids i64, table and out rows of params[0] floats; one unit a row. */
+/* Row gather: table, ids i64 and out rows of params[0] floats; one unit a row. */
 KERNEL(test_gather) {
-  const int64_t *ids = (const int64_t *)ptrs[0];
-  const float *table = (const float *)ptrs[1];
+  const float *table = (const float *)ptrs[0];
+  const int64_t *ids = (const int64_t *)ptrs[1];
   float *out = (float *)ptrs[2];
   for (int64_t r = begin; r < end; ++r)
     for (int64_t j = 0; j < params[0]; ++j)

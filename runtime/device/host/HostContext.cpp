@@ -216,7 +216,7 @@ void HostContext::walk(Stream stream) {
     for (int other = 0; other < kStreams; ++other) {
       if (other != self && done[other].load(std::memory_order_acquire) < needs[other]) {
         int64_t begin = nowNs();
-        waitFor(done[other], [&](uint32_t n) { return n >= needs[other]; });
+        awaitCount(self, other, needs[other]);
         if (stream == Stream::Compute) {
           stallNs += nowNs() - begin;
         }
@@ -231,8 +231,27 @@ void HostContext::walk(Stream stream) {
     if (!values->times.empty()) {
       values->times[index].endNs = nowNs();
     }
-    done[self].fetch_add(1, std::memory_order_release);
-    done[self].notify_all();
+    complete(self);
+  }
+}
+
+// Waking a thread costs a system call, and most commands are awaited by nobody: a sleeper says what
+// it waits for. Either it sees the count or the other side sees its wish; both are sequentially
+// consistent.
+void HostContext::awaitCount(int self, int other, uint32_t count) {
+  wanted[self][other].store(count);
+  waitFor(done[other], [&](uint32_t n) { return n >= count; });
+  wanted[self][other].store(0);
+}
+
+void HostContext::complete(int self) {
+  uint32_t count = done[self].fetch_add(1) + 1;
+  for (int waiter = 0; waiter < kStreams; ++waiter) {
+    uint32_t wish = wanted[waiter][self].load();
+    if (wish != 0 && count >= wish) {
+      done[self].notify_all();
+      return;
+    }
   }
 }
 
@@ -269,7 +288,7 @@ void HostContext::gather(size_t index, int worker) {
   char *const *arena = pass->pointers.data() + pass->firstPointer[index];
   int64_t rows = values->amounts[index];
   char *ids = hostMap.data() + c.hostOffset, *staging = hostMap.data() + c.stagingOffset;
-  char *pointers[3] = {ids, hostMap.data() + c.tableOffset, staging};
+  char *pointers[3] = {hostMap.data() + c.tableOffset, ids, staging};
   link.copy(ids, arena[0], c.args[0].bytes, values->cancel);
   moved[1].fetch_add(c.args[0].bytes, std::memory_order_relaxed);
   const auto *dims = reinterpret_cast<const int64_t *>(arenaMap.data() + values->dimsOffset);
@@ -326,7 +345,8 @@ Status HostContext::run(Pass &base, const RunValues &runValues, RunCounters *out
   int64_t begin = nowNs();
   for (Stream stream : {Stream::H2D, Stream::D2H}) {
     int i = static_cast<int>(stream);
-    waitFor(done[i], [&](uint32_t n) { return n >= hostPass.order[i].size(); });
+    awaitCount(static_cast<int>(Stream::Compute), i,
+               static_cast<uint32_t>(hostPass.order[i].size()));
   }
   out->stallNs = stallNs + (nowNs() - begin);
   out->h2dBytes = moved[0].load();
