@@ -5,6 +5,7 @@
 #include "passes/Offload/BuildProblem.h"
 #include "passes/Offload/Passes.h"
 
+#include "ir/Graph/LibraryCall.h"
 #include "passes/Lower/Tiling.h"
 
 #include "llvm/Support/Format.h"
@@ -176,7 +177,7 @@ private:
         auto packing = cast<ciuic::graph::PackingAttr>(*view.weights[operand->weight].getPacking());
         params = ciuic::tileParamsOf(packing, operand->begin, operand->end);
         auto kernel = kernels.lookup<ciuic::graph::KernelOp>(launch.getKernel());
-        grid = AffineMap::get(0, grid.getNumSymbols(), ciuic::tileGridOf(kernel, params));
+        grid = AffineMap::get(0, grid.getNumSymbols(), ciuic::graph::unitsOf(**ciuic::graph::libraryCallOf(kernel), params));
       }
     }
     for (Value write : launch.getWrites()) {
