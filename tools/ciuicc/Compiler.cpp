@@ -53,6 +53,7 @@ public:
   Compilation(const Options &options, const OnStage &onStage)
       : options(options), onStage(onStage), context(registry(), MLIRContext::Threading::DISABLED) {
     context.loadAllAvailableDialects();
+    context.printOpOnDiagnostic(false);
     context.getDiagEngine().registerHandler([this](Diagnostic &diagnostic) { collect(diagnostic); });
   }
 
