@@ -13,13 +13,14 @@ import zoo
 
 import hostile
 import matrix
+import quality
 import release
 import session
 from cli import Tools
 from suite import Suite
 
 
-OTHERS = ("session", "hostile", "release")
+OTHERS = ("session", "quality", "hostile", "release")
 
 
 def main():
@@ -42,6 +43,8 @@ def main():
         for name in chosen:
             if name == "session":
                 session.run_session(suite, tools, work / name)
+            elif name == "quality":
+                quality.run_quality(suite, tools, work / name)
             elif name == "hostile":
                 hostile.run_hostile(suite, tools, work / name)
             elif name == "release":

@@ -5,20 +5,13 @@ import numpy as np
 import packages
 import zoo
 
-import reference
+import language
 from cli import check_budget, relative_error
 from matrix import PERCENTS, TOLERANCE
 from suite import Skip, expect
 
 # Lengths of successive runs: a prompt, single tokens, a second prompt after them, a token again.
 RUNS = (44, 1, 1, 20, 1)
-
-
-def feeds(ids, past):
-    """The inputs that remain when the cache is state."""
-    n = len(ids)
-    return {"input_ids": np.array([ids], np.int64), "attention_mask": np.ones((1, past + n), np.int64),
-            "position_ids": np.arange(past, past + n, dtype=np.int64)[None]}
 
 
 def conversation():
@@ -30,19 +23,6 @@ def conversation():
     return runs
 
 
-def expected(path):
-    """The logits of each run, by onnxruntime with the cache carried by hand."""
-    s = reference.session(path)
-    cache = {f"past_key_values.{i}.{kind}": np.zeros((1, 3, 0, 64), np.float32)
-             for i in range(zoo.SMOLLM2_LAYERS) for kind in ("key", "value")}
-    logits = []
-    for ids, past in conversation():
-        out = s.run(None, feeds(ids, past) | cache)
-        logits.append(out[0])
-        cache = dict(zip(cache, out[1:]))
-    return logits
-
-
 def run_session(suite, tools, work):
     work.mkdir(parents=True, exist_ok=True)
     model, wanted = zoo.MODELS["smollm2"], []
@@ -51,7 +31,7 @@ def run_session(suite, tools, work):
             path = model.path()
         except packages.Unavailable as e:
             raise Skip(str(e)) from None
-        wanted = expected(path)
+        wanted = language.Reference(path).logits([ids for ids, _ in conversation()])
     if not wanted:
         return
     hashes = {}
@@ -69,7 +49,7 @@ def run_session(suite, tools, work):
                 options = ["--state-out", work / f"state{i}"]
                 if i > 0:
                     options += ["--state-in", work / f"state{i - 1}"]
-                ran, found = tools.run(program, work / "io", feeds(ids, past), ["logits"], options)
+                ran, found = tools.run(program, work / "io", language.feeds(ids, past), ["logits"], options)
                 broken = False
                 error = relative_error(found["logits"], wanted[i])
                 expect(error <= TOLERANCE, f"logits: relative error {error:.2e}, at most {TOLERANCE:.0e} is allowed")

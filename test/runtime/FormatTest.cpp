@@ -11,7 +11,11 @@
 #include <filesystem>
 #include <functional>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 using namespace ciuic;
 using namespace ciuic::test;
@@ -22,7 +26,8 @@ std::string chainBytes() {
   static const std::string bytes = [] {
     PlanBuilder b = streamingChain();
     std::string path = scratchPath("chain.ciuic");
-    Status s = b.write(path, "\x7f" "ELF kernel bytes");
+    Status s = b.write(path, "\x7f"
+                             "ELF kernel bytes");
     EXPECT_TRUE(s.isOk()) << s.message();
     return readFile(path);
   }();
@@ -30,8 +35,8 @@ std::string chainBytes() {
 }
 
 Status openBytes(const std::string &bytes, std::unique_ptr<ProgramFile> *out = nullptr) {
-  auto file = ProgramFile::open(
-      ByteSource::fromMemory(bytes.data(), static_cast<int64_t>(bytes.size())));
+  auto file =
+      ProgramFile::open(ByteSource::fromMemory(bytes.data(), static_cast<int64_t>(bytes.size())));
   if (!file.isOk()) {
     return file.takeStatus();
   }
@@ -54,7 +59,8 @@ TEST(Format, RoundTrip) {
   Status s = openBytes(bytes, &file);
   ASSERT_TRUE(s.isOk()) << s.message();
   EXPECT_EQ(file->program().entries[0]->steps.size(), 8u);
-  EXPECT_EQ(std::string(file->blob(0).data(), file->blob(0).size()), "\x7f" "ELF kernel bytes");
+  EXPECT_EQ(std::string(file->blob(0).data(), file->blob(0).size()), "\x7f"
+                                                                     "ELF kernel bytes");
   PlanBuilder b = streamingChain();
   for (size_t i = 0; i < 4; ++i) {
     const WeightT &w = *file->program().weights[i];
@@ -98,8 +104,11 @@ TEST(Format, WeightsOfManyPagesInAnySplit) {
   EXPECT_EQ(files[0], files[1]);
   std::unique_ptr<ProgramFile> file;
   ASSERT_TRUE(openBytes(files[0], &file).isOk());
-  for (auto [at, n] : {std::pair<int64_t, int64_t>{0, 65536}, {65535, 2}, {100, 200 * 1024},
-                       {131072, 65536}, {200 * 1024, 136}}) {
+  for (auto [at, n] : {std::pair<int64_t, int64_t>{0, 65536},
+                       {65535, 2},
+                       {100, 200 * 1024},
+                       {131072, 65536},
+                       {200 * 1024, 136}}) {
     std::vector<char> data(static_cast<size_t>(n));
     ASSERT_TRUE(file->readWeights(at, n, data.data()).isOk());
     std::string whole = std::string(65, 'a') + std::string(63, '\0') + big;
@@ -126,7 +135,8 @@ TEST(Format, EveryFlippedByteIsRefused) {
     damaged[at] = static_cast<char>(bytes[at] ^ (1 << (at % 8)));
     Status s = readAll(damaged);
     EXPECT_FALSE(s.isOk()) << "byte " << at;
-    EXPECT_TRUE(s.cls() == StatusClass::Corrupt || s.cls() == StatusClass::Version) << s.message();
+    EXPECT_TRUE(s.cls() == StatusClass::Input || s.cls() == StatusClass::Unsupported)
+        << s.message();
     refused += !s.isOk();
     ++tried;
     damaged[at] = bytes[at];
@@ -148,9 +158,9 @@ TEST(Format, DamagedWeightIsFoundAtItsFirstReadAndNotBefore) {
 
 TEST(Format, EveryTruncationIsRefused) {
   std::string bytes = chainBytes();
-  for (size_t cut : {size_t(0), size_t(1), size_t(4095), size_t(4096), size_t(4097),
-                     size_t(kWeightAlignment), size_t(kWeightAlignment + 100), bytes.size() / 2,
-                     bytes.size() - 1}) {
+  for (size_t cut :
+       {size_t(0), size_t(1), size_t(4095), size_t(4096), size_t(4097), size_t(kWeightAlignment),
+        size_t(kWeightAlignment + 100), bytes.size() / 2, bytes.size() - 1}) {
     EXPECT_EQ(openBytes(bytes.substr(0, cut)).code(), "format.F1") << cut;
   }
   EXPECT_EQ(openBytes(bytes + '\0').code(), "format.F1");
@@ -165,7 +175,7 @@ TEST(Format, AnotherVersionIsNamed) {
   h.headerHash = hashBytes(&h, sizeof h);
   std::memcpy(bytes.data(), &h, sizeof h);
   Status s = openBytes(bytes);
-  EXPECT_EQ(s.cls(), StatusClass::Version);
+  EXPECT_EQ(s.cls(), StatusClass::Unsupported);
   EXPECT_NE(s.message().find("9.0"), std::string::npos);
 }
 
@@ -218,6 +228,16 @@ const std::vector<Break> &breaks() {
       {"P4", "dtype", [](PlanBuilder &b) { b.program.weights[0]->dtype = DType(99); }},
       {"P4", "tile", [](PlanBuilder &b) { b.program.weights[0]->tile_bytes = 0; }},
       {"P4", "mode", [](PlanBuilder &b) { b.program.weights[0]->mode = WeightMode(9); }},
+      {"P4", "resident part outside the weight",
+       [](PlanBuilder &b) { b.program.weights[0]->resident = {{4090, 64, 24576}}; }},
+      {"P4", "resident part outside the arena",
+       [](PlanBuilder &b) { b.program.weights[0]->resident = {{0, 64, 65536}}; }},
+      {"P4", "resident parts out of order",
+       [](PlanBuilder &b) { b.program.weights[0]->resident = {{64, 64, 24576}, {0, 128, 24640}}; }},
+      {"P6", "two resident parts at one place",
+       [](PlanBuilder &b) { b.program.weights[0]->resident = {{0, 64, 24576}, {64, 64, 24576}}; }},
+      {"E6", "resident part under a slot",
+       [](PlanBuilder &b) { b.program.weights[0]->resident = {{0, 64, 12352}}; }},
       {"P6", "host overlap", [](PlanBuilder &b) { b.program.weights[1]->host_offset = 64; }},
       {"P7", "arena too large",
        [](PlanBuilder &b) {
@@ -231,13 +251,11 @@ const std::vector<Break> &breaks() {
       {"E2", "derived without expression",
        [](PlanBuilder &b) { b.last().symbols[0]->source = SymbolSource::Derived; }},
       {"E3", "grid", [](PlanBuilder &b) { launchAt(b, 0).grid->ops.clear(); }},
-      {"E3", "grid symbol",
-       [](PlanBuilder &b) { launchAt(b, 0).grid = symbolExpr(4); }},
+      {"E3", "grid symbol", [](PlanBuilder &b) { launchAt(b, 0).grid = symbolExpr(4); }},
       {"E3", "negative grid", [](PlanBuilder &b) { launchAt(b, 0).grid = constantExpr(-1); }},
       {"E3", "division by zero",
        [](PlanBuilder &b) {
-         launchAt(b, 0).grid =
-             binaryExpr(ExprCode::FloorDiv, *constantExpr(1), *constantExpr(0));
+         launchAt(b, 0).grid = binaryExpr(ExprCode::FloorDiv, *constantExpr(1), *constantExpr(0));
        }},
       {"E4", "port too small", [](PlanBuilder &b) { b.last().inputs[0]->bytes = 100; }},
       {"E4", "port dtype", [](PlanBuilder &b) { b.last().inputs[0]->dtype = DType::Unknown; }},
@@ -265,10 +283,10 @@ const std::vector<Break> &breaks() {
        [](PlanBuilder &b) { b.last().steps[1]->waits.clear(); }},
       {"E10", "kernel does not wait for the copy",
        [](PlanBuilder &b) { b.last().steps[4]->waits.clear(); }},
-      {"E10", "waits for the wrong copy",
-       [](PlanBuilder &b) { b.last().steps[6]->waits = {1}; }},
+      {"E10", "waits for the wrong copy", [](PlanBuilder &b) { b.last().steps[6]->waits = {1}; }},
       {"E11", "no prologue", [](PlanBuilder &b) { b.last().prologue.clear(); }},
-      {"E11", "copies no weight", [](PlanBuilder &b) {
+      {"E11", "copies no weight",
+       [](PlanBuilder &b) {
          copyAt(b, 1).host_offset = 16384;
          b.program.host_bytes = 65536;
        }},
@@ -280,7 +298,8 @@ const std::vector<Break> &breaks() {
        [](PlanBuilder &b) { b.last().steps[0]->stream = Stream::H2D; }},
       {"E13", "no body", [](PlanBuilder &b) { b.last().steps[0]->body.Reset(); }},
       {"E13", "prediction", [](PlanBuilder &b) { b.last().steps[0]->predicted_us = -1; }},
-      {"E14", "state", [](PlanBuilder &b) {
+      {"E14", "state",
+       [](PlanBuilder &b) {
          auto use = std::make_unique<StateUseT>();
          use->before = constantExpr(0);
          use->after = constantExpr(1);
@@ -298,6 +317,30 @@ TEST(Format, EachRuleIsEnforced) {
     Status s = b.write(path, "kernels");
     EXPECT_EQ(s.code(), std::string("format.") + c.rule) << c.what << ": " << s.message();
     EXPECT_FALSE(std::filesystem::exists(path)) << c.what;
+  }
+}
+
+// No wait of this plan is spare: without any one of them the checker must find the race.
+TEST(Format, EachWaitIsNeeded) {
+  size_t dropped = 0;
+  for (size_t i = 0; i < streamingChain().last().steps.size(); ++i) {
+    for (size_t w = 0; w < streamingChain().last().steps[i]->waits.size(); ++w) {
+      PlanBuilder b = streamingChain();
+      auto &waits = b.last().steps[i]->waits;
+      waits.erase(waits.begin() + static_cast<std::ptrdiff_t>(w));
+      EXPECT_EQ(b.write(scratchPath("race.ciuic"), "kernels").code(), "format.E10") << i;
+      ++dropped;
+    }
+  }
+  EXPECT_EQ(dropped, 6u);
+}
+
+// Copies that trade places, and copies that load other bytes than the kernel before them left.
+TEST(Format, ExchangedCopiesAreFound) {
+  for (auto [i, j] : {std::pair<size_t, size_t>{1, 3}, {3, 5}, {5, 7}, {1, 7}}) {
+    PlanBuilder b = streamingChain();
+    std::swap(b.last().steps[i]->body, b.last().steps[j]->body);
+    EXPECT_FALSE(b.write(scratchPath("race.ciuic"), "kernels").isOk()) << i << " " << j;
   }
 }
 
@@ -330,8 +373,51 @@ TEST(Format, WriteErrorLeavesNothing) {
   setrlimit(RLIMIT_FSIZE, &small);
   Status s = streamingChain().write(path, "kernels");
   setrlimit(RLIMIT_FSIZE, &old);
-  EXPECT_EQ(s.cls(), StatusClass::Io) << s.message();
+  EXPECT_EQ(s.cls(), StatusClass::Environment) << s.message();
   EXPECT_FALSE(std::filesystem::exists(path));
+}
+
+// A real full disk: a tmpfs of 1 MiB in a mount namespace of a child's own.
+TEST(Format, FullDiskIsNamedAndLeavesNothing) {
+  std::string folder = scratchPath("full");
+  std::filesystem::create_directory(folder);
+  pid_t child = fork();
+  if (child == 0) {
+    uid_t user = geteuid();
+    gid_t group = getegid();
+    bool own = unshare(CLONE_NEWNS) == 0;
+    if (!own && unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0) {
+      writeFile("/proc/self/uid_map", "0 " + std::to_string(user) + " 1");
+      writeFile("/proc/self/setgroups", "deny");
+      writeFile("/proc/self/gid_map", "0 " + std::to_string(group) + " 1");
+      own = true;
+    }
+    if (!own || mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount("tmpfs", folder.c_str(), "tmpfs", 0, "size=64k") != 0) {
+      _exit(77);
+    }
+    std::string path = folder + "/p.ciuic";
+    PlanBuilder b;
+    b.weight("big", std::string(1 << 20, 'x'), WeightMode::Resident, 0);
+    b.entry("main");
+    b.last().dims_offset = 1 << 20;
+    b.buffer("dims", BufferKind::Dims, 1 << 20, 64, 0, 0);
+    b.seal();
+    Status s = b.write(path, "");
+    bool named =
+        s.code() == "io.no-space" && s.message().find("the disk is full") != std::string::npos;
+    if (!named) {
+      std::fprintf(stderr, "%s\n", s.message().c_str());
+    }
+    _exit(!named ? 1 : std::filesystem::is_empty(folder) ? 0 : 2);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) {
+    GTEST_SKIP() << "this system lets nobody mount in a namespace";
+  }
+  EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
 TEST(Format, WillNotReplaceADevice) {
