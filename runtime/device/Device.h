@@ -30,8 +30,8 @@ struct DeviceInfo {
 };
 
 struct ContextOptions {
-  int threads = 0;      // of the host device's compute stream; 0: all CPUs
-  double linkGbps = 0;  // 10^9 bytes/s that cross the tiers, both directions together; 0: no limit
+  int threads = 0;     // of the host device's compute stream; 0: all CPUs
+  double linkGbps = 0; // 10^9 bytes/s that cross the tiers, both directions together; 0: no limit
 };
 
 struct ArenaRange {

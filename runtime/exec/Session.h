@@ -57,6 +57,10 @@ public:
   /// Thread-safe; without a run in progress it does nothing.
   void cancel();
 
+  /// Fails with code "busy" during a run: what follows describes the last one.
+  Status checkIdle();
+  /// The entry that run("") would choose now.
+  Status selectEntry(uint32_t *out);
   const RunStats &stats() const { return lastStats; }
   /// Shape of an output in the last run.
   Status outputDims(const std::string &name, std::vector<int64_t> &dims) const;

@@ -33,21 +33,21 @@ Status Session::load(device::Device &device, const SessionOptions &options) {
   const ProgramT &p = program();
   device::DeviceInfo info = device.info();
   if (p.device_kind != info.kind) {
-    return failure(StatusClass::Device, "device.kind",
+    return failure(StatusClass::Unsupported, "device.kind",
                    "the program is for device '%s', not '%s': compile it with --target %s",
                    p.device_kind.c_str(), info.kind.c_str(), info.kind.c_str());
   }
   int64_t need = p.arena_bytes + p.reserve_bytes; // checked by rule P1
   budget = options.budgetBytes > 0 ? options.budgetBytes : p.budget_bytes;
   if (budget < need) {
-    return failure(StatusClass::Budget, "budget.below-plan",
+    return failure(StatusClass::Infeasible, "budget.below-plan",
                    "the program was planned for %s, the budget is %s: compile it with a smaller "
                    "--vram; nearest budget that fits: %s",
                    sizeText(need).c_str(), sizeText(budget).c_str(), sizeText(need).c_str())
         .withNearestBudget(need);
   }
-  CIUIC_TRY(device.createContext({.threads = options.threads, .linkGbps = options.linkGbps},
-                                 &context));
+  CIUIC_TRY(
+      device.createContext({.threads = options.threads, .linkGbps = options.linkGbps}, &context));
   CIUIC_TRY(loadKernels(device));
   CIUIC_TRY(context->reserve(p.arena_bytes, p.host_bytes));
   CIUIC_TRY(loadWeights());
@@ -89,7 +89,7 @@ Status Session::loadKernels(device::Device &device) {
       }
     }
     if (best < 0) {
-      return failure(StatusClass::Version, "device.variant",
+      return failure(StatusClass::Unsupported, "device.variant",
                      "kernel '%s' is there for %s; this machine runs none of them",
                      kernel->name.c_str(), offered.c_str());
     }
@@ -112,9 +112,8 @@ Status Session::loadWeights() {
   for (const auto &w : program().weights) {
     order.push_back(w.get());
   }
-  std::sort(order.begin(), order.end(), [](const WeightT *a, const WeightT *b) {
-    return a->file_offset < b->file_offset;
-  });
+  std::sort(order.begin(), order.end(),
+            [](const WeightT *a, const WeightT *b) { return a->file_offset < b->file_offset; });
   for (const WeightT *w : order) {
     if (w->mode != WeightMode::Resident) {
       CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->hostTier() + w->host_offset));

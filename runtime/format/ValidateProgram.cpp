@@ -17,18 +17,23 @@ int64_t elementBytes(uint8_t dtype) {
   switch (static_cast<DType>(dtype)) {
   case DType::F64:
   case DType::I64:
-  case DType::U64: return 8;
+  case DType::U64:
+    return 8;
   case DType::F32:
   case DType::I32:
-  case DType::U32: return 4;
+  case DType::U32:
+    return 4;
   case DType::F16:
   case DType::BF16:
   case DType::I16:
-  case DType::U16: return 2;
+  case DType::U16:
+    return 2;
   case DType::I8:
   case DType::U8:
-  case DType::Bool: return 1;
-  case DType::Unknown: break;
+  case DType::Bool:
+    return 1;
+  case DType::Unknown:
+    break;
   }
   return 0;
 }
@@ -145,9 +150,8 @@ Status checkWeights(const ProgramT &p, const FileFacts &file) {
                     w->name.c_str());
     }
   }
-  std::sort(order.begin(), order.end(), [](const WeightT *a, const WeightT *b) {
-    return a->file_offset < b->file_offset;
-  });
+  std::sort(order.begin(), order.end(),
+            [](const WeightT *a, const WeightT *b) { return a->file_offset < b->file_offset; });
   int64_t end = 0;
   for (const WeightT *w : order) {
     if (w->file_offset < end || w->file_offset - end >= 64) {

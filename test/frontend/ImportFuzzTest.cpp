@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Seeded mutations of models that use every part of the format: each import must end in a module that verifies, or in
-// one coded message, and never in a crash (the asan preset runs it under both sanitizers). CIUIC_FUZZ_RUNS and
-// CIUIC_FUZZ_SEED widen the search; a failure prints the seed and keeps the bytes.
-#include "test/frontend/ModelBuilder.h"
+// Seeded mutations of models that use every part of the format: each import must end in a module
+// that verifies, or in one coded message, and never in a crash (the asan preset runs it under both
+// sanitizers). CIUIC_FUZZ_RUNS and CIUIC_FUZZ_SEED widen the search; a failure prints the seed and
+// keeps the bytes.
 #include "mlir/IR/Verifier.h"
+#include "test/frontend/ModelBuilder.h"
 #include <cstdlib>
 #include <random>
 
@@ -35,7 +36,8 @@ int64_t fromEnvironment(const char *name, int64_t otherwise) {
   graph->mutable_initializer(6)->add_string_data("b");
   Tensor *external = addTensor(graph, "external", Tensor::FLOAT, {300});
   external->set_data_location(Tensor::EXTERNAL);
-  for (auto [key, value] : {std::pair{"location", "weights.bin"}, {"offset", "16"}, {"length", "1200"}}) {
+  for (auto [key, value] :
+       {std::pair{"location", "weights.bin"}, {"offset", "16"}, {"length", "1200"}}) {
     auto *entry = external->add_external_data();
     entry->set_key(key);
     entry->set_value(value);
@@ -74,7 +76,11 @@ int64_t fromEnvironment(const char *name, int64_t otherwise) {
   Attribute *type = kinds->add_attribute();
   type->set_name("type");
   type->set_type(Attribute::TYPE_PROTO);
-  type->mutable_tp()->mutable_sequence_type()->mutable_elem_type()->mutable_tensor_type()->set_elem_type(1);
+  type->mutable_tp()
+      ->mutable_sequence_type()
+      ->mutable_elem_type()
+      ->mutable_tensor_type()
+      ->set_elem_type(1);
   return model;
 }
 
@@ -136,7 +142,8 @@ TEST_F(ImportFuzz, MutationsNeverCrash) {
       ASSERT_NE(ciuic::classOf(code()), ciuic::ErrorClass::Internal) << message;
     }
   }
-  // A mutation that changes a name or a number still imports; if none did, the test would try nothing but the pre-scan.
+  // A mutation that changes a name or a number still imports; if none did, the test would try
+  // nothing but the pre-scan.
   EXPECT_GT(accepted, runs / 50);
   EXPECT_LT(accepted, runs);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Tensors: which field the data stand in, what stays in the file, and every way in which shape, type and data disagree.
+// Tensors: which field the data stand in, what stays in the file, and every way in which shape,
+// type and data disagree.
 #include "test/frontend/ModelBuilder.h"
 #include <cmath>
 #include <cstring>
@@ -14,7 +15,8 @@ namespace {
 class ImportTensor : public ImportTest {
 protected:
   /// The text of a model with one initializer "w" that `fill` makes.
-  std::string importWith(int type, const std::vector<int64_t> &dims, const std::function<void(Tensor &)> &fill) {
+  std::string importWith(int type, const std::vector<int64_t> &dims,
+                         const std::function<void(Tensor &)> &fill) {
     ::onnx::ModelProto model = reluModel();
     fill(*addTensor(model.mutable_graph(), "w", type, dims));
     return import(model);
@@ -40,7 +42,8 @@ protected:
 } // namespace
 
 TEST_F(ImportTensor, OneKibIsInlineOneMoreByteStays) {
-  std::string text = importWith(Tensor::FLOAT, {256}, [](Tensor &t) { t.set_raw_data(rawFloats(256)); });
+  std::string text =
+      importWith(Tensor::FLOAT, {256}, [](Tensor &t) { t.set_raw_data(rawFloats(256)); });
   EXPECT_HAS(text, "onnx.constant \"w\" dense<");
   text = importWith(Tensor::FLOAT, {257}, [](Tensor &t) { t.set_raw_data(rawFloats(257)); });
   EXPECT_HAS(text, "onnx.weight \"w\" #onnx.weight<file = 0, offset = ");
@@ -141,40 +144,49 @@ TEST_F(ImportTensor, OtherTypedFields) {
 }
 
 TEST_F(ImportTensor, SubByteElementsArePackedLowNibbleFirst) {
-  EXPECT_HAS(importWith(Tensor::INT4, {3}, [](Tensor &t) { t.set_raw_data(std::string("\x81\x07", 2)); }),
-             "dense<[1, -8, 7]> : tensor<3xi4>");
+  EXPECT_HAS(
+      importWith(Tensor::INT4, {3}, [](Tensor &t) { t.set_raw_data(std::string("\x81\x07", 2)); }),
+      "dense<[1, -8, 7]> : tensor<3xi4>");
   EXPECT_HAS(importWith(Tensor::UINT4, {3},
                         [](Tensor &t) {
                           t.add_int32_data(0x81);
                           t.add_int32_data(0x07);
                         }),
              "dense<[1, 8, 7]> : tensor<3xui4>");
-  EXPECT_HAS(importWith(Tensor::UINT2, {5}, [](Tensor &t) { t.set_raw_data(std::string("\xe4\x01", 2)); }),
-             "dense<[0, 1, 2, 3, 1]> : tensor<5xui2>");
+  EXPECT_HAS(
+      importWith(Tensor::UINT2, {5}, [](Tensor &t) { t.set_raw_data(std::string("\xe4\x01", 2)); }),
+      "dense<[0, 1, 2, 3, 1]> : tensor<5xui2>");
   // Codes of E2M1: 0x2 is 1.0, 0xf is -6.0.
   EXPECT_HAS(importWith(Tensor::FLOAT4E2M1, {2}, [](Tensor &t) { t.set_raw_data("\xf2"); }),
              "dense<[1.000000e+00, -6.000000e+00]> : tensor<2xf4E2M1FN>");
   // 3000 elements are 1500 bytes.
-  EXPECT_HAS(importWith(Tensor::UINT4, {3000}, [](Tensor &t) { t.set_raw_data(std::string(1500, '\x21')); }),
+  EXPECT_HAS(importWith(Tensor::UINT4, {3000},
+                        [](Tensor &t) { t.set_raw_data(std::string(1500, '\x21')); }),
              "bytes = 1500> : tensor<3000xui4>");
 }
 
 TEST_F(ImportTensor, EmptyAndScalarTensors) {
   EXPECT_HAS(importWith(Tensor::FLOAT, {0, 5}, [](Tensor &) {}), "dense<> : tensor<0x5xf32>");
-  EXPECT_HAS(importWith(Tensor::INT64, {0}, [](Tensor &t) { t.set_raw_data(""); }), "dense<> : tensor<0xi64>");
-  EXPECT_HAS(importWith(Tensor::FLOAT, {}, [](Tensor &t) { t.add_float_data(2); }), "dense<2.000000e+00> : tensor<f32>");
+  EXPECT_HAS(importWith(Tensor::INT64, {0}, [](Tensor &t) { t.set_raw_data(""); }),
+             "dense<> : tensor<0xi64>");
+  EXPECT_HAS(importWith(Tensor::FLOAT, {}, [](Tensor &t) { t.add_float_data(2); }),
+             "dense<2.000000e+00> : tensor<f32>");
 }
 
 TEST_F(ImportTensor, DataOfTheWrongSize) {
-  // R5 of the hostile-input rules: raw_data that is shorter than the shape says was a heap overflow elsewhere.
+  // R5 of the hostile-input rules: raw_data that is shorter than the shape says was a heap overflow
+  // elsewhere.
   EXPECT_EQ(importWith(Tensor::FLOAT, {2}, [](Tensor &t) { t.set_raw_data("1234567"); }), "");
   EXPECT_EQ(code(), "input.tensor-data");
   EXPECT_HAS(message, "has 7 bytes of data, its shape and type 'tensor<2xf32>' ask for 8 bytes");
-  EXPECT_EQ(importWith(Tensor::FLOAT, {1000}, [](Tensor &t) { t.set_raw_data(rawFloats(999)); }), "");
+  EXPECT_EQ(importWith(Tensor::FLOAT, {1000}, [](Tensor &t) { t.set_raw_data(rawFloats(999)); }),
+            "");
   EXPECT_EQ(code(), "input.tensor-data");
   EXPECT_EQ(importWith(Tensor::FLOAT, {1}, [](Tensor &) {}), "");
   EXPECT_EQ(code(), "input.tensor-data");
-  EXPECT_EQ(importWith(Tensor::INT64, {999}, [](Tensor &t) { t.mutable_int64_data()->Resize(1000, 1); }), "");
+  EXPECT_EQ(
+      importWith(Tensor::INT64, {999}, [](Tensor &t) { t.mutable_int64_data()->Resize(1000, 1); }),
+      "");
   EXPECT_EQ(code(), "input.tensor-data");
   EXPECT_EQ(importWith(Tensor::STRING, {3}, [](Tensor &t) { t.add_string_data("a"); }), "");
   EXPECT_EQ(code(), "input.tensor-data");
@@ -183,7 +195,9 @@ TEST_F(ImportTensor, DataOfTheWrongSize) {
 TEST_F(ImportTensor, DataInTheWrongField) {
   EXPECT_EQ(importWith(Tensor::FLOAT, {1}, [](Tensor &t) { t.add_int32_data(1); }), "");
   EXPECT_EQ(code(), "input.tensor-data");
-  EXPECT_EQ(importWith(Tensor::FLOAT, {600}, [](Tensor &t) { t.mutable_int64_data()->Resize(600, 1); }), "");
+  EXPECT_EQ(
+      importWith(Tensor::FLOAT, {600}, [](Tensor &t) { t.mutable_int64_data()->Resize(600, 1); }),
+      "");
   EXPECT_EQ(code(), "input.tensor-data");
   EXPECT_EQ(importWith(Tensor::FLOAT, {1},
                        [](Tensor &t) {
@@ -204,7 +218,9 @@ TEST_F(ImportTensor, DataInTheWrongField) {
 TEST_F(ImportTensor, ElementsThatDoNotFitTheirType) {
   EXPECT_EQ(importWith(Tensor::INT8, {1}, [](Tensor &t) { t.add_int32_data(256); }), "");
   EXPECT_EQ(code(), "input.tensor-data");
-  EXPECT_EQ(importWith(Tensor::UINT8, {2000}, [](Tensor &t) { t.mutable_int32_data()->Resize(2000, 300); }), "");
+  EXPECT_EQ(importWith(Tensor::UINT8, {2000},
+                       [](Tensor &t) { t.mutable_int32_data()->Resize(2000, 300); }),
+            "");
   EXPECT_EQ(code(), "input.tensor-data");
   EXPECT_HAS(message, "element 0 of an integer tensor is 300");
 }
@@ -219,12 +235,16 @@ TEST_F(ImportTensor, ShapesThatOverflow) {
   EXPECT_EQ(code(), "input.tensor-data");
   EXPECT_EQ(importWith(Tensor::INT8, {int64_t{1} << 40, 1 << 8}, [](Tensor &) {}), "");
   EXPECT_HAS(message, "more than 2^48 elements");
-  EXPECT_EQ(importWith(Tensor::FLOAT, std::vector<int64_t>(33, 1), [](Tensor &t) { t.add_float_data(1); }), "");
+  EXPECT_EQ(importWith(Tensor::FLOAT, std::vector<int64_t>(33, 1),
+                       [](Tensor &t) { t.add_float_data(1); }),
+            "");
   EXPECT_EQ(code(), "input.limit");
 }
 
 TEST_F(ImportTensor, StringTables) {
-  EXPECT_EQ(importWith(Tensor::STRING, {1}, [](Tensor &t) { t.add_string_data(std::string(20000, 'x')); }), "");
+  EXPECT_EQ(importWith(Tensor::STRING, {1},
+                       [](Tensor &t) { t.add_string_data(std::string(20000, 'x')); }),
+            "");
   EXPECT_EQ(code(), "unsupported.type");
 }
 
@@ -251,18 +271,22 @@ TEST_F(ImportTensor, LargeTensorsInAttributes) {
 }
 
 TEST_F(ImportTensor, AFileThatChangesIsAnErrorNotACrash) {
-  ASSERT_NE(importWith(Tensor::FLOAT, {1000}, [](Tensor &t) { t.set_raw_data(rawFloats(1000)); }), "");
+  ASSERT_NE(importWith(Tensor::FLOAT, {1000}, [](Tensor &t) { t.set_raw_data(rawFloats(1000)); }),
+            "");
   std::filesystem::resize_file(path("model.onnx"), 100);
   EXPECT_HAS(readWeight(4000), "[environment.file-changed]");
   // The same size again, but another time: other bytes may stand there.
-  ASSERT_NE(importWith(Tensor::FLOAT, {1000}, [](Tensor &t) { t.set_raw_data(rawFloats(1000)); }), "");
+  ASSERT_NE(importWith(Tensor::FLOAT, {1000}, [](Tensor &t) { t.set_raw_data(rawFloats(1000)); }),
+            "");
   std::filesystem::last_write_time(path("model.onnx"),
-                                   std::filesystem::last_write_time(path("model.onnx")) - std::chrono::hours(1));
+                                   std::filesystem::last_write_time(path("model.onnx")) -
+                                       std::chrono::hours(1));
   EXPECT_HAS(readWeight(4000), "[environment.file-changed]");
 }
 
 TEST_F(ImportTensor, ReadsBeyondAWeightAreRefused) {
-  ASSERT_NE(importWith(Tensor::FLOAT, {1000}, [](Tensor &t) { t.set_raw_data(rawFloats(1000)); }), "");
+  ASSERT_NE(importWith(Tensor::FLOAT, {1000}, [](Tensor &t) { t.set_raw_data(rawFloats(1000)); }),
+            "");
   ciuic::onnx::WeightOp weight;
   imported.module->walk([&](ciuic::onnx::WeightOp op) { weight = op; });
   char byte[8];
@@ -290,8 +314,8 @@ TEST_F(ImportTensor, FilesOfMoreThanTwoGib) {
   // TensorProto: dims (1), data_type (2), name (8), then raw_data (9) without its bytes.
   std::string tensor = "\x08" + varint(bytes / 4) + "\x10\x01\x42\x01w\x4a" + varint(bytes);
   std::string initializer = "\x2a" + varint(tensor.size() + bytes) + tensor;
-  std::string head = model.SerializeAsString() + "\x3a" + varint(graph.size() + initializer.size() + bytes) + graph +
-                     initializer;
+  std::string head = model.SerializeAsString() + "\x3a" +
+                     varint(graph.size() + initializer.size() + bytes) + graph + initializer;
   write("large.onnx", head);
   std::filesystem::resize_file(path("large.onnx"), head.size() + bytes);
   std::string text = import("large.onnx");

@@ -24,7 +24,8 @@ protected:
     return function;
   }
   static ::onnx::NodeProto *addNode(::onnx::FunctionProto *function, const std::string &type,
-                                    const std::vector<std::string> &inputs, const std::vector<std::string> &outputs,
+                                    const std::vector<std::string> &inputs,
+                                    const std::vector<std::string> &outputs,
                                     const std::string &domain = "") {
     ::onnx::NodeProto *node = function->add_node();
     node->set_op_type(type);
@@ -38,7 +39,8 @@ protected:
     return node;
   }
   static ::onnx::NodeProto *call(::onnx::ModelProto &model, const std::string &name,
-                                 const std::vector<std::string> &inputs, const std::vector<std::string> &outputs) {
+                                 const std::vector<std::string> &inputs,
+                                 const std::vector<std::string> &outputs) {
     ::onnx::NodeProto *node = ciuic::testing::addNode(model.mutable_graph(), name, inputs, outputs);
     node->set_domain("local");
     return node;
@@ -65,10 +67,12 @@ TEST_F(InlineFunctions, ACallBecomesTheBody) {
   EXPECT_EQ(types(), (Types{"Sigmoid", "Mul", "Sigmoid", "Mul"}));
   EXPECT_HAS(text, "onnx.return %3 as [\"y\"]");
   std::vector<std::string> names;
-  imported.module->walk([&](ciuic::onnx::NodeOp node) { names.push_back(node.getNodeName().str()); });
+  imported.module->walk(
+      [&](ciuic::onnx::NodeOp node) { names.push_back(node.getNodeName().str()); });
   EXPECT_EQ(names, (std::vector<std::string>{"act1/sig", "act1/out", "act2/sig", "act2/out"}));
   // The type that the graph declares for y is the type of what computes it.
-  EXPECT_HAS(text, "%3 = onnx.node \"Mul\"(%1, %2) outputs [\"out\"] : (!onnx.unknown, !onnx.unknown) -> tensor<2x3xf32>");
+  EXPECT_HAS(text, "%3 = onnx.node \"Mul\"(%1, %2) outputs [\"out\"] : (!onnx.unknown, "
+                   "!onnx.unknown) -> tensor<2x3xf32>");
 }
 
 TEST_F(InlineFunctions, OverloadsAreDifferentFunctions) {
@@ -138,7 +142,9 @@ TEST_F(InlineFunctions, LeftOutInputsAndOutputs) {
   auto *function = addFunction(model, "F", {"a", "b", "c"}, {"p", "q"});
   addNode(function, "Op", {"a", "b", "c"}, {"p", "q"});
   call(model, "F", {"x", ""}, {"", "y"});
-  EXPECT_HAS(import(model), "onnx.node \"Op\"(%arg0, %0, %0) outputs [\"p\", \"q\"] : (tensor<2x3xf32>, none, none)");
+  EXPECT_HAS(
+      import(model),
+      "onnx.node \"Op\"(%arg0, %0, %0) outputs [\"p\", \"q\"] : (tensor<2x3xf32>, none, none)");
 }
 
 TEST_F(InlineFunctions, AnotherOpsetInsideStandsOnTheNodes) {
@@ -154,7 +160,8 @@ TEST_F(InlineFunctions, AnotherOpsetInsideStandsOnTheNodes) {
 TEST_F(InlineFunctions, CallsInSubgraphsAreInlined) {
   ::onnx::ModelProto model = emptyModel();
   addNode(addFunction(model, "F", {"a"}, {"b"}), "Op", {"a"}, {"b"});
-  auto *attribute = ciuic::testing::addNode(model.mutable_graph(), "If", {"x"}, {"y"})->add_attribute();
+  auto *attribute =
+      ciuic::testing::addNode(model.mutable_graph(), "If", {"x"}, {"y"})->add_attribute();
   attribute->set_name("then_branch");
   attribute->set_type(Attribute::GRAPH);
   ciuic::testing::addNode(attribute->mutable_g(), "F", {"x"}, {"t"})->set_domain("local");
@@ -181,8 +188,8 @@ TEST_F(InlineFunctions, CyclesAreRefused) { // GHSA-7w46-vvrh-m8q5
 TEST_F(InlineFunctions, ChainsThatAreTooDeep) {
   ::onnx::ModelProto model = emptyModel();
   for (int i = 0; i < 100; ++i) {
-    addNode(addFunction(model, "F" + std::to_string(i), {"a"}, {"b"}), "F" + std::to_string(i + 1), {"a"}, {"b"},
-            "local");
+    addNode(addFunction(model, "F" + std::to_string(i), {"a"}, {"b"}), "F" + std::to_string(i + 1),
+            {"a"}, {"b"}, "local");
   }
   call(model, "F0", {"x"}, {"y"});
   EXPECT_EQ(import(model), "");
@@ -195,7 +202,8 @@ TEST_F(InlineFunctions, ExponentialGrowthIsBounded) {
   options.limits.nodes = 1000;
   for (int i = 0; i < 40; ++i) {
     auto *function = addFunction(model, "F" + std::to_string(i), {"a"}, {"b"});
-    std::string next = i == 39 ? "Op" : "F" + std::to_string(i + 1), domain = i == 39 ? "" : "local";
+    std::string next = i == 39 ? "Op" : "F" + std::to_string(i + 1),
+                domain = i == 39 ? "" : "local";
     addNode(function, next, {"a"}, {"m"}, domain);
     addNode(function, next, {"m"}, {"b"}, domain);
   }

@@ -74,17 +74,18 @@ TEST_F(WireScan, LengthsThatLeaveTheirMessage) {
 }
 
 TEST_F(WireScan, WireTypesThatAreWrong) {
-  expect(modelAround("\x0b"), "input.malformed"); // a group
-  expect(modelAround("\x0e"), "input.malformed"); // wire type 6
-  expect(modelAround("\x08\x01"), "input.malformed"); // a node that is a number
+  expect(modelAround("\x0b"), "input.malformed");                     // a group
+  expect(modelAround("\x0e"), "input.malformed");                     // wire type 6
+  expect(modelAround("\x08\x01"), "input.malformed");                 // a node that is a number
   expect(modelAround(std::string("\x00\x01", 2)), "input.malformed"); // field 0
-  expect(modelAround(std::string(11, '\xff')), "input.malformed"); // a number of 11 bytes
+  expect(modelAround(std::string(11, '\xff')), "input.malformed");    // a number of 11 bytes
 }
 
 TEST_F(WireScan, UnknownFieldsAreSkipped) {
   std::string bytes = reluModel().SerializeAsString();
-  write("m.onnx", bytes + field(999, "future") + varint(998 << 3) + varint(7) + varint(997 << 3 | 1) +
-                      std::string(8, 'x') + varint(996 << 3 | 5) + std::string(4, 'x'));
+  write("m.onnx", bytes + field(999, "future") + varint(998 << 3) + varint(7) +
+                      varint(997 << 3 | 1) + std::string(8, 'x') + varint(996 << 3 | 5) +
+                      std::string(4, 'x'));
   EXPECT_NE(import("m.onnx"), "") << message;
 }
 
@@ -106,19 +107,45 @@ TEST_F(WireScan, AmplificationIsBounded) {
     nodes += std::string("\x0a\x00", 2);
   }
   expect(modelAround(nodes), "input.limit");
-  // The same with attributes, which have a higher limit of their own, and with empty strings and packed numbers.
+  // The same with attributes, which have a higher limit of their own, and with empty strings and
+  // packed numbers.
   std::string attributes, strings;
   for (int i = 0; i < 4'000'000; ++i) {
     attributes += std::string("\x2a\x00", 2);
     strings += std::string("\x4a\x00", 2);
   }
   expect(modelAround(field(1, attributes)), "input.limit");
-  expect(modelAround(field(1, field(5, strings + strings))), "input.limit");
-  expect(modelAround(field(1, field(5, field(8, std::string(40 << 20, '\x01'))))), "input.limit");
+  expect(modelAround(field(1, field(5, strings + strings + strings + strings))), "input.limit");
+  expect(modelAround(field(1, field(5, field(8, std::string(80 << 20, '\x01'))))), "input.limit");
+}
+
+TEST_F(WireScan, AMillionNodesAreAccepted) {
+  // The most that a model may have, as an exporter writes it: the limit on memory is not met before
+  // that on nodes.
+  std::string nodes;
+  int64_t count = options.limits.nodes;
+  for (int64_t i = 0; i < count; ++i) {
+    nodes += field(1, field(1, i ? "v" + std::to_string(i - 1) : "x") +
+                          field(2, i + 1 < count ? "v" + std::to_string(i) : "y") +
+                          field(3, "node_" + std::to_string(i)) + field(4, "Relu"));
+  }
+  ::onnx::ModelProto ends = emptyModel();
+  write("m.onnx", modelAround(nodes + ends.graph().SerializeAsString()));
+  ciuic::frontend::Skeleton skeleton;
+  auto files = ciuic::onnx::WeightFiles::open(path("m.onnx"), message);
+  EXPECT_TRUE(ciuic::frontend::scanModel(*files, options.limits, skeleton, message)) << message;
+  EXPECT_EQ(skeleton.nodes, count);
+  write("m.onnx",
+        modelAround(nodes + field(1, field(4, "Relu")) + ends.graph().SerializeAsString()));
+  files = ciuic::onnx::WeightFiles::open(path("m.onnx"), message);
+  skeleton = {};
+  EXPECT_FALSE(ciuic::frontend::scanModel(*files, options.limits, skeleton, message));
+  EXPECT_HAS(message, "more than 1000000 nodes");
 }
 
 TEST_F(WireScan, NestingIsBounded) {
-  // TypeProto { sequence_type (4) { elem_type (1) { … } } }, 100000 deep; then graphs in attributes, 40 deep.
+  // TypeProto { sequence_type (4) { elem_type (1) { … } } }, 100000 deep; then graphs in
+  // attributes, 40 deep.
   std::string type;
   for (int i = 0; i < 300; ++i) {
     type = field(4, field(1, type));
@@ -137,7 +164,8 @@ TEST_F(WireScan, LimitsOnNamesRanksAndCounts) {
   EXPECT_EQ(import(model), "");
   EXPECT_EQ(code(), "input.limit");
   model = reluModel();
-  addValue(model.mutable_graph()->mutable_input(), "z", Tensor::FLOAT, std::vector<std::string>(33, "1"));
+  addValue(model.mutable_graph()->mutable_input(), "z", Tensor::FLOAT,
+           std::vector<std::string>(33, "1"));
   EXPECT_EQ(import(model), "");
   EXPECT_EQ(code(), "input.limit");
   options.limits.tensors = 2;
@@ -151,7 +179,8 @@ TEST_F(WireScan, LimitsOnNamesRanksAndCounts) {
 
 TEST_F(WireScan, TwoRunsOfDataInOneTensor) {
   // raw_data twice: protobuf would keep the last one.
-  std::string tensor = "\x08\x02\x10\x01\x42\x01w" + field(9, std::string(2000, 'a')) + field(9, std::string(2000, 'b'));
+  std::string tensor = "\x08\x02\x10\x01\x42\x01w" + field(9, std::string(2000, 'a')) +
+                       field(9, std::string(2000, 'b'));
   expect(modelAround(field(5, tensor)), "input.malformed");
 }
 

@@ -128,9 +128,10 @@ TEST(Session, BudgetIsOnlyChecked) {
   PlanBuilder b = streamingChain();
   Opened small, large;
   Failure f = small.open(b, 1, 0, b.program.arena_bytes - 1);
-  EXPECT_EQ(f.cls, CIUIC_BUDGET);
+  EXPECT_EQ(f.cls, CIUIC_INFEASIBLE);
   EXPECT_EQ(f.nearest, b.program.arena_bytes);
-  EXPECT_NE(f.message.find("nearest budget that fits: 64K (0.0625 MiB)"), std::string::npos) << f.message;
+  EXPECT_NE(f.message.find("nearest budget that fits: 64K (0.0625 MiB)"), std::string::npos)
+      << f.message;
   EXPECT_EQ(large.open(b, 1, 0, 1ll << 40).cls, CIUIC_OK);
 }
 
@@ -214,9 +215,9 @@ TEST(Session, AlternatingEntriesRefillTheSlots) {
   std::vector<float> x = ramp(n), y(1024);
   OK(ciuic_session_bind_input(o.session, "x", CIUIC_F32, 1, &n, x.data()));
   OK(ciuic_session_bind_output(o.session, "y", y.data(), y.size() * 4));
-  const std::pair<const char *, bool> order[] = {
-      {"main", true},  {"main", false}, {"other", true}, {"other", false}, {"main", true},
-      {"same", false}, {"main", false}, {"other", true}, {"same", true}};
+  const std::pair<const char *, bool> order[] = {{"main", true},   {"main", false}, {"other", true},
+                                                 {"other", false}, {"main", true},  {"same", false},
+                                                 {"main", false},  {"other", true}, {"same", true}};
   for (auto [name, refills] : order) {
     std::fill(y.begin(), y.end(), -1.0f);
     OK(ciuic_session_run(o.session, name));
@@ -238,8 +239,8 @@ PlanBuilder stateful() {
     uint32_t past = b.symbol("past", 0, 11, SymbolSource::State, state);
     e.dims_offset = 64;
     b.port(true, "x", DType::F32, dims(sym(seq)), 128, 32);
-    b.port(true, "mask", DType::F32,
-           dims(binaryExpr(ExprCode::Add, *sym(past), *sym(seq))), 192, 128);
+    b.port(true, "mask", DType::F32, dims(binaryExpr(ExprCode::Add, *sym(past), *sym(seq))), 192,
+           128);
     b.port(false, "sum", DType::F32, dims(num(1)), 320, 4);
     b.buffer("dims", BufferKind::Dims, 64, 64, 0, 1);
     b.buffer("x", BufferKind::Input, 128, 32, 0, 1);
@@ -281,6 +282,8 @@ TEST(Session, StateGrowsIsReadWrittenResetAndFull) {
   ASSERT_EQ(run({10}, 4).message, "");
   EXPECT_EQ(o.stats().entry, 1u);
   EXPECT_EQ(sum, 16);
+  uint32_t selected = 9;
+  EXPECT_EQ(take(ciuic_session_select_entry(o.session, &selected)).code, "shape.dim");
   Failure wrong = run({10}, 4);
   EXPECT_EQ(wrong.code, "shape.dim");
   EXPECT_NE(wrong.message.find("(past + seq) = 5"), std::string::npos) << wrong.message;
@@ -364,8 +367,7 @@ TEST(Session, SpillsAndHostTierOutputs) {
   uint32_t back = b.copyBack(64, 64, 64, {out});
   uint32_t second = use(64, 128, {back}, 3);
   uint32_t result = b.copyOut(128, 0, 64, {second});
-  b.last().steps[result]->body.AsCopyOut()->extent =
-      binaryExpr(ExprCode::Mul, *sym(n), *num(4));
+  b.last().steps[result]->body.AsCopyOut()->extent = binaryExpr(ExprCode::Mul, *sym(n), *num(4));
   use(64, 64, {result}, 1);
   b.last().buffers.back()->last_step = 5;
   b.seal();
@@ -482,6 +484,9 @@ TEST(Session, CancelEndsAnAsynchronousRunAndTheNextOneIsRight) {
     OK(ciuic_session_run_async(o.session, nullptr));
     EXPECT_EQ(take(ciuic_session_run(o.session, nullptr)).cls, CIUIC_BUSY);
     EXPECT_EQ(take(ciuic_session_bind_output(o.session, "y", nullptr, 0)).cls, CIUIC_BUSY);
+    ciuic_run_stats stats = {};
+    stats.struct_size = sizeof stats;
+    EXPECT_EQ(take(ciuic_session_get_stats(o.session, &stats)).cls, CIUIC_BUSY);
     std::this_thread::sleep_for(std::chrono::milliseconds(5 + 20 * round));
     ciuic_session_cancel(o.session);
     EXPECT_EQ(take(ciuic_session_wait(o.session)).cls, CIUIC_CANCELLED);
@@ -561,7 +566,7 @@ TEST(Session, LoadsFromDescriptorAndMemory) {
   OK(ciuic_session_create(m.program, m.device, nullptr, &m.session));
   ciuic_program_destroy(m.program); // the session keeps what it needs
   m.program = nullptr;
-  EXPECT_EQ(take(ciuic_program_load_fd(-1, &m.program)).cls, CIUIC_IO);
+  EXPECT_EQ(take(ciuic_program_load_fd(-1, &m.program)).cls, CIUIC_ENVIRONMENT);
 }
 
 TEST(Session, DamagedWeightFailsTheSession) {

@@ -113,7 +113,7 @@ private:
     return succeeded(manager.run(target));
   }
 
-  PipelineOptions pipeline() const { return {!options.disableRaise, !options.disableFusion, options.profile}; }
+  PipelineOptions pipeline() const { return {!options.disableRaise, !options.disableFusion, options.profile, !options.noState, options.states}; }
 
   /// Prints the module and ends the compilation, if this is the level asked for.
   bool stopsAfter(const char *level) {

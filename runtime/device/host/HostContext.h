@@ -56,7 +56,9 @@ private:
   void complete(int self);
   void execute(size_t index, Stream stream);
   void gather(size_t index, int worker);
-  bool cancelled() const { return values->cancel && values->cancel->load(std::memory_order_relaxed); }
+  bool cancelled() const {
+    return values->cancel && values->cancel->load(std::memory_order_relaxed);
+  }
   char *scratchOf(int worker) const { return scratchMap.data() + worker * scratchStride; }
 
   Link link;
@@ -74,7 +76,7 @@ private:
   std::array<std::atomic<uint32_t>, kStreams> done = {}; // commands completed in each stream
   // wanted[a][b]: stream a sleeps until b has completed so many commands; 0: it does not sleep.
   std::array<std::array<std::atomic<uint32_t>, kStreams>, kStreams> wanted = {};
-  std::array<std::atomic<int64_t>, 2> moved = {};        // bytes to and from the arena
+  std::array<std::atomic<int64_t>, 2> moved = {}; // bytes to and from the arena
   int64_t stallNs = 0;
 };
 

@@ -26,7 +26,8 @@ inline int64_t nowNs() {
 }
 
 /// Returns when `ready` of the value holds; whoever makes it hold must notify_all.
-template <class Predicate> void waitFor(std::atomic<uint32_t> &value, Predicate ready) {
+template <class Predicate>
+void waitFor(std::atomic<uint32_t> &value, Predicate ready) {
   for (int i = 0; i < kSpins; ++i) {
     if (ready(value.load(std::memory_order_acquire))) {
       return;
