@@ -18,6 +18,10 @@ def Graph_WeightOp : Graph_Op<"weight", [Pure]> {
     OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$predicted_loss);
   let results = (outs Graph_Tensor:$result);
   let assemblyFormat = "$name `file` custom<Int>($file) `offset` custom<Int>($offset) `bytes` custom<Int>($bytes) attr-dict `:` type($result)";
+  let builders = [OpBuilder<(ins "::mlir::Type":$result, "::llvm::StringRef":$name, "uint64_t":$file, "uint64_t":$offset,
+                                 "uint64_t":$bytes, "PackingAttr":$packing), [{
+    build($_builder, $_state, result, name, file, offset, bytes, packing, ::mlir::FloatAttr(), ::mlir::FloatAttr());
+  }]>];
   let hasVerifier = 1;
 }
 

@@ -89,6 +89,12 @@ mlir::FailureOr<std::vector<WeightProposal>> proposeFormats(mlir::ModuleOp modul
 solver::FormatProblem problemOf(const std::vector<WeightProposal> &proposals,
                                 const FormatPolicy &policy, int64_t bytes);
 
+/// The choice where weights stream whatever is chosen, so that bytes are time: balanced takes the
+/// fewest that keep its predicted loss below a tenth, within its limits on bits; the others' choice
+/// does not depend on bytes.
+solver::FormatChoice chooseForStreaming(const std::vector<WeightProposal> &proposals,
+                                        const FormatPolicy &policy);
+
 /// Writes the choice to the module's `graph.formats`, for ciuic-apply-formats.
 void recordFormats(mlir::ModuleOp module, const std::vector<WeightProposal> &proposals,
                    const std::vector<int> &choice);

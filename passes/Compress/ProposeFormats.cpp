@@ -5,7 +5,7 @@
 #include "ir/Diagnostics.h"
 #include "kernels/pack/HalfFloat.h"
 #include "passes/Compress/Formats.h"
-#include "passes/Lower/Weights.h"
+#include "ir/Graph/Weights.h"
 
 #include <atomic>
 #include <cmath>

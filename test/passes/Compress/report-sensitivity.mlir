@@ -1,22 +1,22 @@
 // RUN: ciuic-opt %s --pass-pipeline='builtin.module(func.func(ciuic-form-fusions),ciuic-select-layouts,ciuic-report-sensitivity)' --split-input-file --verify-diagnostics -o /dev/null
 
 // One attention over twelve inner weights of 1024 elements, and a head. Depths are middles: 0.5/12 = 0.042, 1.5/12 = 0.125,
-// 2.5/12 = 0.208, …, 11.5/12 = 0.958. The base of 0.045 is doubled for what feeds scores, times four for values (0.18), and
-// times four at the ends (the first tenth: q, 0.36; the last fifteenth: the last inner weight, 0.18).
+// 2.5/12 = 0.208, …, 11.5/12 = 0.958. The base of 0.06 is doubled for what feeds scores, times four for values (0.24), and
+// times four at the ends (the first tenth: q, 0.48; the last fifteenth: the last inner weight, 0.24).
 func.func @block(%x: tensor<1x4x32xf32>) -> tensor<1x4x64xf32> {
-  // expected-remark @+1 {{weight 'q': query, depth 0.042, sensitivity 0.360, 1 ops}}
+  // expected-remark @+1 {{weight 'q': query, depth 0.042, sensitivity 0.480, 1 ops}}
   %wq = graph.weight "q" file 0 offset 0 bytes 4096 : tensor<32x32xf32>
-  // expected-remark @+1 {{weight 'k': query, depth 0.125, sensitivity 0.090, 1 ops}}
+  // expected-remark @+1 {{weight 'k': query, depth 0.125, sensitivity 0.120, 1 ops}}
   %wk = graph.weight "k" file 0 offset 4096 bytes 4096 : tensor<32x32xf32>
-  // expected-remark @+1 {{weight 'v': value, depth 0.208, sensitivity 0.180, 1 ops}}
+  // expected-remark @+1 {{weight 'v': value, depth 0.208, sensitivity 0.240, 1 ops}}
   %wv = graph.weight "v" file 0 offset 8192 bytes 4096 : tensor<32x32xf32>
-  // expected-remark @+1 {{weight 'o': inner, depth 0.292, sensitivity 0.045, 1 ops}}
+  // expected-remark @+1 {{weight 'o': inner, depth 0.292, sensitivity 0.060, 1 ops}}
   %wo = graph.weight "o" file 0 offset 12288 bytes 4096 : tensor<32x32xf32>
-  // expected-remark @+1 {{weight 'up': inner, depth 0.500, sensitivity 0.045, 1 ops}}
+  // expected-remark @+1 {{weight 'up': inner, depth 0.500, sensitivity 0.060, 1 ops}}
   %wu = graph.weight "up" file 0 offset 16384 bytes 16384 : tensor<32x128xf32>
-  // expected-remark @+1 {{weight 'down': inner, depth 0.792, sensitivity 0.045, 1 ops}}
+  // expected-remark @+1 {{weight 'down': inner, depth 0.792, sensitivity 0.060, 1 ops}}
   %wd = graph.weight "down" file 0 offset 32768 bytes 12288 : tensor<128x24xf32>
-  // expected-remark @+1 {{weight 'last': inner, depth 0.958, sensitivity 0.180, 1 ops}}
+  // expected-remark @+1 {{weight 'last': inner, depth 0.958, sensitivity 0.240, 1 ops}}
   %wl = graph.weight "last" file 0 offset 45056 bytes 4096 : tensor<32x32xf32>
   // expected-remark @+1 {{weight 'head': boundary, depth 0.000, sensitivity 11.000, 1 ops}}
   %wh = graph.weight "head" file 0 offset 49152 bytes 8192 : tensor<32x64xf32>
