@@ -6,6 +6,7 @@
 #include "passes/Legalize/Passes.h"
 #include "passes/Lower/Passes.h"
 #include "passes/Offload/Passes.h"
+#include "passes/Raise/Passes.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Transforms/Passes.h"
@@ -15,6 +16,12 @@ using namespace mlir;
 namespace ciuic {
 
 void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) {
+  // States first: whether an output continues an input shows best in the graph as imported.
+  if (options.state) {
+    RaiseAppendOptions append;
+    append.states.assign(options.states.begin(), options.states.end());
+    manager.addPass(createRaiseAppend(append));
+  }
   OpPassManager &function = manager.nest<func::FuncOp>();
   // Equal subgraphs first, so that patterns see each once.
   function.addPass(createCanonicalizerPass());

@@ -108,7 +108,7 @@ public:
     }
     for (auto entry : module.getOps<plan::EntryOp>()) {
       if (failed(addEntry(entry))) {
-        return failure();
+        return mlir::failure();
       }
     }
     return std::move(program);
@@ -193,7 +193,7 @@ private:
       entry->constraints.push_back(std::move(row));
     }
     if (failed(addSymbols(*entry, op))) {
-      return failure();
+      return mlir::failure();
     }
     for (auto &constraint : entry->constraints) {
       constraint->text = format::exprText(*constraint->value, entry->symbols) + " == 0";
@@ -377,7 +377,7 @@ LogicalResult writeProgram(ModuleOp module, const std::string &path, const Progr
   };
   auto program = Builder(module, info).run();
   if (failed(program)) {
-    return failure();
+    return mlir::failure();
   }
   auto created = format::ProgramWriter::create(path);
   if (!created.isOk()) {
@@ -391,7 +391,7 @@ LogicalResult writeProgram(ModuleOp module, const std::string &path, const Progr
     }
   }
   if (failed(packWeights(module, *writer, *program, read, progress))) {
-    return failure();
+    return mlir::failure();
   }
   if (Status status = writer->finish(*program); !status.isOk()) {
     return fail(std::move(status));

@@ -2,7 +2,7 @@
 // See WeightPacking.h. Memory: one tile of panels, or 4 MiB of a plain weight, whatever the model's size.
 #include "codegen/Program/WeightPacking.h"
 
-#include "passes/Lower/Weights.h"
+#include "ir/Graph/Weights.h"
 #include "runtime/format/ProgramWriter.h"
 #include "runtime/format/program_generated.h"
 
@@ -53,7 +53,7 @@ private:
         return weight.emitError("[input.weight-values] weight '") << weight.getName() << "': " << text;
       }
       if (failed(append(weight, buffer.data(), buffer.size()))) {
-        return failure();
+        return mlir::failure();
       }
     }
     return success();
@@ -86,10 +86,10 @@ private:
     for (int64_t at = 0; at < bytes; at += chunkBytes) {
       buffer.resize(std::min(chunkBytes, bytes - at));
       if (!read(weight, at, buffer)) {
-        return failure();
+        return mlir::failure();
       }
       if (failed(append(weight, buffer.data(), buffer.size()))) {
-        return failure();
+        return mlir::failure();
       }
     }
     return success();
@@ -119,7 +119,7 @@ LogicalResult packWeights(ModuleOp module, format::ProgramWriter &writer, format
     program.weights[index++]->file_offset = offset.value();
     kernels::PackError error;
     if (failed(packer.pack(weight, error))) {
-      return failure();
+      return mlir::failure();
     }
     if (weight.getPacking()) {
       program.formats[row++]->relative_error = error.relative();

@@ -272,9 +272,10 @@ void copyUncomputedResults(func::FuncOp function) {
       continue;
     }
     OpBuilder b(terminator);
-    auto type = cast<RankedTensorType>(operand.get().getType());
-    auto copy = MapOp::create(b, function.getLoc(), TypeRange(type), ValueRange(operand.get()),
-                              {b.getMultiDimIdentityMap(type.getRank())},
+    SmallVector<Type> types{operand.get().getType()};
+    SmallVector<Value> inputs{operand.get()};
+    auto identity = b.getMultiDimIdentityMap(cast<RankedTensorType>(types[0]).getRank());
+    auto copy = MapOp::create(b, function.getLoc(), types, inputs, {identity},
                               [](OpBuilder &, Location, ValueRange scalars) { return SmallVector<Value>(scalars); });
     operand.set(copy.getResult(0));
   }

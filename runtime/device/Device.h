@@ -30,8 +30,8 @@ struct DeviceInfo {
 };
 
 struct ContextOptions {
-  int threads = 0;      // of the host device's compute stream; 0: all CPUs
-  double linkGbps = 0;  // 10^9 bytes/s that cross the tiers, both directions together; 0: no limit
+  int threads = 0;     // of the host device's compute stream; 0: all CPUs
+  double linkGbps = 0; // 10^9 bytes/s that cross the tiers, both directions together; 0: no limit
 };
 
 struct ArenaRange {
@@ -45,7 +45,8 @@ struct Command {
   CommandKind kind = CommandKind::Launch;
   Stream stream = Stream::Compute;
   std::vector<uint32_t> waits; // earlier commands of the pass
-  // Launch: args and amount units. Gather: args[0] = ids, args[1] = destination; amount rows.
+  // Launch: args and amount units. Gather: args[0] = ids, args[1] = destination; amount rows, and
+  // the kernel gets table, ids and staging.
   uint32_t kernel = 0;
   std::vector<ArenaRange> args;
   std::vector<int64_t> params;

@@ -10,7 +10,7 @@ Status createDevice(const std::string &name, std::unique_ptr<Device> *out) {
     *out = createHostDevice();
     return Status::ok();
   }
-  return failure(StatusClass::Device, "device.unknown", "no device '%s'; this build has: host",
+  return failure(StatusClass::Environment, "device.unknown", "no device '%s'; this build has: host",
                  name.c_str());
 }
 

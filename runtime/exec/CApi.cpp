@@ -45,7 +45,8 @@ ciuic_status *give(Status status) noexcept {
   return made ? made : outOfMemory();
 }
 
-template <class Body> ciuic_status *guarded(Body body) noexcept {
+template <class Body>
+ciuic_status *guarded(Body body) noexcept {
   try {
     return give(body());
   } catch (const std::bad_alloc &) {
@@ -66,7 +67,8 @@ Status nullArgument(const char *what) {
 }
 
 /// Copies as many bytes of a struct as the caller's version of it has.
-template <class T> Status deliver(T value, T *out) {
+template <class T>
+Status deliver(T value, T *out) {
   size_t size = out->struct_size;
   if (size < sizeof(size_t) || size > 4096) {
     return failure(StatusClass::Usage, "usage.struct-size", "struct_size is %zu, not sizeof of it",
@@ -105,7 +107,7 @@ Status findEntry(const ciuic_program *program, uint32_t entry, const EntryT **ou
 Status findPort(const ciuic_program *program, uint32_t entry, ciuic_direction direction,
                 uint32_t index, const EntryT **outEntry, const PortT **out) {
   CIUIC_TRY(findEntry(program, entry, outEntry));
-  const auto &ports = direction == CIUIC_INPUT ? (*outEntry)->inputs : (*outEntry)->outputs;
+  const auto &ports = direction == CIUIC_PORT_INPUT ? (*outEntry)->inputs : (*outEntry)->outputs;
   if (index >= ports.size()) {
     return failure(StatusClass::Usage, "usage.port", "no port %u; the entry has %zu", index,
                    ports.size());
@@ -122,7 +124,7 @@ ciuic_status_class ciuic_status_get_class(const ciuic_status *status) {
   if (!status) {
     return CIUIC_OK;
   }
-  return status == outOfMemory() ? CIUIC_MEMORY
+  return status == outOfMemory() ? CIUIC_ENVIRONMENT
                                  : static_cast<ciuic_status_class>(status->status.cls());
 }
 const char *ciuic_status_class_name(ciuic_status_class c) {
@@ -384,11 +386,10 @@ ciuic_status *ciuic_session_create(ciuic_program *program, ciuic_device *device,
                      "budget, threads and link rate must not be negative");
     }
     auto made = std::make_unique<ciuic_session>();
-    CIUIC_TRY(Session::create(program->file, *device->device,
-                              {.budgetBytes = given.budget_bytes,
-                               .threads = given.threads,
-                               .linkGbps = given.link_gbps},
-                              &made->session));
+    CIUIC_TRY(Session::create(
+        program->file, *device->device,
+        {.budgetBytes = given.budget_bytes, .threads = given.threads, .linkGbps = given.link_gbps},
+        &made->session));
     *out = made.release();
     return Status::ok();
   });
@@ -422,6 +423,12 @@ ciuic_status *ciuic_session_run(ciuic_session *session, const char *entry) {
     return session ? session->session->run(entry ? entry : "") : nullArgument("session");
   });
 }
+ciuic_status *ciuic_session_select_entry(ciuic_session *session, uint32_t *out) {
+  return guarded([&] {
+    return session && out ? session->session->selectEntry(out)
+                          : nullArgument("session or out_entry");
+  });
+}
 ciuic_status *ciuic_session_run_async(ciuic_session *session, const char *entry) {
   return guarded([&] {
     return session ? session->session->runAsync(entry ? entry : "") : nullArgument("session");
@@ -442,11 +449,13 @@ ciuic_status *ciuic_session_get_output_dims(const ciuic_session *session, const 
     if (!session || !name || !rank || (*rank > 0 && !outDims)) {
       return nullArgument("session, name, inout_rank or out_dims");
     }
+    CIUIC_TRY(session->session->checkIdle());
     std::vector<int64_t> dims;
     CIUIC_TRY(session->session->outputDims(name, dims));
     if (dims.size() > *rank) {
-      return failure(StatusClass::Usage, "usage.rank", "output '%s' has %zu dims, there is room "
-                                                       "for %u",
+      return failure(StatusClass::Usage, "usage.rank",
+                     "output '%s' has %zu dims, there is room "
+                     "for %u",
                      name, dims.size(), *rank);
     }
     *rank = static_cast<uint32_t>(dims.size());
@@ -460,6 +469,7 @@ ciuic_status *ciuic_session_get_stats(const ciuic_session *session, ciuic_run_st
     if (!session || !out) {
       return nullArgument("session or out_stats");
     }
+    CIUIC_TRY(session->session->checkIdle());
     const RunStats &s = session->session->stats();
     ciuic_run_stats stats = {};
     stats.entry = s.entry;
@@ -483,6 +493,7 @@ ciuic_status *ciuic_session_get_trace_event(const ciuic_session *session, uint32
     if (!session || !out) {
       return nullArgument("session or out_event");
     }
+    CIUIC_TRY(session->session->checkIdle());
     if (index >= session->session->traceSize()) {
       return failure(StatusClass::Usage, "usage.trace", "no event %u", index);
     }
@@ -493,7 +504,7 @@ ciuic_status *ciuic_session_get_trace_event(const ciuic_session *session, uint32
     e.stream = streams[static_cast<int>(event.step->stream)];
     e.begin_us = event.beginUs;
     e.end_us = event.endUs;
-    e.predicted_begin_us = event.step->predicted_start_us;
+    e.predicted_begin_us = event.predictedBeginUs;
     e.predicted_us = event.step->predicted_us;
     return deliver(e, out);
   });

@@ -12,20 +12,34 @@ using namespace format;
 
 const char *dtypeName(DType dtype) {
   switch (dtype) {
-  case DType::F32: return "f32";
-  case DType::F16: return "f16";
-  case DType::BF16: return "bf16";
-  case DType::F64: return "f64";
-  case DType::I64: return "i64";
-  case DType::I32: return "i32";
-  case DType::I16: return "i16";
-  case DType::I8: return "i8";
-  case DType::U64: return "u64";
-  case DType::U32: return "u32";
-  case DType::U16: return "u16";
-  case DType::U8: return "u8";
-  case DType::Bool: return "bool";
-  case DType::Unknown: break;
+  case DType::F32:
+    return "f32";
+  case DType::F16:
+    return "f16";
+  case DType::BF16:
+    return "bf16";
+  case DType::F64:
+    return "f64";
+  case DType::I64:
+    return "i64";
+  case DType::I32:
+    return "i32";
+  case DType::I16:
+    return "i16";
+  case DType::I8:
+    return "i8";
+  case DType::U64:
+    return "u64";
+  case DType::U32:
+    return "u32";
+  case DType::U16:
+    return "u16";
+  case DType::U8:
+    return "u8";
+  case DType::Bool:
+    return "bool";
+  case DType::Unknown:
+    break;
   }
   return "unknown";
 }
@@ -56,7 +70,8 @@ static std::string sourceText(const ProgramT &program, const EntryT &entry, cons
     return formatText("axis %u of input '%s'", s.axis, entry.inputs[s.index]->name.c_str());
   case SymbolSource::State:
     return formatText("the length of state '%s'", program.states[s.index]->name.c_str());
-  case SymbolSource::Derived: break;
+  case SymbolSource::Derived:
+    break;
   }
   return "'" + s.name + "'";
 }
@@ -66,9 +81,15 @@ static Status bindOne(const ProgramT &program, const EntryT &entry, const Symbol
                       std::span<const int64_t> stateLengths, std::vector<int64_t> &symbols) {
   std::optional<int64_t> value;
   switch (s.source) {
-  case SymbolSource::Input: value = inputs[s.index]->dims[s.axis]; break;
-  case SymbolSource::State: value = stateLengths[s.index]; break;
-  case SymbolSource::Derived: value = evaluate(*s.derived, symbols); break;
+  case SymbolSource::Input:
+    value = inputs[s.index]->dims[s.axis];
+    break;
+  case SymbolSource::State:
+    value = stateLengths[s.index];
+    break;
+  case SymbolSource::Derived:
+    value = evaluate(*s.derived, symbols);
+    break;
   }
   if (!value) {
     return failure(StatusClass::Shape, "shape.derived", "'%s' cannot be computed", s.name.c_str());
@@ -81,8 +102,8 @@ static Status bindOne(const ProgramT &program, const EntryT &entry, const Symbol
 }
 
 Status bindSymbols(const ProgramT &program, const EntryT &entry,
-                   std::span<const BoundInput *const> inputs,
-                   std::span<const int64_t> stateLengths, std::vector<int64_t> &symbols) {
+                   std::span<const BoundInput *const> inputs, std::span<const int64_t> stateLengths,
+                   std::vector<int64_t> &symbols) {
   for (size_t i = 0; i < entry.inputs.size(); ++i) {
     const PortT &port = *entry.inputs[i];
     const BoundInput *in = inputs[i];

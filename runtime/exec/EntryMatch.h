@@ -27,8 +27,8 @@ std::string shapeText(std::span<const int64_t> dims);
 /// The value of each symbol. `inputs` are in the order of the entry's; `stateLengths` of the
 /// program's states.
 Status bindSymbols(const format::ProgramT &program, const format::EntryT &entry,
-                   std::span<const BoundInput *const> inputs,
-                   std::span<const int64_t> stateLengths, std::vector<int64_t> &symbols);
+                   std::span<const BoundInput *const> inputs, std::span<const int64_t> stateLengths,
+                   std::vector<int64_t> &symbols);
 
 /// Product of the upper bounds of the symbols, saturated: the less, the better an entry fits.
 int64_t boundsProduct(const format::EntryT &entry);

@@ -35,13 +35,18 @@ Session::~Session() {
   }
 }
 
-int64_t Session::deviceBytes() const {
-  return context->deviceBytes() + program().reserve_bytes;
+int64_t Session::deviceBytes() const { return context->deviceBytes() + program().reserve_bytes; }
+
+Status Session::checkIdle() {
+  std::lock_guard lock(mutex);
+  return busy ? failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first")
+              : Status::ok();
 }
 
 // ---- binding --------------------------------------------------------------------------------
 
-template <class Map> static std::string namesOf(const Map &map) {
+template <class Map>
+static std::string namesOf(const Map &map) {
   std::string text;
   for (const auto &[name, value] : map) {
     text += (text.empty() ? "" : ", ") + name;
@@ -51,10 +56,7 @@ template <class Map> static std::string namesOf(const Map &map) {
 
 Status Session::bindInput(const std::string &name, DType dtype, std::span<const int64_t> dims,
                           const void *data) {
-  std::lock_guard lock(mutex);
-  if (busy) {
-    return failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first");
-  }
+  CIUIC_TRY(checkIdle());
   auto it = inputs.find(name);
   if (it == inputs.end()) {
     return failure(StatusClass::Usage, "usage.input", "the program has no input '%s'; it has: %s",
@@ -76,15 +78,11 @@ Status Session::bindInput(const std::string &name, DType dtype, std::span<const 
 }
 
 Status Session::bindOutput(const std::string &name, void *data, int64_t capacity) {
-  std::lock_guard lock(mutex);
-  if (busy) {
-    return failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first");
-  }
+  CIUIC_TRY(checkIdle());
   auto it = outputs.find(name);
   if (it == outputs.end()) {
-    return failure(StatusClass::Usage, "usage.output",
-                   "the program has no output '%s'; it has: %s", name.c_str(),
-                   namesOf(outputs).c_str());
+    return failure(StatusClass::Usage, "usage.output", "the program has no output '%s'; it has: %s",
+                   name.c_str(), namesOf(outputs).c_str());
   }
   if (capacity < 0) {
     return failure(StatusClass::Usage, "usage.output", "output '%s': a negative capacity",
@@ -139,6 +137,14 @@ Status Session::choose(std::string_view name, PreparedEntry **out) {
                 name.empty() && entries.size() > 1 ? "no entry fits: " + reasons : reasons);
 }
 
+Status Session::selectEntry(uint32_t *out) {
+  CIUIC_TRY(checkIdle());
+  PreparedEntry *e = nullptr;
+  CIUIC_TRY(choose("", &e));
+  *out = static_cast<uint32_t>(e - entries.data());
+  return Status::ok();
+}
+
 // ---- running --------------------------------------------------------------------------------
 
 Status Session::begin() {
@@ -183,7 +189,7 @@ Status Session::runAsync(std::string_view entry) {
     } catch (const std::system_error &error) {
       std::lock_guard lock(mutex);
       busy = false;
-      return failure(StatusClass::Device, "device.threads", "cannot start a thread: %s",
+      return failure(StatusClass::Environment, "device.threads", "cannot start a thread: %s",
                      error.what());
     }
   }
@@ -273,8 +279,7 @@ Status Session::moveInputs(PreparedEntry &e) {
       continue;
     }
     if (port.tier == Tier::Host) {
-      std::memcpy(context->hostTier() + port.offset, e.inputs[i]->data,
-                  static_cast<size_t>(bytes));
+      std::memcpy(context->hostTier() + port.offset, e.inputs[i]->data, static_cast<size_t>(bytes));
     } else {
       CIUIC_TRY(context->write(port.offset, e.inputs[i]->data, bytes));
       lastStats.h2dBytes += bytes;
@@ -326,7 +331,7 @@ Status Session::executeEntry(PreparedEntry &e) {
   }
   context->beginRun();
   device::RunCounters counters;
-  if (!e.prologueAmounts.empty() && (!e.wraps || slotsHold != e.slotGroup)) {
+  if (!e.prologueAmounts.empty() && (!e.keepsSlots || slotsHold != e.slotGroup)) {
     device::RunValues values;
     values.amounts = e.prologueAmounts;
     values.cancel = &cancelFlag;
@@ -351,7 +356,7 @@ Status Session::executeEntry(PreparedEntry &e) {
     return cancelledStatus();
   }
   CIUIC_TRY(moveOutputs(e));
-  slotsHold = e.wraps ? e.slotGroup : -1;
+  slotsHold = e.keepsSlots ? e.slotGroup : -1;
   return Status::ok();
 }
 
@@ -375,7 +380,7 @@ Status Session::outputDims(const std::string &name, std::vector<int64_t> &dims) 
 TraceEvent Session::traceEvent(size_t index) const {
   auto micros = [&](int64_t ns) { return static_cast<double>(ns - runStartNs) / 1e3; };
   return {lastEntry->entry->steps[index].get(), micros(times[index].beginNs),
-          micros(times[index].endNs)};
+          micros(times[index].endNs), lastEntry->predictedStart[index]};
 }
 
 } // namespace ciuic

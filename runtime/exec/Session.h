@@ -38,6 +38,7 @@ struct RunStats {
 struct TraceEvent {
   const format::StepT *step;
   double beginUs, endUs; // since the start of the run
+  double predictedBeginUs;
 };
 
 class Session {
@@ -57,6 +58,10 @@ public:
   /// Thread-safe; without a run in progress it does nothing.
   void cancel();
 
+  /// Fails with code "busy" during a run: what follows describes the last one.
+  Status checkIdle();
+  /// The entry that run("") would choose now.
+  Status selectEntry(uint32_t *out);
   const RunStats &stats() const { return lastStats; }
   /// Shape of an output in the last run.
   Status outputDims(const std::string &name, std::vector<int64_t> &dims) const;
@@ -89,8 +94,9 @@ private:
     std::vector<BoundInput *> inputs;
     std::vector<BoundOutput *> outputs;
     std::vector<int64_t> symbols;
-    int slotGroup = -1; // entries with the same prologue share it; -1: no prologue
-    bool wraps = false;
+    std::vector<double> predictedStart; // microseconds, one a step
+    int slotGroup = -1;                 // entries with the same prologue share it; -1: no prologue
+    bool keepsSlots = false;            // after a pass the slots hold what the prologue loads
   };
 
   Session() = default;

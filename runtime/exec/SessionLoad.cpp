@@ -7,6 +7,7 @@
 #include "runtime/format/program_generated.h"
 
 #include <algorithm>
+#include <cstring>
 #include <tuple>
 
 namespace ciuic {
@@ -32,21 +33,21 @@ Status Session::load(device::Device &device, const SessionOptions &options) {
   const ProgramT &p = program();
   device::DeviceInfo info = device.info();
   if (p.device_kind != info.kind) {
-    return failure(StatusClass::Device, "device.kind",
+    return failure(StatusClass::Unsupported, "device.kind",
                    "the program is for device '%s', not '%s': compile it with --target %s",
                    p.device_kind.c_str(), info.kind.c_str(), info.kind.c_str());
   }
   int64_t need = p.arena_bytes + p.reserve_bytes; // checked by rule P1
   budget = options.budgetBytes > 0 ? options.budgetBytes : p.budget_bytes;
   if (budget < need) {
-    return failure(StatusClass::Budget, "budget.below-plan",
+    return failure(StatusClass::Infeasible, "budget.below-plan",
                    "the program was planned for %s, the budget is %s: compile it with a smaller "
                    "--vram; nearest budget that fits: %s",
                    sizeText(need).c_str(), sizeText(budget).c_str(), sizeText(need).c_str())
         .withNearestBudget(need);
   }
-  CIUIC_TRY(device.createContext({.threads = options.threads, .linkGbps = options.linkGbps},
-                                 &context));
+  CIUIC_TRY(
+      device.createContext({.threads = options.threads, .linkGbps = options.linkGbps}, &context));
   CIUIC_TRY(loadKernels(device));
   CIUIC_TRY(context->reserve(p.arena_bytes, p.host_bytes));
   CIUIC_TRY(loadWeights());
@@ -88,7 +89,7 @@ Status Session::loadKernels(device::Device &device) {
       }
     }
     if (best < 0) {
-      return failure(StatusClass::Version, "device.variant",
+      return failure(StatusClass::Unsupported, "device.variant",
                      "kernel '%s' is there for %s; this machine runs none of them",
                      kernel->name.c_str(), offered.c_str());
     }
@@ -111,12 +112,19 @@ Status Session::loadWeights() {
   for (const auto &w : program().weights) {
     order.push_back(w.get());
   }
-  std::sort(order.begin(), order.end(), [](const WeightT *a, const WeightT *b) {
-    return a->file_offset < b->file_offset;
-  });
+  std::sort(order.begin(), order.end(),
+            [](const WeightT *a, const WeightT *b) { return a->file_offset < b->file_offset; });
   for (const WeightT *w : order) {
     if (w->mode != WeightMode::Resident) {
       CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->hostTier() + w->host_offset));
+      for (const format::ResidentRange &r : w->resident) {
+        const char *from = context->hostTier() + w->host_offset + r.begin();
+        if (context->arena()) { // not across the link: loading is not paced
+          std::memcpy(context->arena() + r.arena_offset(), from, static_cast<size_t>(r.bytes()));
+        } else {
+          CIUIC_TRY(context->write(r.arena_offset(), from, r.bytes()));
+        }
+      }
     } else if (context->arena()) {
       CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->arena() + w->arena_offset));
     } else {
@@ -138,6 +146,55 @@ static device::Command copyCommand(const CopyT &c) {
   command.args = {{c.arena_offset, c.bytes}};
   command.hostOffset = c.host_offset;
   return command;
+}
+
+/// Starts of the steps by the plan's own times: each as early as its stream and its waits allow.
+static std::vector<double> predictStarts(const EntryT &entry) {
+  std::vector<double> starts;
+  double streamEnd[device::kStreams] = {};
+  for (const auto &step : entry.steps) {
+    double &end = streamEnd[static_cast<int>(step->stream)];
+    double start = std::max(end, step->predicted_start_us);
+    for (uint32_t w : step->waits) {
+      start = std::max(start, starts[w] + entry.steps[w]->predicted_us);
+    }
+    starts.push_back(start);
+    end = start + step->predicted_us;
+  }
+  return starts;
+}
+
+/// Rule E12 makes wrapped copies restore the slots; without any, they hold if no step writes there.
+static bool keepsSlots(const EntryT &entry) {
+  std::vector<std::pair<int64_t, int64_t>> written;
+  for (const auto &step : entry.steps) {
+    if (step->wrap) {
+      return true;
+    }
+    if (const LaunchT *l = step->body.AsLaunch()) {
+      for (const Arg &arg : l->args) {
+        if (arg.access() != Access::Read) {
+          written.emplace_back(arg.offset(), arg.bytes());
+        }
+      }
+    } else if (const CopyT *c = step->body.AsCopy()) {
+      written.emplace_back(c->arena_offset, c->bytes);
+    } else if (const CopyBackT *c = step->body.AsCopyBack()) {
+      written.emplace_back(c->arena_offset, c->bytes);
+    } else if (const HostGatherT *g = step->body.AsHostGather()) {
+      written.emplace_back(g->arena_offset, g->bytes);
+    } else if (const FillT *f = step->body.AsFill()) {
+      written.emplace_back(f->arena_offset, f->bytes);
+    }
+  }
+  for (const auto &c : entry.prologue) {
+    for (auto [offset, bytes] : written) {
+      if (offset < c->arena_offset + c->bytes && c->arena_offset < offset + bytes) {
+        return false;
+      }
+    }
+  }
+  return true;
 }
 
 Status Session::prepareEntry(const EntryT &entry) {
@@ -189,7 +246,6 @@ Status Session::prepareEntry(const EntryT &entry) {
     }
     c.stream = static_cast<device::Stream>(step->stream);
     c.waits = step->waits;
-    e.wraps = e.wraps || step->wrap;
     e.amountExprs.push_back(expr);
     e.amounts.push_back(amount);
     commands.push_back(std::move(c));
@@ -202,6 +258,8 @@ Status Session::prepareEntry(const EntryT &entry) {
   }
   CIUIC_TRY(context->prepare(std::move(commands), &e.prologue));
   e.times.resize(entry.steps.size());
+  e.predictedStart = predictStarts(entry);
+  e.keepsSlots = keepsSlots(entry);
   e.symbols.reserve(entry.symbols.size());
   for (const auto &port : entry.inputs) {
     e.inputs.push_back(&inputs[port->name]);

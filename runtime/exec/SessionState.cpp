@@ -27,6 +27,7 @@ Status Session::checkState(uint32_t state) {
 }
 
 Status Session::stateLength(uint32_t state, int64_t *out) {
+  CIUIC_TRY(checkIdle());
   if (state < stateBroken.size() && stateBroken[state]) {
     *out = 0;
     return Status::ok();
@@ -57,10 +58,7 @@ Status Session::stateBytes(uint32_t state, int64_t length, int64_t *out) const {
 }
 
 Status Session::stateReset(uint32_t state) {
-  std::lock_guard lock(mutex);
-  if (busy) {
-    return failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first");
-  }
+  CIUIC_TRY(checkIdle());
   if (state >= stateLengths.size()) {
     return checkState(state);
   }
@@ -98,17 +96,14 @@ Status Session::transferState(uint32_t state, char *data, int64_t length, bool r
     }
   }
   for (int64_t row = 0; row < outer && length * inner > 0; ++row) {
-    CIUIC_TRY(move(s.arena_offset + row * capacity * inner, data + row * length * inner,
-                   length * inner));
+    CIUIC_TRY(
+        move(s.arena_offset + row * capacity * inner, data + row * length * inner, length * inner));
   }
   return Status::ok();
 }
 
 Status Session::stateRead(uint32_t state, void *data, int64_t bytes) {
-  std::lock_guard lock(mutex);
-  if (busy) {
-    return failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first");
-  }
+  CIUIC_TRY(checkIdle());
   CIUIC_TRY(checkState(state));
   int64_t need = 0;
   CIUIC_TRY(stateBytes(state, stateLengths[state], &need));
@@ -121,10 +116,7 @@ Status Session::stateRead(uint32_t state, void *data, int64_t bytes) {
 }
 
 Status Session::stateWrite(uint32_t state, const void *data, int64_t bytes, int64_t length) {
-  std::lock_guard lock(mutex);
-  if (busy) {
-    return failure(StatusClass::Busy, "busy", "a run is in progress; wait for it first");
-  }
+  CIUIC_TRY(checkIdle());
   int64_t need = 0;
   CIUIC_TRY(stateBytes(state, length, &need));
   if (bytes != need) {
@@ -133,8 +125,8 @@ Status Session::stateWrite(uint32_t state, const void *data, int64_t bytes, int6
                    program().states[state]->name.c_str(), static_cast<long long>(length),
                    static_cast<long long>(need), static_cast<long long>(bytes));
   }
-  CIUIC_TRY(transferState(state, const_cast<char *>(static_cast<const char *>(data)), length,
-                          false));
+  CIUIC_TRY(
+      transferState(state, const_cast<char *>(static_cast<const char *>(data)), length, false));
   stateLengths[state] = program().states[state]->grow_axis < 0 ? 0 : length;
   stateBroken[state] = false;
   return Status::ok();

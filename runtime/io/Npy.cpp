@@ -151,8 +151,8 @@ Status writeNpy(const std::string &path, DType dtype, std::span<const int64_t> d
   } else if (dims.size() == 1) {
     shape.resize(shape.size() - 1);
   }
-  std::string header = formatText("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr,
-                                  shape.c_str());
+  std::string header =
+      formatText("{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", descr, shape.c_str());
   header.resize((10 + header.size() + 64) / 64 * 64 - 10 - 1, ' ');
   header += '\n';
   std::string head("\x93NUMPY\x01\x00", 8);
@@ -161,15 +161,15 @@ Status writeNpy(const std::string &path, DType dtype, std::span<const int64_t> d
   head += header;
   std::FILE *file = std::fopen(path.c_str(), "wb");
   bool good = file && std::fwrite(head.data(), 1, head.size(), file) == head.size() &&
-              (bytes == 0 ||
-               std::fwrite(data, 1, static_cast<size_t>(bytes), file) == static_cast<size_t>(bytes));
+              (bytes == 0 || std::fwrite(data, 1, static_cast<size_t>(bytes), file) ==
+                                 static_cast<size_t>(bytes));
   int error = errno;
   if (file && std::fclose(file) != 0) {
     good = false;
     error = errno;
   }
   if (!good) {
-    return failure(error == ENOSPC ? StatusClass::NoSpace : StatusClass::Io, "io.write",
+    return failure(StatusClass::Environment, error == ENOSPC ? "io.no-space" : "io.write",
                    "%s: cannot write: %s", path.c_str(), std::strerror(error));
   }
   return Status::ok();

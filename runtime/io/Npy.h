@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Arrays in numpy's .npy format, versions 1 to 3: little-endian, C order. numpy has no bfloat16; such
-// arrays are written as uint16, and uint16 is read where bfloat16 is wanted.
+// Arrays in numpy's .npy format, versions 1 to 3: little-endian, C order. numpy has no bfloat16;
+// such arrays are written as uint16, and uint16 is read where bfloat16 is wanted.
 #pragma once
 
 #include "runtime/base/Status.h"

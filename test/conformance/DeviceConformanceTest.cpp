@@ -120,8 +120,8 @@ TEST_P(Conformance, ArenaHasExactlyItsSizeAndStartsZeroed) {
 
 TEST_P(Conformance, LaunchOutsideTheArenaIsRefused) {
   open();
-  const std::vector<ArenaRange> outside = {
-      {kArena, 4}, {kArena - 2, 4}, {-4, 8}, {0, kArena + 1}, {INT64_MAX, 1}, {64, INT64_MAX}};
+  const std::vector<ArenaRange> outside = {{kArena, 4},     {kArena - 2, 4}, {-4, 8},
+                                           {0, kArena + 1}, {INT64_MAX, 1},  {64, INT64_MAX}};
   for (ArenaRange range : outside) {
     EXPECT_EQ(refusal(launch(scale, {range, {0, 4}})), "device.outside-arena") << range.offset;
     EXPECT_EQ(refusal(launch(scale, {{0, 4}, range})), "device.outside-arena") << range.offset;
@@ -311,7 +311,8 @@ TEST_P(Conformance, WaitsOrderTheStreams) {
         for (int64_t j = 0; j < kFloats; ++j) {
           arena[b][j] = arena[a][j] * -1;
         }
-        commands.push_back(launch(scale, {{a * kBytes, kBytes}, {b * kBytes, kBytes}}, waits, {-1}));
+        commands.push_back(
+            launch(scale, {{a * kBytes, kBytes}, {b * kBytes, kBytes}}, waits, {-1}));
         amounts.push_back(kFloats);
       } else if (kind == 1) {
         reads(uses[1][a]);
@@ -367,11 +368,11 @@ TEST_P(Conformance, PacedRunTakesItsBytesOverTheRateInBothDirections) {
   constexpr double gbps = 0.05;
   open(2, gbps);
   auto begin = std::chrono::steady_clock::now();
-  RunCounters c = run({copy(CommandKind::Upload, 0, 0, kHost),
-                       copy(CommandKind::Download, 0, 0, kHost, {0})},
-                      {kHost, kHost});
-  double ns = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin)
-                  .count();
+  RunCounters c =
+      run({copy(CommandKind::Upload, 0, 0, kHost), copy(CommandKind::Download, 0, 0, kHost, {0})},
+          {kHost, kHost});
+  double ns =
+      std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
   double least = static_cast<double>(c.h2dBytes + c.d2hBytes) / gbps;
   EXPECT_GE(ns, least);
   EXPECT_LT(ns, least * 1.5);
@@ -381,8 +382,8 @@ TEST_P(Conformance, CopiesAndKernelsOverlap) {
   open(1, 0.02); // 1 MiB takes 52 ms
   put(0, std::vector<float>(64, 0));
   std::vector<CommandTime> times;
-  run({copy(CommandKind::Upload, 0, 4096, kHost / 2),
-       launch(scratch, {{0, 64}}, {}, {20000}), launch(scratch, {{0, 64}}, {0}, {1})},
+  run({copy(CommandKind::Upload, 0, 4096, kHost / 2), launch(scratch, {{0, 64}}, {}, {20000}),
+       launch(scratch, {{0, 64}}, {0}, {1})},
       {kHost / 2, 16, 16}, {}, &times);
   EXPECT_LT(times[1].beginNs, times[0].endNs);
   EXPECT_GE(times[2].beginNs, times[0].endNs);
@@ -413,8 +414,8 @@ TEST_P(Conformance, CancelledRunEndsSoonAndTheNextIsWhole) {
   auto begin = std::chrono::steady_clock::now();
   context->beginRun();
   check(context->run(*pass, values, &counters));
-  double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
-                  .count();
+  double ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   canceller.join();
   EXPECT_LT(ms, 200); // the whole would take 260
   cancel.store(false);

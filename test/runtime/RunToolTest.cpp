@@ -25,8 +25,8 @@ struct Ran {
 
 Ran runTool(const std::string &arguments) {
   std::string out = scratchPath("stdout"), err = scratchPath("stderr");
-  int code = std::system((std::string(CIUIC_RUN_TOOL) + " " + arguments + " >" + out + " 2>" + err)
-                             .c_str());
+  int code = std::system(
+      (std::string(CIUIC_RUN_TOOL) + " " + arguments + " >" + out + " 2>" + err).c_str());
   return {WIFEXITED(code) ? WEXITSTATUS(code) : -1, readFile(out), readFile(err)};
 }
 
@@ -103,15 +103,15 @@ TEST(RunTool, ExpectTellsDifferenceFromEquality) {
   save(want, y);
   std::string base = chainProgram() + " --input x=@" + in + " --expect y=@" + want;
   Ran r = runTool(base + " --rtol 1e-3 --json");
-  EXPECT_EQ(r.status, 14) << r.err;
+  EXPECT_EQ(r.status, 9) << r.err;
   EXPECT_EQ(r.json()["error"]["class"], "mismatch");
   EXPECT_NE(r.err.find("relative error"), std::string::npos);
   EXPECT_EQ(runTool(base + " --rtol 0.1").status, 0);
   EXPECT_EQ(runTool(base + " --rtol 0 --atol 1").status, 0);
-  EXPECT_EQ(runTool(base + " --rtol 0 --atol 1e-6").status, 14);
+  EXPECT_EQ(runTool(base + " --rtol 0 --atol 1e-6").status, 9);
   y[3] = std::numeric_limits<float>::quiet_NaN();
   save(want, y);
-  EXPECT_EQ(runTool(base + " --rtol 1e9").status, 14);
+  EXPECT_EQ(runTool(base + " --rtol 1e9").status, 9);
 }
 
 TEST(RunTool, RandomInputsFollowSeedAndDims) {
@@ -141,11 +141,11 @@ TEST(RunTool, ErrorsAreOneJsonObjectAndAStatusByClass) {
   writeFile(text, std::string(5000, 'x'));
   std::string missing = scratchPath("missing");
   const Case cases[] = {
-      {missing, 3, "io", "No such file"},
-      {text, 5, "corrupt", "F2"},
-      {chainProgram() + " --vram 63K", 7, "budget", "nearest budget that fits: 64K"},
+      {missing, 6, "environment", "No such file"},
+      {text, 3, "input", "F2"},
+      {chainProgram() + " --vram 63K", 5, "infeasible", "nearest budget that fits: 64K"},
       {chainProgram() + " --vram lots", 2, "usage", "16.5G"},
-      {chainProgram() + " --dim n=2000", 8, "shape", "--entry main:n=1..2000"},
+      {chainProgram() + " --dim n=2000", 7, "shape", "--entry main:n=1..2000"},
       {chainProgram() + " --dim m=1", 2, "usage", "dims are: n"},
       {chainProgram() + " --dim n=", 2, "usage", "NAME=NUMBER"},
       {chainProgram() + " --input x=ones", 2, "usage", "NAME=random"},
@@ -153,13 +153,13 @@ TEST(RunTool, ErrorsAreOneJsonObjectAndAStatusByClass) {
       {chainProgram() + " --output z=@f.npy", 2, "usage", "no output 'z'"},
       {chainProgram() + " --entry other", 2, "usage", "the program has: main"},
       {chainProgram() + " --input x=@" + text, 2, "usage", "not a .npy"},
-      {chainProgram() + " --device abacus", 9, "device", "this build has: host"},
+      {chainProgram() + " --device abacus", 6, "environment", "this build has: host"},
       {chainProgram() + " --iterations 0", 2, "usage", "--iterations"},
       {chainProgram() + " --no-such-flag", 2, "usage", "--help"},
       {"", 2, "usage", "PROGRAM"},
-      {chainProgram() + " --output y=@/no/such/folder/y.npy", 3, "io", "cannot write"},
-      {chainProgram() + " --state-in " + scratchPath("none") + " --trace /no/such/t.json", 3, "io",
-       "cannot write"},
+      {chainProgram() + " --output y=@/no/such/folder/y.npy", 6, "environment", "cannot write"},
+      {chainProgram() + " --state-in " + scratchPath("none") + " --trace /no/such/t.json", 6,
+       "environment", "cannot write"},
   };
   for (const Case &c : cases) {
     Ran r = runTool(c.arguments + " --json");
@@ -246,15 +246,15 @@ TEST(RunTool, StateGoesFromRunToRunThroughFolders) {
   // A past of zeros, by its dim.
   ASSERT_EQ(runTool(base + " --dim past=9").status, 0);
   EXPECT_EQ(sum(), 6);
-  EXPECT_EQ(runTool(base + " --dim past=10").status, 13); // 13 do not fit
-  EXPECT_EQ(runTool(base + " --state-in " + scratchPath("none")).status, 3);
+  EXPECT_EQ(runTool(base + " --dim past=10").status, 8); // 13 do not fit
+  EXPECT_EQ(runTool(base + " --state-in " + scratchPath("none")).status, 6);
   std::filesystem::create_directory(scratchPath("bad"));
   std::filesystem::copy(in, scratchPath("bad") + "/0000.cache_0.npy");
   EXPECT_EQ(runTool(base + " --state-in " + scratchPath("bad")).status, 0); // any 0 to 12 floats
   int64_t wrong[2] = {1, 3};
   float data[3] = {};
   ASSERT_TRUE(writeNpy(scratchPath("bad") + "/0000.cache_0.npy", DType::F32, wrong, data).isOk());
-  EXPECT_EQ(runTool(base + " --state-in " + scratchPath("bad")).status, 13);
+  EXPECT_EQ(runTool(base + " --state-in " + scratchPath("bad")).status, 8);
 }
 
 TEST(Npy, RoundTripsEveryTypeAndShape) {

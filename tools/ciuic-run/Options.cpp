@@ -16,7 +16,7 @@ static Status parseSize(const std::string &text, int64_t *out) {
     used = 0;
   }
   std::string unit = text.substr(used);
-  double scale = unit.empty() ? 1
+  double scale = unit.empty()                 ? 1
                  : unit == "K" || unit == "k" ? 1024.0
                  : unit == "M" || unit == "m" ? 1024.0 * 1024
                  : unit == "G" || unit == "g" ? 1024.0 * 1024 * 1024
@@ -50,7 +50,8 @@ static Status convert(const std::vector<std::string> &dims, const std::vector<st
     size_t at = text.rfind('=');
     char *end = nullptr;
     long long value = at == std::string::npos ? -1 : std::strtoll(text.c_str() + at + 1, &end, 10);
-    if (at == std::string::npos || at == 0 || value < 0 || !end || *end || end == text.c_str() + at + 1) {
+    if (at == std::string::npos || at == 0 || value < 0 || !end || *end ||
+        end == text.c_str() + at + 1) {
       return failure(StatusClass::Usage, "usage.argument", "--dim %s: the form is NAME=NUMBER",
                      text.c_str());
     }
@@ -81,39 +82,45 @@ Parsed parseOptions(int argc, char **argv, Options &o) {
       ->type_name("SIZE");
   app.add_option("--entry", o.entry, "Entry to run; default: the smallest that fits the inputs")
       ->type_name("NAME");
-  app.add_option("--dim", dims, "Value of a symbolic dim for random and zeros; of a state's length: "
-                                "how long it is before the run")
+  app.add_option("--dim", dims,
+                 "Value of a symbolic dim for random and zeros; of a state's length: "
+                 "how long it is before the run")
       ->type_name("NAME=N");
-  app.add_option("--input", inputs, "@file.npy, random (floats in -1..1, integers 0 or 1) or zeros; "
-                                    "default: random")
+  app.add_option("--input", inputs,
+                 "@file.npy, random (floats in -1..1, integers 0 or 1) or zeros; "
+                 "default: random")
       ->type_name("NAME=VALUE");
   app.add_option("--output", outputs, "Write an output to a file")->type_name("NAME=@FILE");
-  app.add_option("--expect", expects, "Compare an output with a file: the norm of the difference is "
-                                      "at most R times the norm of the file plus A times the root "
-                                      "of the number of elements")
+  app.add_option("--expect", expects,
+                 "Compare an output with a file: the norm of the difference is "
+                 "at most R times the norm of the file plus A times the root "
+                 "of the number of elements")
       ->type_name("NAME=@FILE");
   app.add_option("--rtol", o.rtol, "R of --expect (default 1e-4)")->check(CLI::NonNegativeNumber);
   app.add_option("--atol", o.atol, "A of --expect (default 0)")->check(CLI::NonNegativeNumber);
-  app.add_option("--iterations", o.iterations, "Measured runs, each from the same state (default 1)")
+  app.add_option("--iterations", o.iterations,
+                 "Measured runs, each from the same state (default 1)")
       ->check(CLI::Range(1, 1000000));
   app.add_option("--warmup", o.warmup, "Runs before these")->check(CLI::Range(0, 1000000));
   app.add_option("--seed", o.seed, "Seed of random inputs (default 0)");
   app.add_option("--threads", o.threads, "Compute threads; default: one a CPU")
       ->check(CLI::Range(1, 1024));
-  app.add_option("--link-gbps", o.linkGbps, "Rate between the tiers, in 10^9 bytes/s; default: no "
-                                            "limit")
+  app.add_option("--link-gbps", o.linkGbps,
+                 "Rate between the tiers, in 10^9 bytes/s; default: no "
+                 "limit")
       ->check(CLI::PositiveNumber);
   app.add_option("--state-in", o.stateIn, "Folder to read the states from before the run")
       ->type_name("DIR");
   app.add_option("--state-out", o.stateOut, "Folder to write the states to after the last run")
       ->type_name("DIR");
-  app.add_option("--trace", o.trace, "Write the last run's steps, measured beside predicted, as a "
-                                     "Chrome trace")
+  app.add_option("--trace", o.trace,
+                 "Write the last run's steps, measured beside predicted, as a "
+                 "Chrome trace")
       ->type_name("OUT.json");
   app.add_flag("--json", o.json, "One JSON object on stdout");
-  app.footer("Exit status: 0 well; 2 usage; 3 files; 4 disk full; 5 damaged program; 6 program of "
-             "another version\nor machine; 7 budget; 8 shapes; 9 device; 10 memory; 11 cancelled; "
-             "13 states; 14 --expect differs; 20 defect.");
+  app.footer("Exit status: 0 well; 2 usage; 3 damaged program; 4 program of another version or "
+             "machine; 5 budget\ntoo small; 6 files, disk, memory or device; 7 shapes; 8 states; "
+             "9 --expect differs; 10 cancelled; 63 defect.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success &e) {
@@ -124,7 +131,8 @@ Parsed parseOptions(int argc, char **argv, Options &o) {
     for (int i = 1; i < argc; ++i) {
       o.json = o.json || std::string(argv[i]) == "--json";
     }
-    return {failure(StatusClass::Usage, "usage.argument", "%s; --help lists the options", e.what())};
+    return {
+        failure(StatusClass::Usage, "usage.argument", "%s; --help lists the options", e.what())};
   }
   return {convert(dims, inputs, outputs, expects, vram, o)};
 }

@@ -47,9 +47,8 @@ std::string jsonReport(const Options &o, const Result &r) {
   json["predicted_ms"] = r.entry.predicted_ms;
   json["lower_bound_ms"] = r.entry.lower_bound_ms;
   json["gap"] = r.entry.gap;
-  json["copied_bytes"] = {{"h2d", r.last.h2d_bytes},
-                          {"d2h", r.last.d2h_bytes},
-                          {"disk", r.last.disk_bytes}};
+  json["copied_bytes"] = {
+      {"h2d", r.last.h2d_bytes}, {"d2h", r.last.d2h_bytes}, {"disk", r.last.disk_bytes}};
   json["stall_ms"] = r.last.stall_ms;
   json["outputs"] = Json::array();
   for (const OutputResult &out : r.outputs) {
@@ -147,7 +146,7 @@ Status writeTrace(const std::string &path, const Result &r) {
     error = errno;
   }
   return good ? Status::ok()
-              : failure(error == ENOSPC ? StatusClass::NoSpace : StatusClass::Io, "io.write",
+              : failure(StatusClass::Environment, error == ENOSPC ? "io.no-space" : "io.write",
                         "%s: cannot write: %s", path.c_str(), std::strerror(error));
 }
 

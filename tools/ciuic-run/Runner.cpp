@@ -3,14 +3,13 @@
 
 #include "runtime/base/Hash.h"
 #include "runtime/io/Npy.h"
+#include "tools/ciuic-run/Elements.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <set>
-#include <sys/stat.h>
 
 namespace ciuic::run {
 
@@ -25,18 +24,10 @@ Status fromC(ciuic_status *status) {
   return std::move(made).withNearestBudget(nearest);
 }
 
-#define TRY_C(call) CIUIC_TRY(fromC(call))
-
 Runner::~Runner() {
   ciuic_session_destroy(session);
   ciuic_device_close(device);
   ciuic_program_destroy(program);
-}
-
-template <class T> static T sized() {
-  T value = {};
-  value.struct_size = sizeof(T);
-  return value;
 }
 
 const Named *Runner::spec(const std::string &input) const {
@@ -100,7 +91,7 @@ Status Runner::symbolValues(uint32_t index, std::vector<int64_t> &values, std::s
       value = given->second;
     } else if (s.input >= 0) {
       auto port = sized<ciuic_port_info>();
-      TRY_C(ciuic_entry_get_port(program, index, CIUIC_INPUT, static_cast<uint32_t>(s.input),
+      TRY_C(ciuic_entry_get_port(program, index, CIUIC_PORT_INPUT, static_cast<uint32_t>(s.input),
                                  &port));
       for (const InputArray &array : inputs) {
         if (array.name == port.name && s.axis < array.dims.size()) {
@@ -177,80 +168,12 @@ Status Runner::chooseEntry() {
 
 // ---- inputs and outputs ----------------------------------------------------------------------
 
-namespace {
-
-/// splitmix64: small, and the same on every machine.
-struct Random {
-  uint64_t state;
-  uint64_t next() {
-    uint64_t z = (state += 0x9e3779b97f4a7c15ull);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-  }
-  float uniform() { return static_cast<float>(next() >> 40) / 8388608.0f - 1.0f; }
-};
-
-uint16_t toBf16(float value) {
-  uint32_t bits;
-  std::memcpy(&bits, &value, 4);
-  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-void fillRandom(ciuic_dtype dtype, std::vector<char> &data, uint64_t seed) {
-  Random random{seed};
-  size_t size = ciuic_dtype_bytes(dtype);
-  auto put = [&](size_t at, auto value) { std::memcpy(data.data() + at, &value, sizeof value); };
-  for (size_t at = 0; at + size <= data.size(); at += size) {
-    switch (dtype) {
-    case CIUIC_F32: put(at, random.uniform()); break;
-    case CIUIC_F64: put(at, static_cast<double>(random.uniform())); break;
-    case CIUIC_F16: put(at, static_cast<_Float16>(random.uniform())); break;
-    case CIUIC_BF16: put(at, toBf16(random.uniform())); break;
-    default: data[at] = static_cast<char>(random.next() >> 63); break; // little-endian 0 or 1
-    }
-  }
-}
-
-/// An element as double; exact for all but the largest 64-bit integers.
-double element(ciuic_dtype dtype, const char *p) {
-  auto as = [&](auto sample) {
-    std::memcpy(&sample, p, sizeof sample);
-    return static_cast<double>(sample);
-  };
-  switch (dtype) {
-  case CIUIC_F32: return as(float());
-  case CIUIC_F64: return as(double());
-  case CIUIC_F16: return as(_Float16());
-  case CIUIC_BF16: {
-    uint16_t half;
-    std::memcpy(&half, p, 2);
-    uint32_t bits = static_cast<uint32_t>(half) << 16;
-    float value;
-    std::memcpy(&value, &bits, 4);
-    return value;
-  }
-  case CIUIC_I64: return as(int64_t());
-  case CIUIC_I32: return as(int32_t());
-  case CIUIC_I16: return as(int16_t());
-  case CIUIC_I8: return as(int8_t());
-  case CIUIC_U64: return as(uint64_t());
-  case CIUIC_U32: return as(uint32_t());
-  case CIUIC_U16: return as(uint16_t());
-  case CIUIC_U8:
-  case CIUIC_BOOL: return as(uint8_t());
-  }
-  return 0;
-}
-
-} // namespace
-
 Status Runner::makeInputs(const std::vector<int64_t> &symbols) {
   auto e = sized<ciuic_entry_info>();
   TRY_C(ciuic_entry_get_info(program, entry, &e));
   for (uint32_t i = 0; i < e.inputs; ++i) {
     auto port = sized<ciuic_port_info>();
-    TRY_C(ciuic_entry_get_port(program, entry, CIUIC_INPUT, i, &port));
+    TRY_C(ciuic_entry_get_port(program, entry, CIUIC_PORT_INPUT, i, &port));
     auto present = std::find_if(inputs.begin(), inputs.end(),
                                 [&](const InputArray &a) { return a.name == port.name; });
     if (present != inputs.end()) {
@@ -260,7 +183,7 @@ Status Runner::makeInputs(const std::vector<int64_t> &symbols) {
       continue;
     }
     InputArray made{port.name, port.dtype, std::vector<int64_t>(port.rank), {}};
-    TRY_C(ciuic_entry_get_port_dims(program, entry, CIUIC_INPUT, i, symbols.data(),
+    TRY_C(ciuic_entry_get_port_dims(program, entry, CIUIC_PORT_INPUT, i, symbols.data(),
                                     made.dims.data()));
     size_t bytes = ciuic_dtype_bytes(port.dtype); // inside the port's bytes, so it fits
     for (int64_t d : made.dims) {
@@ -276,25 +199,28 @@ Status Runner::makeInputs(const std::vector<int64_t> &symbols) {
   return Status::ok();
 }
 
-Status Runner::bind(Result &out) {
+Status Runner::bindInputs() {
   for (const InputArray &a : inputs) {
     TRY_C(ciuic_session_bind_input(session, a.name.c_str(), a.dtype,
                                    static_cast<uint32_t>(a.dims.size()), a.dims.data(),
                                    a.data.data()));
   }
   for (const Named &n : o.inputs) {
-    if (n.value[0] != '@' && std::none_of(inputs.begin(), inputs.end(), [&](const InputArray &a) {
-          return a.name == n.name;
-        })) {
+    if (n.value[0] != '@' && std::none_of(inputs.begin(), inputs.end(),
+                                          [&](const InputArray &a) { return a.name == n.name; })) {
       // The session's message lists the inputs there are.
       TRY_C(ciuic_session_bind_input(session, n.name.c_str(), CIUIC_F32, 0, nullptr, ""));
     }
   }
+  return Status::ok();
+}
+
+Status Runner::bindOutputs(Result &out) {
   out.entry = sized<ciuic_entry_info>();
   TRY_C(ciuic_entry_get_info(program, entry, &out.entry));
   for (uint32_t i = 0; i < out.entry.outputs; ++i) {
     auto port = sized<ciuic_port_info>();
-    TRY_C(ciuic_entry_get_port(program, entry, CIUIC_OUTPUT, i, &port));
+    TRY_C(ciuic_entry_get_port(program, entry, CIUIC_PORT_OUTPUT, i, &port));
     out.outputs.push_back({port.name, port.dtype, std::vector<int64_t>(port.rank),
                            std::vector<char>(static_cast<size_t>(port.bytes))});
     TRY_C(ciuic_session_bind_output(session, port.name, out.outputs.back().data.data(),
@@ -309,105 +235,6 @@ Status Runner::bind(Result &out) {
                        entryName.c_str(), n.name.c_str());
       }
     }
-  }
-  return Status::ok();
-}
-
-// ---- states ------------------------------------------------------------------------------------
-
-std::string Runner::stateFile(const std::string &folder, uint32_t state, const char *name) const {
-  std::string file = formatText("%s/%04u.", folder.c_str(), state);
-  for (const char *p = name; *p && p - name < 128; ++p) {
-    bool plain = std::isalnum(static_cast<unsigned char>(*p)) || *p == '.' || *p == '_' || *p == '-';
-    file += plain ? *p : '_';
-  }
-  return file + ".npy";
-}
-
-Status Runner::readStates() {
-  states.resize(info.states);
-  for (uint32_t i = 0; i < info.states; ++i) {
-    auto s = sized<ciuic_state_info>();
-    TRY_C(ciuic_program_get_state(program, i, &s));
-    StateArray &state = states[i];
-    if (!o.stateIn.empty()) {
-      std::string path = stateFile(o.stateIn, i, s.name);
-      auto array = readNpy(path);
-      if (!array.isOk()) {
-        return array.takeStatus();
-      }
-      NpyArray &a = array.value();
-      bool good = a.dims.size() == s.rank &&
-                  (static_cast<ciuic_dtype>(a.dtype) == s.dtype ||
-                   (s.dtype == CIUIC_BF16 && a.dtype == format::DType::U16));
-      for (uint32_t axis = 0; good && axis < s.rank; ++axis) {
-        bool grows = static_cast<int32_t>(axis) == s.grow_axis;
-        good = grows ? a.dims[axis] <= s.capacity[axis] : a.dims[axis] == s.capacity[axis];
-        state.length = grows ? a.dims[axis] : state.length;
-      }
-      if (!good) {
-        return failure(StatusClass::State, "state.file", "%s: its shape or type is not that of "
-                                                         "state '%s'",
-                       path.c_str(), s.name);
-      }
-      state.data = std::move(a.data);
-    }
-  }
-  // --dim of a state's symbol: a past of that many zeros.
-  for (uint32_t e = 0; o.stateIn.empty() && e < info.entries; ++e) {
-    auto entryInfo = sized<ciuic_entry_info>();
-    TRY_C(ciuic_entry_get_info(program, e, &entryInfo));
-    for (uint32_t i = 0; i < entryInfo.symbols; ++i) {
-      auto symbol = sized<ciuic_symbol_info>();
-      TRY_C(ciuic_entry_get_symbol(program, e, i, &symbol));
-      auto given = o.dims.find(symbol.name);
-      if (symbol.state < 0 || given == o.dims.end()) {
-        continue;
-      }
-      // Every growing state of a program follows the same length unless files say otherwise.
-      for (uint32_t k = 0; k < info.states; ++k) {
-        auto s = sized<ciuic_state_info>();
-        TRY_C(ciuic_program_get_state(program, k, &s));
-        if (s.grow_axis >= 0) {
-          states[k].length = given->second;
-        }
-      }
-    }
-  }
-  return Status::ok();
-}
-
-Status Runner::placeStates() {
-  for (uint32_t i = 0; i < info.states; ++i) {
-    StateArray &state = states[i];
-    size_t bytes = 0;
-    TRY_C(ciuic_session_state_bytes(session, i, state.length, &bytes));
-    state.data.resize(bytes);
-    TRY_C(ciuic_session_state_write(session, i, state.data.data(), bytes, state.length));
-  }
-  return Status::ok();
-}
-
-Status Runner::writeStates() {
-  if (::mkdir(o.stateOut.c_str(), 0777) != 0 && errno != EEXIST) {
-    return failure(StatusClass::Io, "io.write", "%s: cannot make the folder: %s",
-                   o.stateOut.c_str(), std::strerror(errno));
-  }
-  for (uint32_t i = 0; i < info.states; ++i) {
-    auto s = sized<ciuic_state_info>();
-    TRY_C(ciuic_program_get_state(program, i, &s));
-    int64_t length = 0;
-    size_t bytes = 0;
-    TRY_C(ciuic_session_state_length(session, i, &length));
-    TRY_C(ciuic_session_state_bytes(session, i, length, &bytes));
-    std::vector<char> data(bytes);
-    TRY_C(ciuic_session_state_read(session, i, data.data(), bytes));
-    std::vector<int64_t> dims(s.capacity, s.capacity + s.rank);
-    if (s.grow_axis >= 0) {
-      dims[static_cast<size_t>(s.grow_axis)] = length;
-    }
-    CIUIC_TRY(writeNpy(stateFile(o.stateOut, i, s.name), static_cast<format::DType>(s.dtype), dims,
-                       data.data()));
   }
   return Status::ok();
 }
@@ -477,8 +304,8 @@ Status Runner::compare(Result &out) {
     ExpectResult result{n.name};
     bool finite = true;
     for (size_t i = 0; i < count; ++i) {
-      double x = element(a.dtype, a.data.data() + i * size);
-      double y = element(a.dtype, b.data.data() + i * size);
+      double x = elementAsDouble(a.dtype, a.data.data() + i * size);
+      double y = elementAsDouble(a.dtype, b.data.data() + i * size);
       if (!std::isfinite(x) || !std::isfinite(y)) {
         finite = finite && (x == y || (std::isnan(x) && std::isnan(y)));
         continue;
@@ -511,7 +338,14 @@ Status Runner::run(Result &out) {
   std::string misfit;
   CIUIC_TRY(symbolValues(entry, symbols, misfit));
   CIUIC_TRY(makeInputs(symbols));
-  CIUIC_TRY(bind(out));
+  CIUIC_TRY(bindInputs());
+  if (o.entry.empty()) {
+    // The session knows conditions on the shapes that the bounds above do not tell.
+    CIUIC_TRY(placeStates());
+    TRY_C(ciuic_session_select_entry(session, &entry));
+  }
+  CIUIC_TRY(bindOutputs(out));
+  entryName = out.entry.name;
   CIUIC_TRY(measure(out));
   CIUIC_TRY(collect(out));
   if (!o.stateOut.empty()) {

@@ -45,6 +45,15 @@ struct Result {
 
 /// Takes over a status of the C API.
 Status fromC(ciuic_status *status);
+#define TRY_C(call) CIUIC_TRY(::ciuic::run::fromC(call))
+
+/// A struct of the C API that says its size.
+template <class T>
+T sized() {
+  T value = {};
+  value.struct_size = sizeof(T);
+  return value;
+}
 
 class Runner {
 public:
@@ -73,7 +82,8 @@ private:
   Status placeStates();
   Status symbolValues(uint32_t entry, std::vector<int64_t> &values, std::string &misfit);
   Status makeInputs(const std::vector<int64_t> &symbols);
-  Status bind(Result &out);
+  Status bindInputs();
+  Status bindOutputs(Result &out);
   Status measure(Result &out);
   Status collect(Result &out);
   Status compare(Result &out);

@@ -32,7 +32,7 @@ int main(int argc, char **argv) {
     }
     status = parsed.status.isOk() ? runAll(options, report) : std::move(parsed.status);
   } catch (const std::bad_alloc &) {
-    status = failure(StatusClass::Memory, "memory.host", "the host is out of memory");
+    status = failure(StatusClass::Environment, "memory.host", "the host is out of memory");
   } catch (const std::exception &e) {
     status = failure(StatusClass::Internal, "internal", "%s", e.what());
   }
@@ -43,7 +43,7 @@ int main(int argc, char **argv) {
   std::cout << report << std::flush;
   if (!std::cout) {
     std::cerr << "ciuic-run: error: cannot write to stdout\n";
-    return exitStatus(StatusClass::Io);
+    return exitStatus(StatusClass::Environment);
   }
   return exitStatus(status.cls());
 }

@@ -17,9 +17,9 @@ namespace ciuic::device {
 class HostPass final : public Pass {
 public:
   std::vector<Command> commands;
-  std::array<std::vector<uint32_t>, kStreams> order;         // commands of each stream
-  std::vector<std::array<uint32_t, kStreams>> needs;         // completed commands a command needs
-  std::vector<char *> pointers;                              // of all commands, one after the other
+  std::array<std::vector<uint32_t>, kStreams> order; // commands of each stream
+  std::vector<std::array<uint32_t, kStreams>> needs; // completed commands a command needs
+  std::vector<char *> pointers;                      // of all commands, one after the other
   std::vector<uint32_t> firstPointer;
 };
 
@@ -73,7 +73,7 @@ uint32_t HostContext::addKernel(HostKernel kernel, int64_t scratchBytes) {
 
 Status HostContext::checkArena(int64_t offset, int64_t bytes, const char *what) const {
   if (!rangeInside(offset, bytes, arenaBytes)) {
-    return failure(StatusClass::Device, "device.outside-arena",
+    return failure(StatusClass::Environment, "device.outside-arena",
                    "%s: %lld bytes at %lld lie outside the arena of %lld", what,
                    static_cast<long long>(bytes), static_cast<long long>(offset),
                    static_cast<long long>(arenaBytes));
@@ -84,13 +84,13 @@ Status HostContext::checkArena(int64_t offset, int64_t bytes, const char *what) 
 Status HostContext::checkCommand(const Command &c, size_t index) const {
   for (uint32_t w : c.waits) {
     if (w >= index) {
-      return failure(StatusClass::Device, "device.waits", "command %zu waits for command %u", index,
-                     w);
+      return failure(StatusClass::Environment, "device.waits", "command %zu waits for command %u",
+                     index, w);
     }
   }
   for (const ArenaRange &r : c.args) {
     if (!rangeInside(r.offset, r.bytes, arenaBytes)) {
-      return failure(StatusClass::Device, "device.outside-arena",
+      return failure(StatusClass::Environment, "device.outside-arena",
                      "command %zu is refused: %lld bytes at %lld lie outside the arena of %lld",
                      index, static_cast<long long>(r.bytes), static_cast<long long>(r.offset),
                      static_cast<long long>(arenaBytes));
@@ -99,7 +99,7 @@ Status HostContext::checkCommand(const Command &c, size_t index) const {
   auto host = [&](int64_t offset, int64_t bytes) {
     return rangeInside(offset, bytes, hostBytes)
                ? Status::ok()
-               : failure(StatusClass::Device, "device.outside-host-tier",
+               : failure(StatusClass::Environment, "device.outside-host-tier",
                          "command %zu is refused: %lld bytes at %lld lie outside the host tier of "
                          "%lld",
                          index, static_cast<long long>(bytes), static_cast<long long>(offset),
@@ -111,19 +111,21 @@ Status HostContext::checkCommand(const Command &c, size_t index) const {
       (c.kind != CommandKind::Launch && c.args.size() != ranges) ||
       (c.stream != Stream::Compute &&
        (c.kind == CommandKind::Launch || c.kind == CommandKind::Fill))) {
-    return failure(StatusClass::Device, "device.command",
+    return failure(StatusClass::Environment, "device.command",
                    "command %zu names no kernel, wrong ranges or a stream that cannot do it",
                    index);
   }
   switch (c.kind) {
   case CommandKind::Upload:
-  case CommandKind::Download: return host(c.hostOffset, c.args[0].bytes);
+  case CommandKind::Download:
+    return host(c.hostOffset, c.args[0].bytes);
   case CommandKind::Gather:
     CIUIC_TRY(host(c.hostOffset, c.args[0].bytes));
     CIUIC_TRY(host(c.stagingOffset, c.args[1].bytes));
     return host(c.tableOffset, 0);
   case CommandKind::Launch:
-  case CommandKind::Fill: break;
+  case CommandKind::Fill:
+    break;
   }
   return Status::ok();
 }
@@ -191,7 +193,7 @@ Status HostContext::startEngine(Stream stream) {
   try {
     e.thread = std::thread([this, stream] { engineLoop(stream); });
   } catch (const std::system_error &error) {
-    return failure(StatusClass::Device, "device.threads", "cannot start a copy engine: %s",
+    return failure(StatusClass::Environment, "device.threads", "cannot start a copy engine: %s",
                    error.what());
   }
   return Status::ok();
@@ -216,7 +218,7 @@ void HostContext::walk(Stream stream) {
     for (int other = 0; other < kStreams; ++other) {
       if (other != self && done[other].load(std::memory_order_acquire) < needs[other]) {
         int64_t begin = nowNs();
-        waitFor(done[other], [&](uint32_t n) { return n >= needs[other]; });
+        awaitCount(self, other, needs[other]);
         if (stream == Stream::Compute) {
           stallNs += nowNs() - begin;
         }
@@ -231,8 +233,27 @@ void HostContext::walk(Stream stream) {
     if (!values->times.empty()) {
       values->times[index].endNs = nowNs();
     }
-    done[self].fetch_add(1, std::memory_order_release);
-    done[self].notify_all();
+    complete(self);
+  }
+}
+
+// Waking a thread costs a system call, and most commands are awaited by nobody: a sleeper says what
+// it waits for. Either it sees the count or the other side sees its wish; both are sequentially
+// consistent.
+void HostContext::awaitCount(int self, int other, uint32_t count) {
+  wanted[self][other].store(count);
+  waitFor(done[other], [&](uint32_t n) { return n >= count; });
+  wanted[self][other].store(0);
+}
+
+void HostContext::complete(int self) {
+  uint32_t count = done[self].fetch_add(1) + 1;
+  for (int waiter = 0; waiter < kStreams; ++waiter) {
+    uint32_t wish = wanted[waiter][self].load();
+    if (wish != 0 && count >= wish) {
+      done[self].notify_all();
+      return;
+    }
   }
 }
 
@@ -255,8 +276,7 @@ void HostContext::execute(size_t index, Stream stream) {
     moved[1].fetch_add(amount, std::memory_order_relaxed);
     break;
   case CommandKind::Gather:
-    gather(index, stream == Stream::Compute ? 0
-                                            : pool.threads() + static_cast<int>(stream) - 1);
+    gather(index, stream == Stream::Compute ? 0 : pool.threads() + static_cast<int>(stream) - 1);
     break;
   case CommandKind::Fill:
     std::memset(pointers[0], c.fill, static_cast<size_t>(amount));
@@ -269,7 +289,7 @@ void HostContext::gather(size_t index, int worker) {
   char *const *arena = pass->pointers.data() + pass->firstPointer[index];
   int64_t rows = values->amounts[index];
   char *ids = hostMap.data() + c.hostOffset, *staging = hostMap.data() + c.stagingOffset;
-  char *pointers[3] = {ids, hostMap.data() + c.tableOffset, staging};
+  char *pointers[3] = {hostMap.data() + c.tableOffset, ids, staging};
   link.copy(ids, arena[0], c.args[0].bytes, values->cancel);
   moved[1].fetch_add(c.args[0].bytes, std::memory_order_relaxed);
   const auto *dims = reinterpret_cast<const int64_t *>(arenaMap.data() + values->dimsOffset);
@@ -297,7 +317,7 @@ Status HostContext::run(Pass &base, const RunValues &runValues, RunCounters *out
       limit = c.args[0].bytes;
     }
     if (amount < 0 || amount > limit) {
-      return failure(StatusClass::Device, "device.amount",
+      return failure(StatusClass::Environment, "device.amount",
                      "command %zu is refused: an amount of %lld, at most %lld fit", i,
                      static_cast<long long>(amount), static_cast<long long>(limit));
     }
@@ -326,7 +346,8 @@ Status HostContext::run(Pass &base, const RunValues &runValues, RunCounters *out
   int64_t begin = nowNs();
   for (Stream stream : {Stream::H2D, Stream::D2H}) {
     int i = static_cast<int>(stream);
-    waitFor(done[i], [&](uint32_t n) { return n >= hostPass.order[i].size(); });
+    awaitCount(static_cast<int>(Stream::Compute), i,
+               static_cast<uint32_t>(hostPass.order[i].size()));
   }
   out->stallNs = stallNs + (nowNs() - begin);
   out->h2dBytes = moved[0].load();

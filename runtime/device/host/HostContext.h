@@ -52,9 +52,13 @@ private:
   Status startEngine(Stream stream);
   void engineLoop(Stream stream);
   void walk(Stream stream);
+  void awaitCount(int self, int other, uint32_t count);
+  void complete(int self);
   void execute(size_t index, Stream stream);
   void gather(size_t index, int worker);
-  bool cancelled() const { return values->cancel && values->cancel->load(std::memory_order_relaxed); }
+  bool cancelled() const {
+    return values->cancel && values->cancel->load(std::memory_order_relaxed);
+  }
   char *scratchOf(int worker) const { return scratchMap.data() + worker * scratchStride; }
 
   Link link;
@@ -70,7 +74,9 @@ private:
   HostPass *pass = nullptr;
   const RunValues *values = nullptr;
   std::array<std::atomic<uint32_t>, kStreams> done = {}; // commands completed in each stream
-  std::array<std::atomic<int64_t>, 2> moved = {};        // bytes to and from the arena
+  // wanted[a][b]: stream a sleeps until b has completed so many commands; 0: it does not sleep.
+  std::array<std::array<std::atomic<uint32_t>, kStreams>, kStreams> wanted = {};
+  std::array<std::atomic<int64_t>, 2> moved = {}; // bytes to and from the arena
   int64_t stallNs = 0;
 };
 

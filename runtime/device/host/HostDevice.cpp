@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <string>
 #include <thread>
 
 namespace ciuic::device {
@@ -16,6 +17,13 @@ public:
     DeviceInfo info;
     info.kind = "host";
     info.name = "CPU";
+    std::ifstream processors("/proc/cpuinfo");
+    for (std::string line; std::getline(processors, line);) {
+      if (line.rfind("model name", 0) == 0 && line.find(": ") != std::string::npos) {
+        info.name = line.substr(line.find(": ") + 2);
+        break;
+      }
+    }
     std::ifstream memory("/proc/meminfo");
     std::string key, unit;
     int64_t kib;

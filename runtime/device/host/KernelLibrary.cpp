@@ -22,7 +22,7 @@ KernelLibrary::~KernelLibrary() {
 Status KernelLibrary::load(std::string_view bytes) {
   file = ::memfd_create("ciuic-kernels", MFD_CLOEXEC);
   if (file < 0) {
-    return failure(StatusClass::Device, "device.library", "cannot make a memory file: %s",
+    return failure(StatusClass::Environment, "device.library", "cannot make a memory file: %s",
                    std::strerror(errno));
   }
   size_t done = 0;
@@ -32,7 +32,7 @@ Status KernelLibrary::load(std::string_view bytes) {
       continue;
     }
     if (n <= 0) {
-      return failure(StatusClass::Memory, "memory.library", "cannot hold the kernels: %s",
+      return failure(StatusClass::Environment, "memory.library", "cannot hold the kernels: %s",
                      std::strerror(errno));
     }
     done += static_cast<size_t>(n);
@@ -41,7 +41,7 @@ Status KernelLibrary::load(std::string_view bytes) {
   handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   const char *error = handle ? nullptr : ::dlerror();
   if (!handle) {
-    return failure(StatusClass::Device, "device.library", "the kernels cannot be loaded: %s",
+    return failure(StatusClass::Environment, "device.library", "the kernels cannot be loaded: %s",
                    error ? error : "unknown error");
   }
   return Status::ok();
@@ -50,7 +50,7 @@ Status KernelLibrary::load(std::string_view bytes) {
 Status KernelLibrary::find(const std::string &symbol, HostKernel *out) const {
   void *address = ::dlsym(handle, symbol.c_str());
   if (!address) {
-    return failure(StatusClass::Device, "device.symbol", "the kernels have no function '%s'",
+    return failure(StatusClass::Environment, "device.symbol", "the kernels have no function '%s'",
                    symbol.c_str());
   }
   *out = reinterpret_cast<HostKernel>(address);

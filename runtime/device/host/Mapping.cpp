@@ -38,7 +38,7 @@ Status Mapping::create(int64_t wanted, const char *name) {
     return Status::ok();
   }
   auto refuse = [&](int error) {
-    return failure(StatusClass::Memory, "memory.map", "cannot map %lld bytes for %s: %s",
+    return failure(StatusClass::Environment, "memory.map", "cannot map %lld bytes for %s: %s",
                    static_cast<long long>(wanted), name, std::strerror(error));
   };
   auto size = checkedAlignUp(wanted, ::sysconf(_SC_PAGESIZE));
@@ -58,8 +58,8 @@ Status Mapping::create(int64_t wanted, const char *name) {
   base = reinterpret_cast<char *>(start);
   bytes = *size;
   size_t length = static_cast<size_t>(bytes);
-  void *mapped = ::mmap(base, length, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+  void *mapped =
+      ::mmap(base, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
   if (mapped == MAP_FAILED) {
     return refuse(errno);
   }
@@ -68,9 +68,8 @@ Status Mapping::create(int64_t wanted, const char *name) {
     if (fd < 0) {
       return refuse(errno);
     }
-    bool good = ::ftruncate(fd, bytes) == 0 &&
-                ::mmap(base, length, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) !=
-                    MAP_FAILED;
+    bool good = ::ftruncate(fd, bytes) == 0 && ::mmap(base, length, PROT_READ | PROT_WRITE,
+                                                      MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
     int error = errno;
     ::close(fd);
     if (!good) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Anonymous memory with a name that /proc/self/maps shows, between two guard regions: a kernel that
-// runs over the end of the arena faults instead of writing to a neighbour. Huge pages are asked for,
-// and the memory is touched at once, so that no page fault falls into a run.
+// runs over the end of the arena faults instead of writing to a neighbour. Huge pages are asked
+// for, and the memory is touched at once, so that no page fault falls into a run.
 #pragma once
 
 #include "runtime/base/Status.h"

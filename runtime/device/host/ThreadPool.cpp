@@ -19,8 +19,8 @@ Status ThreadPool::start(int threads) {
       workers.emplace_back([this, i] { work(i); });
     }
   } catch (const std::system_error &error) {
-    return failure(StatusClass::Device, "device.threads", "cannot start %d threads: %s", threads,
-                   error.what());
+    return failure(StatusClass::Environment, "device.threads", "cannot start %d threads: %s",
+                   threads, error.what());
   }
   return Status::ok();
 }

@@ -25,8 +25,9 @@ inline int64_t nowNs() {
   return t.tv_sec * 1000000000ll + t.tv_nsec;
 }
 
-/// Returns when `ready` of the value holds; whoever changes the value must notify_all.
-template <class Predicate> void waitFor(std::atomic<uint32_t> &value, Predicate ready) {
+/// Returns when `ready` of the value holds; whoever makes it hold must notify_all.
+template <class Predicate>
+void waitFor(std::atomic<uint32_t> &value, Predicate ready) {
   for (int i = 0; i < kSpins; ++i) {
     if (ready(value.load(std::memory_order_acquire))) {
       return;
