@@ -61,28 +61,54 @@ struct GroupScales {
   float scale[kLanes];
 };
 
-// The weighted error of the scales, and the scales of least error for the q that they pick.
-void tryScales(const float *panel, int64_t rows, const float *square, const GroupScales &scales,
-               float *error, GroupScales &refined) {
-  float inverse[kLanes], above[kLanes] = {}, below[kLanes] = {};
+// The weighted error of the scales, and the scales of least error for the q that they pick. Sums
+// are local arrays, which the compiler keeps in registers.
+__attribute__((always_inline)) inline void tryScalesOf(const float *panel, int64_t rows,
+                                                       const float *meanSquare,
+                                                       const GroupScales &scales, float *error,
+                                                       GroupScales &refined) {
+  float scale[kLanes], inverse[kLanes], square[kLanes];
+  float sum[kLanes] = {}, above[kLanes] = {}, below[kLanes] = {};
   for (int64_t c = 0; c < kLanes; ++c) {
-    inverse[c] = scales.scale[c] != 0 ? 1 / scales.scale[c] : 0;
-    error[c] = 0;
+    scale[c] = scales.scale[c];
+    inverse[c] = scale[c] != 0 ? 1 / scale[c] : 0;
+    square[c] = meanSquare[c];
   }
   for (int64_t k = 0; k < rows; ++k) {
     for (int64_t c = 0; c < kLanes; ++c) {
       const float w = panel[k * kLanes + c], importance = square[c] + w * w;
       float q = std::min(std::max(w * inverse[c], -8.0f), 7.0f);
       q = (q + 12582912.0f) - 12582912.0f;
-      const float d = w - q * scales.scale[c];
-      error[c] += importance * d * d;
-      above[c] += importance * w * q;
-      below[c] += importance * q * q;
+      const float d = w - q * scale[c], weighted = importance * q;
+      sum[c] += importance * d * d;
+      above[c] += weighted * w;
+      below[c] += weighted * q;
     }
   }
   for (int64_t c = 0; c < kLanes; ++c) {
-    refined.scale[c] = below[c] > 0 ? storedScale(above[c] / below[c]) : scales.scale[c];
+    error[c] = sum[c];
+    refined.scale[c] = below[c] > 0 ? storedScale(above[c] / below[c]) : scale[c];
   }
+}
+
+// The same arithmetic without contraction, so the same bits, in wider registers where there are.
+#ifdef __x86_64__
+__attribute__((target("avx2"))) void tryScalesWide(const float *panel, int64_t rows,
+                                                   const float *square, const GroupScales &scales,
+                                                   float *error, GroupScales &refined) {
+  tryScalesOf(panel, rows, square, scales, error, refined);
+}
+#endif
+
+void tryScales(const float *panel, int64_t rows, const float *square, const GroupScales &scales,
+               float *error, GroupScales &refined) {
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2")) {
+    tryScalesWide(panel, rows, square, scales, error, refined);
+    return;
+  }
+#endif
+  tryScalesOf(panel, rows, square, scales, error, refined);
 }
 
 GroupScales int4Scales(const float *panel, int64_t rows) {
