@@ -46,6 +46,9 @@ function(ciuic_link_mlir name)
   else()
     target_link_libraries(${name} PRIVATE MLIR LLVM)
   endif()
+  if(CIUIC_SANITIZE MATCHES address)
+    target_sources(${name} PRIVATE ${CMAKE_SOURCE_DIR}/cmake/asan_options.cpp)
+  endif()
 endfunction()
 
 # One precompiled header for every compiler target: MLIR's headers cost 3–13 s a file otherwise.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The import as a whole, and the inlining of model-local functions: a call is replaced by the function's nodes while
-// the graph is built, so no second form of the model exists. Call cycles are found before anything is inlined; what
-// remains is bounded by the node count.
+// The import as a whole, and the inlining of model-local functions: a call is replaced by the
+// function's nodes while the graph is built, so no second form of the model exists. Call cycles are
+// found before anything is inlined; what remains is bounded by the node count.
 #include "frontend/Import.h"
 #include "frontend/Importer.h"
 #include "mlir/IR/Verifier.h"
+#include "llvm/ADT/SetVector.h"
 #include <google/protobuf/arena.h>
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
@@ -13,9 +14,8 @@ using namespace mlir;
 using namespace ciuic;
 using namespace ciuic::frontend;
 
-/// Calls inside calls and graphs inside graphs, together.
-static constexpr int64_t kDeepestNesting = 64;
-/// Names of inlined nodes carry the name of the call, as long as these prefixes take no more than this.
+/// Names of inlined nodes carry the name of the call, as long as these prefixes take no more than
+/// this.
 static constexpr int64_t kMostPrefixBytes = 64 << 20;
 static constexpr int64_t kNewestIrVersion = 14;
 /// Protobuf's own default; the pre-scan stops before.
@@ -30,10 +30,15 @@ std::string ciuic::frontend::quoted(StringRef text) {
   return out;
 }
 
+std::string ciuic::frontend::describeNode(StringRef name, StringRef type) {
+  std::string shown = quoted(type);
+  return "node " + quoted(name) + " (" + shown.substr(1, shown.size() - 2) + "):";
+}
+
 Importer::Importer(MLIRContext &context, onnx::WeightFiles &files, const ImportOptions &options,
                    std::vector<Payload> payloads)
-    : context(context), files(files), options(options), payloads(std::move(payloads)), builder(&context),
-      fileLoc(NameLoc::get(StringAttr::get(&context, files.names().front()))) {}
+    : context(context), files(files), options(options), payloads(std::move(payloads)),
+      builder(&context), fileLoc(NameLoc::get(StringAttr::get(&context, files.names().front()))) {}
 
 InFlightDiagnostic Importer::error(ErrorCode code, const std::string &where) {
   InFlightDiagnostic diagnostic = emitCoded(fileLoc, code);
@@ -43,10 +48,16 @@ InFlightDiagnostic Importer::error(ErrorCode code, const std::string &where) {
   return diagnostic;
 }
 
-InFlightDiagnostic Importer::error(ErrorCode code, const ::onnx::NodeProto &node, const Call *call) {
+InFlightDiagnostic Importer::error(ErrorCode code, const ::onnx::NodeProto &node,
+                                   const Call *call) {
   std::string name = node.name().empty() && node.output_size() > 0 ? node.output(0) : node.name();
-  std::string where = "node " + quoted(call ? call->name + "/" + name : name) + " (" + node.op_type() + "):";
-  return error(code, where);
+  return error(code, describeNode(call && !call->name.empty() ? call->name + "/" + name : name,
+                                  node.op_type()));
+}
+
+InFlightDiagnostic Importer::tooMuchWork() {
+  return error(kErrorLimit) << "the model takes more than " << kMostWork
+                            << " steps to import once its functions are inlined";
 }
 
 //===--------------------------------------------------------------------------------------------------------------===//
@@ -58,16 +69,18 @@ LogicalResult Importer::collectOpsets(const ::onnx::ModelProto &model) {
     return error(kErrorNotOnnx) << "this is not an ONNX model: it has no IR version";
   }
   if (model.ir_version() > kNewestIrVersion) {
-    return error(kErrorUnsupportedModel) << "the model has IR version " << model.ir_version() << ", the newest known is "
-                                         << kNewestIrVersion << "; export it with an older onnx package";
+    return error(kErrorUnsupportedModel)
+           << "the model has IR version " << model.ir_version() << ", the newest known is "
+           << kNewestIrVersion << "; export it with an older onnx package";
   }
   if (!model.has_graph()) {
-    return error(kErrorNotOnnx) << "the model has no graph; it is incomplete or only carries functions";
+    return error(kErrorNotOnnx)
+           << "the model has no graph; it is incomplete or only carries functions";
   }
   for (const auto &import : model.opset_import()) {
     if (import.version() < 1 || import.version() > INT32_MAX) {
-      return error(kErrorMalformed) << "the model imports version " << import.version() << " of domain "
-                                    << quoted(import.domain());
+      return error(kErrorMalformed) << "the model imports version " << import.version()
+                                    << " of domain " << quoted(import.domain());
     }
     int64_t &version = opsets[canonicalDomain(import.domain())];
     version = std::max(version, import.version());
@@ -88,14 +101,16 @@ LogicalResult Importer::collectFunctions(const ::onnx::ModelProto &model) {
     if (function.name().empty()) {
       return error(kErrorFunction) << "a function has no name";
     }
-    auto key = std::make_tuple(canonicalDomain(function.domain()), function.name(), function.overload());
+    auto key =
+        std::make_tuple(canonicalDomain(function.domain()), function.name(), function.overload());
     if (!functions.try_emplace(key, &function).second) {
       return error(kErrorFunction, where) << "is defined twice";
     }
     auto &versions = functionOpsets[&function];
     for (const auto &import : function.opset_import()) {
       if (import.version() < 1 || import.version() > INT32_MAX) {
-        return error(kErrorFunction, where) << "imports version " << import.version() << " of a domain";
+        return error(kErrorFunction, where)
+               << "imports version " << import.version() << " of a domain";
       }
       versions[canonicalDomain(import.domain())] = import.version();
     }
@@ -104,12 +119,14 @@ LogicalResult Importer::collectFunctions(const ::onnx::ModelProto &model) {
 }
 
 const ::onnx::FunctionProto *Importer::findFunction(const ::onnx::NodeProto &node) const {
-  auto it = functions.find(std::make_tuple(canonicalDomain(node.domain()), node.op_type(), node.overload()));
+  auto it = functions.find(
+      std::make_tuple(canonicalDomain(node.domain()), node.op_type(), node.overload()));
   return it == functions.end() ? nullptr : it->second;
 }
 
 /// All nodes of a function, those in subgraphs too. Iterative.
-static void forEachNode(const ::onnx::FunctionProto &function, function_ref<void(const ::onnx::NodeProto &)> visit) {
+static void forEachNode(const ::onnx::FunctionProto &function,
+                        function_ref<void(const ::onnx::NodeProto &)> visit) {
   std::vector<const ::onnx::NodeProto *> pending;
   for (const auto &node : function.node()) {
     pending.push_back(&node);
@@ -136,12 +153,12 @@ LogicalResult Importer::checkCallGraph() {
   if (functions.empty()) {
     return success();
   }
-  std::map<const ::onnx::FunctionProto *, std::vector<const ::onnx::FunctionProto *>> calls;
+  std::map<const ::onnx::FunctionProto *, llvm::SetVector<const ::onnx::FunctionProto *>> calls;
   for (const auto &[key, function] : functions) {
-    std::vector<const ::onnx::FunctionProto *> &callees = calls[function];
+    auto &callees = calls[function];
     forEachNode(*function, [&](const ::onnx::NodeProto &node) {
-      if (const auto *callee = findFunction(node); callee && !llvm::is_contained(callees, callee)) {
-        callees.push_back(callee);
+      if (const auto *callee = findFunction(node)) {
+        callees.insert(callee);
       }
     });
   }
@@ -175,16 +192,27 @@ LogicalResult Importer::checkCallGraph() {
   return success();
 }
 
-LogicalResult Importer::inlineCall(const ::onnx::FunctionProto &function, const ::onnx::NodeProto &node, Scope &scope,
+LogicalResult Importer::inlineCall(const ::onnx::FunctionProto &function,
+                                   const ::onnx::NodeProto &node, Scope &scope,
                                    const Call *caller) {
   if (++nesting > kDeepestNesting) {
-    return error(kErrorLimit, node, caller) << "functions and graphs are nested more than " << kDeepestNesting
-                                            << " deep";
+    return error(kErrorLimit, node, caller)
+           << "functions and graphs are nested more than " << kDeepestNesting << " deep";
+  }
+  // Calls are counted like nodes: functions that only call each other make no node and yet take
+  // time.
+  if (++callCount > options.limits.nodes) {
+    return error(kErrorLimit) << "the model has more than " << options.limits.nodes
+                              << " calls of functions";
+  }
+  if (!spend(function.input_size() + function.attribute_size() + function.attribute_proto_size())) {
+    return tooMuchWork();
   }
   if (node.input_size() > function.input_size() || node.output_size() > function.output_size()) {
     return error(kErrorFunction, node, caller)
-           << "calls a function of " << function.input_size() << " inputs and " << function.output_size()
-           << " outputs with " << node.input_size() << " and " << node.output_size();
+           << "calls a function of " << function.input_size() << " inputs and "
+           << function.output_size() << " outputs with " << node.input_size() << " and "
+           << node.output_size();
   }
 
   Call call{&function, caller, {}, {}};
@@ -198,15 +226,17 @@ LogicalResult Importer::inlineCall(const ::onnx::FunctionProto &function, const 
   // Parameters: values by position, attributes by name, defaults for what is not given.
   Scope body;
   for (auto [index, name] : llvm::enumerate(function.input())) {
-    bool given = static_cast<int>(index) < node.input_size() && !node.input(static_cast<int>(index)).empty();
+    bool given =
+        static_cast<int>(index) < node.input_size() && !node.input(static_cast<int>(index)).empty();
     Value value = given ? scope.find(node.input(static_cast<int>(index))) : none();
     if (!value) {
-      return error(kErrorGraph, node, caller) << "reads " << quoted(node.input(static_cast<int>(index)))
-                                              << ", which nothing before it defines";
+      return error(kErrorGraph, node, caller)
+             << "reads " << quoted(node.input(static_cast<int>(index)))
+             << ", which nothing before it defines";
     }
     if (name.empty() || !body.values.try_emplace(name, value).second) {
-      return error(kErrorFunction, node, caller) << "calls a function whose input " << quoted(name)
-                                                 << " is nameless or there twice";
+      return error(kErrorFunction, node, caller)
+             << "calls a function whose input " << quoted(name) << " is nameless or there twice";
     }
   }
   llvm::StringSet<> declared;
@@ -219,13 +249,15 @@ LogicalResult Importer::inlineCall(const ::onnx::FunctionProto &function, const 
   }
   for (const auto &attribute : node.attribute()) {
     if (!declared.contains(attribute.name())) {
-      return error(kErrorFunction, node, caller) << "gives the attribute " << quoted(attribute.name())
-                                                 << ", which the function does not have";
+      return error(kErrorFunction, node, caller)
+             << "gives the attribute " << quoted(attribute.name())
+             << ", which the function does not have";
     }
     BoundAttribute bound{&attribute, &scope, caller};
     // A reference passed on stands for what the caller was given, if anything.
     if (!attribute.ref_attr_name().empty()) {
-      auto it = caller ? caller->attributes.find(attribute.ref_attr_name()) : decltype(caller->attributes.end()){};
+      auto it = caller ? caller->attributes.find(attribute.ref_attr_name())
+                       : decltype(caller->attributes.end()){};
       if (!caller || it == caller->attributes.end()) {
         continue;
       }
@@ -245,8 +277,9 @@ LogicalResult Importer::inlineCall(const ::onnx::FunctionProto &function, const 
     }
     Value value = body.find(function.output(static_cast<int>(index)));
     if (!value) {
-      return error(kErrorFunction, node, caller) << "calls a function that does not compute its output "
-                                                 << quoted(function.output(static_cast<int>(index)));
+      return error(kErrorFunction, node, caller)
+             << "calls a function that does not compute its output "
+             << quoted(function.output(static_cast<int>(index)));
     }
     // The caller's graph may know the type of what the function's body leaves open.
     auto declaredType = scope.types.find(name);
@@ -301,7 +334,8 @@ FailureOr<ImportedModel> ciuic::frontend::importOnnx(const std::string &path, ML
   // 2. Parse the rest.
   google::protobuf::Arena arena;
   auto *model = google::protobuf::Arena::CreateMessage<::onnx::ModelProto>(&arena);
-  google::protobuf::io::ArrayInputStream bytes(skeleton.bytes.data(), static_cast<int>(skeleton.bytes.size()));
+  google::protobuf::io::ArrayInputStream bytes(skeleton.bytes.data(),
+                                               static_cast<int>(skeleton.bytes.size()));
   google::protobuf::io::CodedInputStream stream(&bytes);
   stream.SetRecursionLimit(kParserDepth);
   stream.SetTotalBytesLimit(INT32_MAX);
@@ -311,7 +345,8 @@ FailureOr<ImportedModel> ciuic::frontend::importOnnx(const std::string &path, ML
   skeleton.bytes = std::string();
 
   // 3. Build the IR, functions inlined.
-  OwningOpRef<ModuleOp> module = Importer(context, *files, options, std::move(skeleton.payloads)).run(*model);
+  OwningOpRef<ModuleOp> module =
+      Importer(context, *files, options, std::move(skeleton.payloads)).run(*model);
   if (!module || failed(verify(*module))) {
     return failure();
   }

@@ -13,7 +13,8 @@ namespace ciuic::frontend {
 
 struct ImportOptions {
   ScanLimits limits;
-  /// Accept external data with several hard links (a package manager may install so); see ir/Onnx/SafeOpen.h.
+  /// Accept external data with several hard links (a package manager may install so); see
+  /// ir/Onnx/SafeOpen.h.
   bool allowHardLinks = false;
 };
 
@@ -24,9 +25,10 @@ struct ImportedModel {
   std::shared_ptr<onnx::WeightFiles> files;
 };
 
-/// Imports the model at `path`: pre-scan, external data, inlining of model-local functions. The time and memory it
-/// takes do not depend on the size of the weights. Emits one diagnostic with a code and fails if the model is damaged,
-/// beyond the limits, or wrong. Loads the dialect into `context`.
+/// Imports the model at `path`: pre-scan, external data, inlining of model-local functions. The
+/// time and memory it takes do not depend on the size of the weights. Emits one diagnostic with a
+/// code and fails if the model is damaged, beyond the limits, or wrong. Loads the dialect into
+/// `context`.
 mlir::FailureOr<ImportedModel> importOnnx(const std::string &path, mlir::MLIRContext &context,
                                           const ImportOptions &options = {});
 

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Graphs, nodes and attributes → `onnx`. ONNX orders nodes topologically, so one walk in file order sees every value
-// before its uses; a graph that breaks this rule is refused by name.
+// Graphs, nodes and attributes → `onnx`. ONNX orders nodes topologically, so one walk in file order
+// sees every value before its uses; a graph that breaks this rule is refused by name.
 #include "frontend/Importer.h"
 
 using namespace mlir;
 using namespace ciuic;
 using namespace ciuic::frontend;
 
-/// Operands and results after inlining.
-static constexpr int64_t kMostValues = 16 << 20;
-static constexpr int64_t kDeepestNesting = 64;
 static constexpr size_t kLongestName = 4096;
 
-LogicalResult Importer::define(Scope &scope, StringRef name, Value value, const std::string &where) {
+LogicalResult Importer::define(Scope &scope, StringRef name, Value value,
+                               const std::string &where) {
   if (!scope.values.try_emplace(name, value).second) {
     return error(kErrorGraph, where) << "defines " << quoted(name) << ", which is defined already";
   }
@@ -29,6 +27,9 @@ Value Importer::none() {
 }
 
 LogicalResult Importer::declareTypes(const ::onnx::GraphProto &graph, Scope &scope) {
+  if (!spend(graph.value_info_size() + graph.output_size() + graph.input_size())) {
+    return tooMuchWork();
+  }
   for (const auto *list : {&graph.value_info(), &graph.output(), &graph.input()}) {
     for (const auto &info : *list) {
       if (info.has_type()) {
@@ -39,7 +40,8 @@ LogicalResult Importer::declareTypes(const ::onnx::GraphProto &graph, Scope &sco
   return success();
 }
 
-LogicalResult Importer::importMainGraph(const ::onnx::GraphProto &graph, const ::onnx::ModelProto &model) {
+LogicalResult Importer::importMainGraph(const ::onnx::GraphProto &graph,
+                                        const ::onnx::ModelProto &model) {
   // Versions by domain; std::map keeps the order of names, so the text is the same every time.
   SmallVector<NamedAttribute> opsetEntries;
   for (const auto &[domain, version] : opsets) {
@@ -50,7 +52,8 @@ LogicalResult Importer::importMainGraph(const ::onnx::GraphProto &graph, const :
   for (const auto &tensor : graph.initializer()) {
     initialized.insert(tensor.name());
   }
-  // Until IR version 4 initialisers had to be inputs too; as inputs they are defaults, which we fix.
+  // Until IR version 4 initialisers had to be inputs too; as inputs they are defaults, which we
+  // fix.
   SmallVector<StringRef> inputs;
   SmallVector<const ::onnx::ValueInfoProto *> inputInfos;
   llvm::StringSet<> seen;
@@ -69,7 +72,8 @@ LogicalResult Importer::importMainGraph(const ::onnx::GraphProto &graph, const :
     producer += " " + model.producer_version();
   }
   OperationState state(fileLoc, onnx::GraphOp::getOperationName());
-  onnx::GraphOp::build(builder, state, graph.name().empty() ? StringRef("main") : StringRef(graph.name()),
+  onnx::GraphOp::build(builder, state,
+                       graph.name().empty() ? StringRef("main") : StringRef(graph.name()),
                        builder.getStrArrayAttr(inputs), builder.getDictionaryAttr(opsetEntries),
                        builder.getStrArrayAttr({}), builder.getI64IntegerAttr(model.ir_version()),
                        producer.empty() ? StringAttr() : builder.getStringAttr(producer));
@@ -103,10 +107,12 @@ LogicalResult Importer::importMainGraph(const ::onnx::GraphProto &graph, const :
   return importResults(graph, scope, "the graph");
 }
 
-LogicalResult Importer::importContents(const ::onnx::GraphProto &graph, Scope &scope, const Call *call) {
+LogicalResult Importer::importContents(const ::onnx::GraphProto &graph, Scope &scope,
+                                       const Call *call) {
   if (graph.sparse_initializer_size() > 0) {
-    return error(kErrorUnsupportedAttribute) << "graph " << quoted(graph.name())
-                                             << " has sparse initialisers; save them as dense tensors";
+    return error(kErrorUnsupportedAttribute)
+           << "graph " << quoted(graph.name())
+           << " has sparse initialisers; save them as dense tensors";
   }
   for (const auto &tensor : graph.initializer()) {
     if (failed(importInitializer(tensor, scope))) {
@@ -121,13 +127,15 @@ LogicalResult Importer::importContents(const ::onnx::GraphProto &graph, Scope &s
   return success();
 }
 
-LogicalResult Importer::importResults(const ::onnx::GraphProto &graph, const Scope &scope, const std::string &where) {
+LogicalResult Importer::importResults(const ::onnx::GraphProto &graph, const Scope &scope,
+                                      const std::string &where) {
   SmallVector<Value> values;
   SmallVector<StringRef> names;
   for (const auto &output : graph.output()) {
     Value value = scope.find(output.name());
     if (!value) {
-      return error(kErrorGraph, where) << "has an output " << quoted(output.name()) << " that nothing defines";
+      return error(kErrorGraph, where)
+             << "has an output " << quoted(output.name()) << " that nothing defines";
     }
     values.push_back(value);
     names.push_back(output.name());
@@ -136,10 +144,11 @@ LogicalResult Importer::importResults(const ::onnx::GraphProto &graph, const Sco
   return success();
 }
 
-LogicalResult Importer::importBody(const ::onnx::GraphProto &graph, Region &region, const Scope *parent,
-                                   const Call *call) {
+LogicalResult Importer::importBody(const ::onnx::GraphProto &graph, Region &region,
+                                   const Scope *parent, const Call *call) {
   if (++nesting > kDeepestNesting) {
-    return error(kErrorLimit) << "functions and graphs are nested more than " << kDeepestNesting << " deep";
+    return error(kErrorLimit) << "functions and graphs are nested more than " << kDeepestNesting
+                              << " deep";
   }
   OpBuilder::InsertionGuard guard(builder);
   Block *block = builder.createBlock(&region);
@@ -173,18 +182,21 @@ LogicalResult Importer::importNode(const ::onnx::NodeProto &node, Scope &scope, 
   if (const ::onnx::FunctionProto *function = findFunction(node)) {
     return inlineCall(*function, node, scope, call);
   }
-  valueCount += node.input_size() + node.output_size();
-  if (++nodeCount > options.limits.nodes || valueCount > kMostValues) {
-    return error(kErrorLimit) << "the model has more than " << options.limits.nodes << " nodes, or more than "
-                              << kMostValues << " operands and results, once its functions are inlined";
+  if (++nodeCount > options.limits.nodes) {
+    return error(kErrorLimit) << "the model has more than " << options.limits.nodes
+                              << " nodes once its functions are inlined";
+  }
+  if (!spend(node.input_size() + node.output_size() + node.attribute_size())) {
+    return tooMuchWork();
   }
 
   SmallVector<Value> operands;
   for (const std::string &input : node.input()) {
     Value value = input.empty() ? none() : scope.find(input);
     if (!value) {
-      return error(kErrorGraph, node, call) << "reads " << quoted(input)
-                                            << ", which no input, initialiser or node before it defines";
+      return error(kErrorGraph, node, call)
+             << "reads " << quoted(input)
+             << ", which no input, initialiser or node before it defines";
     }
     operands.push_back(value);
   }
@@ -196,8 +208,9 @@ LogicalResult Importer::importNode(const ::onnx::NodeProto &node, Scope &scope, 
       return error(kErrorGraph, node, call) << "has two outputs " << quoted(output);
     }
     auto declared = scope.types.find(output);
-    FailureOr<Type> type = declared == scope.types.end() ? FailureOr<Type>(onnx::UnknownType::get(&context))
-                                                         : importType(*declared->second, "value " + quoted(output));
+    FailureOr<Type> type = declared == scope.types.end()
+                               ? FailureOr<Type>(onnx::UnknownType::get(&context))
+                               : importType(*declared->second, "value " + quoted(output));
     if (failed(type)) {
       return failure();
     }
@@ -217,23 +230,27 @@ LogicalResult Importer::importNode(const ::onnx::NodeProto &node, Scope &scope, 
     const auto &versions = functionOpsets.at(call->function);
     auto version = versions.find(domain);
     auto modelVersion = opsets.find(domain);
-    if (version != versions.end() && (modelVersion == opsets.end() || modelVersion->second != version->second)) {
+    if (version != versions.end() &&
+        (modelVersion == opsets.end() || modelVersion->second != version->second)) {
       opset = builder.getI64IntegerAttr(version->second);
     }
   }
 
-  StringRef name = node.name().empty() && !outputs.empty() ? outputs.front() : StringRef(node.name());
+  StringRef name =
+      node.name().empty() && !outputs.empty() ? outputs.front() : StringRef(node.name());
   std::string fullName = call && !call->name.empty() ? call->name + "/" + name.str() : name.str();
   // Of a name that nesting made too long the end says more than the beginning.
   StringRef shown = StringRef(fullName).take_back(kLongestName);
-  OperationState state(NameLoc::get(builder.getStringAttr(shown)), onnx::NodeOp::getOperationName());
+  OperationState state(NameLoc::get(builder.getStringAttr(shown)),
+                       onnx::NodeOp::getOperationName());
   onnx::NodeOp::build(builder, state, types, operands, builder.getStringAttr(node.op_type()),
                       builder.getStringAttr(domain), builder.getStringAttr(node.overload()),
                       attributes.getDictionary(&context), builder.getStrArrayAttr(outputs),
                       builder.getArrayAttr(bodyNames), opset, static_cast<unsigned>(bodies.size()));
   auto op = cast<onnx::NodeOp>(builder.create(state));
   for (auto [index, body] : llvm::enumerate(bodies)) {
-    if (failed(importBody(body.attribute->g(), op.getBodyRegions()[index], body.scope, body.call))) {
+    if (failed(
+            importBody(body.attribute->g(), op.getBodyRegions()[index], body.scope, body.call))) {
       return failure();
     }
   }
@@ -245,20 +262,22 @@ LogicalResult Importer::importNode(const ::onnx::NodeProto &node, Scope &scope, 
   return success();
 }
 
-LogicalResult Importer::importAttributes(const ::onnx::NodeProto &node, const Scope &scope, const Call *call,
-                                         NamedAttrList &attributes, SmallVector<BoundAttribute> &bodies,
+LogicalResult Importer::importAttributes(const ::onnx::NodeProto &node, const Scope &scope,
+                                         const Call *call, NamedAttrList &attributes,
+                                         SmallVector<BoundAttribute> &bodies,
                                          SmallVector<Attribute> &bodyNames) {
   llvm::StringSet<> seen;
   for (const auto &given : node.attribute()) {
     if (given.name().empty() || !seen.insert(given.name()).second) {
-      return error(kErrorAttribute, node, call) << "has an attribute " << quoted(given.name())
-                                                << " that is nameless or there twice";
+      return error(kErrorAttribute, node, call)
+             << "has an attribute " << quoted(given.name()) << " that is nameless or there twice";
     }
     BoundAttribute bound{&given, &scope, call};
     if (!given.ref_attr_name().empty()) {
       if (!call) {
-        return error(kErrorAttribute, node, call) << "refers to an attribute " << quoted(given.ref_attr_name())
-                                                  << " of a function, and is in none";
+        return error(kErrorAttribute, node, call)
+               << "refers to an attribute " << quoted(given.ref_attr_name())
+               << " of a function, and is in none";
       }
       auto it = call->attributes.find(given.ref_attr_name());
       if (it == call->attributes.end()) {
@@ -270,14 +289,15 @@ LogicalResult Importer::importAttributes(const ::onnx::NodeProto &node, const Sc
     if (attribute.type() == ::onnx::AttributeProto::GRAPH ||
         (attribute.type() == ::onnx::AttributeProto::UNDEFINED && attribute.has_g())) {
       if (!attribute.has_g()) {
-        return error(kErrorAttribute, node, call) << "has an attribute " << quoted(given.name())
-                                                  << " of type graph without one";
+        return error(kErrorAttribute, node, call)
+               << "has an attribute " << quoted(given.name()) << " of type graph without one";
       }
       bodies.push_back(bound);
       bodyNames.push_back(builder.getStringAttr(given.name()));
       continue;
     }
-    std::string where = "node " + quoted(node.name()) + " (" + node.op_type() + "): attribute " + quoted(given.name());
+    std::string where =
+        describeNode(node.name(), node.op_type()) + " attribute " + quoted(given.name());
     FailureOr<Attribute> value = importAttribute(attribute, where);
     if (failed(value)) {
       return failure();
@@ -293,20 +313,26 @@ static ::onnx::AttributeProto::AttributeType kindOf(const ::onnx::AttributeProto
   if (attribute.type() != Proto::UNDEFINED) {
     return attribute.type();
   }
-  return attribute.has_f()                 ? Proto::FLOAT
-         : attribute.has_i()               ? Proto::INT
-         : attribute.has_s()               ? Proto::STRING
-         : attribute.has_t()               ? Proto::TENSOR
-         : attribute.floats_size() > 0     ? Proto::FLOATS
-         : attribute.ints_size() > 0       ? Proto::INTS
-         : attribute.strings_size() > 0    ? Proto::STRINGS
-         : attribute.tensors_size() > 0    ? Proto::TENSORS
-         : attribute.has_tp()              ? Proto::TYPE_PROTO
+  return attribute.has_f()                  ? Proto::FLOAT
+         : attribute.has_i()                ? Proto::INT
+         : attribute.has_s()                ? Proto::STRING
+         : attribute.has_t()                ? Proto::TENSOR
+         : attribute.floats_size() > 0      ? Proto::FLOATS
+         : attribute.ints_size() > 0        ? Proto::INTS
+         : attribute.strings_size() > 0     ? Proto::STRINGS
+         : attribute.tensors_size() > 0     ? Proto::TENSORS
+         : attribute.has_tp()               ? Proto::TYPE_PROTO
          : attribute.type_protos_size() > 0 ? Proto::TYPE_PROTOS
                                             : Proto::UNDEFINED;
 }
 
-FailureOr<Attribute> Importer::importAttribute(const ::onnx::AttributeProto &attribute, const std::string &where) {
+FailureOr<Attribute> Importer::importAttribute(const ::onnx::AttributeProto &attribute,
+                                               const std::string &where) {
+  if (!spend(attribute.floats_size() + attribute.ints_size() + attribute.strings_size() +
+             attribute.tensors_size() + attribute.type_protos_size() +
+             static_cast<int64_t>(attribute.s().size()) / 8)) {
+    return tooMuchWork();
+  }
   SmallVector<Attribute> list;
   switch (kindOf(attribute)) {
   case ::onnx::AttributeProto::FLOAT:
@@ -316,7 +342,8 @@ FailureOr<Attribute> Importer::importAttribute(const ::onnx::AttributeProto &att
   case ::onnx::AttributeProto::STRING:
     return Attribute(builder.getStringAttr(attribute.s()));
   case ::onnx::AttributeProto::FLOATS:
-    return Attribute(builder.getDenseF32ArrayAttr({attribute.floats().data(), size_t(attribute.floats_size())}));
+    return Attribute(
+        builder.getDenseF32ArrayAttr({attribute.floats().data(), size_t(attribute.floats_size())}));
   case ::onnx::AttributeProto::INTS: {
     SmallVector<int64_t> ints(attribute.ints().begin(), attribute.ints().end());
     return Attribute(builder.getDenseI64ArrayAttr(ints));
@@ -342,7 +369,8 @@ FailureOr<Attribute> Importer::importAttribute(const ::onnx::AttributeProto &att
     return Attribute(builder.getArrayAttr(list));
   case ::onnx::AttributeProto::TYPE_PROTO: {
     FailureOr<Type> type = importType(attribute.tp(), where);
-    return failed(type) ? FailureOr<Attribute>(failure()) : FailureOr<Attribute>(Attribute(TypeAttr::get(*type)));
+    return failed(type) ? FailureOr<Attribute>(failure())
+                        : FailureOr<Attribute>(Attribute(TypeAttr::get(*type)));
   }
   case ::onnx::AttributeProto::TYPE_PROTOS:
     for (const auto &proto : attribute.type_protos()) {
@@ -356,8 +384,9 @@ FailureOr<Attribute> Importer::importAttribute(const ::onnx::AttributeProto &att
   case ::onnx::AttributeProto::GRAPHS:
   case ::onnx::AttributeProto::SPARSE_TENSOR:
   case ::onnx::AttributeProto::SPARSE_TENSORS:
-    return error(kErrorUnsupportedAttribute, where) << "is a sparse tensor or a list of graphs; no operator that "
-                                                       "ciuic knows has such an attribute";
+    return error(kErrorUnsupportedAttribute, where)
+           << "is a sparse tensor or a list of graphs; no operator that "
+              "ciuic knows has such an attribute";
   case ::onnx::AttributeProto::GRAPH:
   case ::onnx::AttributeProto::UNDEFINED:
     return error(kErrorAttribute, where) << "has no value";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// TensorProto → constant or weight handle. Shape, element type and data must agree to the byte: what passes here is
-// never checked again. Data lie in one of four places: taken out by the pre-scan, in raw_data, in one of the typed
-// fields, or in another file.
+// TensorProto → constant or weight handle. Shape, element type and data must agree to the byte:
+// what passes here is never checked again. Data lie in one of four places: taken out by the
+// pre-scan, in raw_data, in one of the typed fields, or in another file.
 #include "frontend/Importer.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "llvm/ADT/APFloat.h"
@@ -14,12 +14,18 @@ using namespace ciuic::frontend;
 using ciuic::onnx::Encoding;
 using ciuic::onnx::WeightAttr;
 
-static constexpr int64_t kLargestDim = int64_t{1} << 40;
 static constexpr int64_t kMostElements = int64_t{1} << 48;
 
 namespace {
 // Field numbers of TensorProto.
-enum DataField { kFloatData = 4, kInt32Data = 5, kInt64Data = 7, kRawData = 9, kDoubleData = 10, kUint64Data = 11 };
+enum DataField {
+  kFloatData = 4,
+  kInt32Data = 5,
+  kInt64Data = 7,
+  kRawData = 9,
+  kDoubleData = 10,
+  kUint64Data = 11
+};
 } // namespace
 
 /// The typed field that holds elements of `type`.
@@ -68,7 +74,8 @@ static DenseElementsAttr makeDense(RankedTensorType type, ArrayRef<char> bytes) 
       floats.emplace_back(number.getFloatSemantics(), integers.back());
     }
   }
-  return floats.empty() ? DenseElementsAttr::get(type, integers) : DenseElementsAttr::get(type, floats);
+  return floats.empty() ? DenseElementsAttr::get(type, integers)
+                        : DenseElementsAttr::get(type, floats);
 }
 
 LogicalResult Importer::importInitializer(const ::onnx::TensorProto &tensor, Scope &scope) {
@@ -86,22 +93,25 @@ LogicalResult Importer::importInitializer(const ::onnx::TensorProto &tensor, Sco
     result = onnx::WeightOp::create(builder, loc, weight.getType(), tensor.name(), weight);
   } else {
     auto elements = cast<ElementsAttr>(*value);
-    result = onnx::ConstantOp::create(builder, loc, elements.getShapedType(), builder.getStringAttr(tensor.name()),
-                                      elements);
+    result = onnx::ConstantOp::create(builder, loc, elements.getShapedType(),
+                                      builder.getStringAttr(tensor.name()), elements);
   }
   return define(scope, tensor.name(), result, where);
 }
 
-FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor, const std::string &where) {
+FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor,
+                                            const std::string &where) {
   Type element = elementType(tensor.data_type());
   if (!element) {
-    return error(kErrorUnsupportedType, where) << "element type number " << tensor.data_type()
-                                               << " is not known; re-export with a released ONNX version";
+    return error(kErrorUnsupportedType, where)
+           << "element type number " << tensor.data_type()
+           << " is not known; re-export with a released ONNX version";
   }
   int64_t count = 1;
   for (int64_t dim : tensor.dims()) {
     if (dim < 0 || dim > kLargestDim) {
-      return error(kErrorTensor, where) << "has a dim of " << dim << "; dims are 0 to " << kLargestDim;
+      return error(kErrorTensor, where)
+             << "has a dim of " << dim << "; dims are 0 to " << kLargestDim;
     }
     // An empty tensor stays empty, so a zero ends the counting.
     if (dim == 0 || count == 0) {
@@ -116,8 +126,9 @@ FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor, c
   bool payload = tensor.has_segment();
   int typed = typedField(element);
   int given = payload + external + tensor.has_raw_data() + (tensor.float_data_size() > 0) +
-              (tensor.int32_data_size() > 0) + (tensor.int64_data_size() > 0) + (tensor.double_data_size() > 0) +
-              (tensor.uint64_data_size() > 0) + (tensor.string_data_size() > 0);
+              (tensor.int32_data_size() > 0) + (tensor.int64_data_size() > 0) +
+              (tensor.double_data_size() > 0) + (tensor.uint64_data_size() > 0) +
+              (tensor.string_data_size() > 0);
   if (given > 1) {
     return error(kErrorTensor, where) << "has its data in more than one field";
   }
@@ -131,20 +142,26 @@ FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor, c
   }
 
   auto wrongSize = [&](int64_t have, const char *unit) {
-    return error(kErrorTensor, where) << "has " << have << " " << unit << " of data, its shape and type "
-                                      << type << " ask for " << bytes << " bytes";
+    return error(kErrorTensor, where)
+           << "has " << have << " " << unit << " of data, its shape and type " << type
+           << " ask for " << bytes << " bytes";
   };
   if (payload) {
     const Payload &data = payloads[tensor.segment().begin()];
     if (data.field != kRawData && data.field != typed) {
-      return error(kErrorTensor, where) << "has its data in a field that does not go with its type " << type;
+      return error(kErrorTensor, where)
+             << "has its data in a field that does not go with its type " << type;
     }
     bool varint = data.field == kInt32Data || data.field == kInt64Data || data.field == kUint64Data;
     if (!varint && data.bytes != bytes) {
       return wrongSize(data.bytes, "bytes");
     }
-    auto weight = WeightAttr::get(&context, 0, data.offset, data.bytes, varint ? Encoding::Varint : Encoding::Raw, type);
+    auto weight = WeightAttr::get(&context, 0, data.offset, data.bytes,
+                                  varint ? Encoding::Varint : Encoding::Raw, type);
     std::string message;
+    if (varint && !spend(data.bytes / 16)) {
+      return tooMuchWork();
+    }
     if (varint && !files.checkVarints(weight, message)) {
       auto [code, text] = splitErrorCode(message);
       return error(ErrorCode{code}, where) << StringRef(text);
@@ -164,7 +181,8 @@ FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor, c
     int64_t width = std::max<int64_t>(onnx::elementBits(element) / 8, 1);
     bool fits = true;
     auto appendNarrow = [&](int64_t value) {
-      fits &= width >= 8 || (value >= -(int64_t{1} << (8 * width - 1)) && value < int64_t{1} << (8 * width));
+      fits &= width >= 8 ||
+              (value >= -(int64_t{1} << (8 * width - 1)) && value < int64_t{1} << (8 * width));
       const char *p = reinterpret_cast<const char *>(&value);
       buffer.append(p, p + std::min<int64_t>(width, 8));
     };
@@ -193,7 +211,8 @@ FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor, c
       return error(kErrorTensor, where) << "has an element that does not fit its type " << element;
     }
     if (buffer.empty()) {
-      return error(kErrorTensor, where) << "has its data in a field that does not go with its type " << type;
+      return error(kErrorTensor, where)
+             << "has its data in a field that does not go with its type " << type;
     }
   }
   if (static_cast<int64_t>(buffer.size()) != bytes) {
@@ -201,8 +220,9 @@ FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor, c
   }
   if (bytes > onnx::kInlineBytes) {
     // Only unpacked repeated fields come here: no writer in use makes them this long.
-    return error(kErrorTensor, where) << "has " << bytes << " bytes of data in the unpacked form of old protobuf; "
-                                      << "load and save the model with the onnx package";
+    return error(kErrorTensor, where)
+           << "has " << bytes << " bytes of data in the unpacked form of old protobuf; "
+           << "load and save the model with the onnx package";
   }
   return Attribute(makeDense(type, buffer));
 }
@@ -222,11 +242,11 @@ FailureOr<Attribute> Importer::inlineIfSmall(WeightAttr weight, const std::strin
   return Attribute(makeDense(type, buffer));
 }
 
-FailureOr<Attribute> Importer::importStrings(const ::onnx::TensorProto &tensor, RankedTensorType type,
-                                             const std::string &where) {
+FailureOr<Attribute> Importer::importStrings(const ::onnx::TensorProto &tensor,
+                                             RankedTensorType type, const std::string &where) {
   if (tensor.string_data_size() != type.getNumElements()) {
-    return error(kErrorTensor, where) << "has " << tensor.string_data_size() << " strings, its shape asks for "
-                                      << type.getNumElements();
+    return error(kErrorTensor, where) << "has " << tensor.string_data_size()
+                                      << " strings, its shape asks for " << type.getNumElements();
   }
   int64_t bytes = 0;
   SmallVector<StringRef> strings;
@@ -235,18 +255,22 @@ FailureOr<Attribute> Importer::importStrings(const ::onnx::TensorProto &tensor, 
     bytes += static_cast<int64_t>(string.size());
   }
   if (bytes > onnx::kInlineStringBytes || type.getNumElements() > onnx::kInlineStringBytes) {
-    return error(kErrorUnsupportedType, where) << "is a table of " << strings.size()
-                                               << " strings; take the text processing out of the model";
+    return error(kErrorUnsupportedType, where)
+           << "is a table of " << strings.size()
+           << " strings; take the text processing out of the model";
   }
   return Attribute(DenseStringElementsAttr::get(type, strings));
 }
 
-/// Digits only: no sign, no blank, no base; what Python's int() would accept beyond that is refused.
+/// Digits only: no sign, no blank, no base; what Python's int() would accept beyond that is
+/// refused.
 static bool parseNumber(StringRef text, int64_t &value) {
-  return !text.empty() && text.size() <= 19 && llvm::all_of(text, llvm::isDigit) && !text.getAsInteger(10, value);
+  return !text.empty() && text.size() <= 19 && llvm::all_of(text, llvm::isDigit) &&
+         !text.getAsInteger(10, value);
 }
 
-FailureOr<WeightAttr> Importer::importExternal(const ::onnx::TensorProto &tensor, RankedTensorType type, int64_t bytes,
+FailureOr<WeightAttr> Importer::importExternal(const ::onnx::TensorProto &tensor,
+                                               RankedTensorType type, int64_t bytes,
                                                const std::string &where) {
   std::optional<StringRef> location;
   std::optional<int64_t> offset, length;
@@ -261,21 +285,23 @@ FailureOr<WeightAttr> Importer::importExternal(const ::onnx::TensorProto &tensor
     } else if (key == "offset" || key == "length") {
       int64_t number = 0;
       if (!parseNumber(value, number)) {
-        return error(kErrorExternalData, where) << "has " << key << " " << quoted(value)
-                                                << ", which is not a plain decimal number";
+        return error(kErrorExternalData, where)
+               << "has " << key << " " << quoted(value) << ", which is not a plain decimal number";
       }
       (key == "offset" ? offset : length) = number;
     } else if (key != "checksum") {
-      return error(kErrorExternalData, where) << "has an external-data key " << quoted(key)
-                                              << "; known are location, offset, length and checksum";
+      return error(kErrorExternalData, where)
+             << "has an external-data key " << quoted(key)
+             << "; known are location, offset, length and checksum";
     }
   }
   if (!location) {
     return error(kErrorExternalData, where) << "says its data are external, but not where";
   }
   if (length && *length != bytes) {
-    return error(kErrorExternalData, where) << "has a length of " << *length << " in " << quoted(*location)
-                                            << ", its shape and type " << type << " ask for " << bytes << " bytes";
+    return error(kErrorExternalData, where)
+           << "has a length of " << *length << " in " << quoted(*location)
+           << ", its shape and type " << type << " ask for " << bytes << " bytes";
   }
   std::string message;
   int64_t file = files.add(*location, options.allowHardLinks, message);
@@ -286,24 +312,27 @@ FailureOr<WeightAttr> Importer::importExternal(const ::onnx::TensorProto &tensor
   int64_t size = files.fileSize(file), begin = offset.value_or(0);
   if (bytes > size || begin > size - bytes) {
     return error(kErrorExternalData, where)
-           << "lies at [" << begin << ", " << begin << " + " << bytes << ") of " << quoted(*location)
-           << ", which has " << size << " bytes; the file is incomplete or belongs to another model";
+           << "lies at [" << begin << ", " << begin << " + " << bytes << ") of "
+           << quoted(*location) << ", which has " << size
+           << " bytes; the file is incomplete or belongs to another model";
   }
   externalRanges.emplace_back(file, begin, bytes);
   return WeightAttr::get(&context, file, begin, bytes, Encoding::Raw, type);
 }
 
 LogicalResult Importer::checkOverlaps() {
-  // Tied weights name one range twice. Ranges that overlap otherwise make a small file into a large model.
+  // Tied weights name one range twice. Ranges that overlap otherwise make a small file into a large
+  // model.
   llvm::sort(externalRanges);
-  externalRanges.erase(std::unique(externalRanges.begin(), externalRanges.end()), externalRanges.end());
+  externalRanges.erase(std::unique(externalRanges.begin(), externalRanges.end()),
+                       externalRanges.end());
   llvm::erase_if(externalRanges, [](const auto &range) { return std::get<2>(range) == 0; });
   for (size_t i = 1; i < externalRanges.size(); ++i) {
     auto [file, begin, bytes] = externalRanges[i - 1];
     if (std::get<0>(externalRanges[i]) == file && std::get<1>(externalRanges[i]) < begin + bytes) {
-      return error(kErrorExternalData) << "two tensors overlap in " << quoted(files.names()[file]) << " at byte "
-                                       << std::get<1>(externalRanges[i])
-                                       << "; only the same range may be named twice";
+      return error(kErrorExternalData)
+             << "two tensors overlap in " << quoted(files.names()[file]) << " at byte "
+             << std::get<1>(externalRanges[i]) << "; only the same range may be named twice";
     }
   }
   return success();

@@ -7,12 +7,11 @@ using namespace mlir;
 using namespace ciuic;
 using namespace ciuic::frontend;
 
-/// The largest extent of one dim.
-static constexpr int64_t kLargestDim = int64_t{1} << 40;
-
 Type Importer::elementType(int64_t number) {
   auto integer = [&](unsigned width) -> Type { return builder.getIntegerType(width); };
-  auto unsignedInteger = [&](unsigned width) -> Type { return builder.getIntegerType(width, /*isSigned=*/false); };
+  auto unsignedInteger = [&](unsigned width) -> Type {
+    return builder.getIntegerType(width, /*isSigned=*/false);
+  };
   switch (number) {
   case ::onnx::TensorProto::FLOAT:
     return builder.getF32Type();
@@ -71,14 +70,16 @@ Type Importer::elementType(int64_t number) {
   }
 }
 
-FailureOr<Type> Importer::importTensorType(const ::onnx::TypeProto::Tensor &type, const std::string &where) {
+FailureOr<Type> Importer::importTensorType(const ::onnx::TypeProto::Tensor &type,
+                                           const std::string &where) {
   if (type.elem_type() == ::onnx::TensorProto::UNDEFINED) {
     return Type(onnx::UnknownType::get(&context));
   }
   Type element = elementType(type.elem_type());
   if (!element) {
-    return error(kErrorUnsupportedType, where) << "element type number " << type.elem_type()
-                                               << " is not known; re-export with a released ONNX version";
+    return error(kErrorUnsupportedType, where)
+           << "element type number " << type.elem_type()
+           << " is not known; re-export with a released ONNX version";
   }
   if (!type.has_shape()) {
     return Type(UnrankedTensorType::get(element));
@@ -90,8 +91,8 @@ FailureOr<Type> Importer::importTensorType(const ::onnx::TypeProto::Tensor &type
     // Several exporters write -1 for "not known".
     if (dim.has_dim_value() && dim.dim_value() >= 0) {
       if (dim.dim_value() > kLargestDim) {
-        return error(kErrorType, where) << "dim " << shape.size() << " is " << dim.dim_value() << ", the most is "
-                                        << kLargestDim;
+        return error(kErrorType, where) << "dim " << shape.size() << " is " << dim.dim_value()
+                                        << ", the most is " << kLargestDim;
       }
       shape.push_back(dim.dim_value());
       names.push_back(builder.getI64IntegerAttr(dim.dim_value()));
@@ -99,10 +100,12 @@ FailureOr<Type> Importer::importTensorType(const ::onnx::TypeProto::Tensor &type
     }
     shape.push_back(ShapedType::kDynamic);
     bool named = dim.has_dim_param() && !dim.dim_param().empty();
-    names.push_back(named ? Attribute(builder.getStringAttr(dim.dim_param())) : builder.getUnitAttr());
+    names.push_back(named ? Attribute(builder.getStringAttr(dim.dim_param()))
+                          : builder.getUnitAttr());
     anyName |= named;
   }
-  Attribute encoding = anyName ? onnx::DimsAttr::get(&context, builder.getArrayAttr(names)) : Attribute();
+  Attribute encoding =
+      anyName ? onnx::DimsAttr::get(&context, builder.getArrayAttr(names)) : Attribute();
   return Type(RankedTensorType::get(shape, element, encoding));
 }
 
@@ -122,15 +125,16 @@ FailureOr<Type> Importer::importType(const ::onnx::TypeProto &type, const std::s
   case ::onnx::TypeProto::kMapType: {
     Type key = elementType(type.map_type().key_type());
     if (!key) {
-      return error(kErrorUnsupportedType, where) << "key type number " << type.map_type().key_type()
-                                                 << " is not known";
+      return error(kErrorUnsupportedType, where)
+             << "key type number " << type.map_type().key_type() << " is not known";
     }
     FailureOr<Type> value = importType(type.map_type().value_type(), where);
     return failed(value) ? value : FailureOr<Type>(onnx::MapType::get(&context, key, *value));
   }
   case ::onnx::TypeProto::kSparseTensorType:
   case ::onnx::TypeProto::kOpaqueType:
-    return error(kErrorUnsupportedType, where) << "sparse and opaque types are not among the types ciuic knows";
+    return error(kErrorUnsupportedType, where)
+           << "sparse and opaque types are not among the types ciuic knows";
   case ::onnx::TypeProto::VALUE_NOT_SET:
     return Type(onnx::UnknownType::get(&context));
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The importer's state, private to this folder: Import.cpp (model, functions), ImportGraph.cpp (graphs, nodes,
-// attributes), ImportTensor.cpp (tensors, external data), ImportType.cpp (types).
+// The importer's state, private to this folder: Import.cpp (model, functions), ImportGraph.cpp
+// (graphs, nodes, attributes), ImportTensor.cpp (tensors, external data), ImportType.cpp (types).
 #pragma once
 #include "frontend/ErrorCodes.h"
 #include "frontend/Import.h"
@@ -12,6 +12,14 @@
 #include <tuple>
 
 namespace ciuic::frontend {
+
+/// Steps that an import may take, beside the count of nodes: a function body may be small and its
+/// repetition large.
+inline constexpr int64_t kMostWork = int64_t{1} << 28;
+/// Calls inside calls and graphs inside graphs, together.
+inline constexpr int64_t kDeepestNesting = 64;
+/// The largest extent of one dim.
+inline constexpr int64_t kLargestDim = int64_t{1} << 40;
 
 /// Values by name, in one graph or function body; a subgraph also sees its parents'.
 struct Scope {
@@ -32,7 +40,8 @@ struct Scope {
 
 struct Call;
 
-/// An attribute that a function's body may refer to, and the place its own references and captures belong to.
+/// An attribute that a function's body may refer to, and the place its own references and captures
+/// belong to.
 struct BoundAttribute {
   const ::onnx::AttributeProto *attribute;
   const Scope *scope;
@@ -61,37 +70,50 @@ private:
   mlir::InFlightDiagnostic error(ErrorCode code, const std::string &where = "");
   mlir::InFlightDiagnostic error(ErrorCode code, const ::onnx::NodeProto &node, const Call *call);
 
+  mlir::InFlightDiagnostic tooMuchWork();
+  /// Counts `steps`; false when there were too many.
+  bool spend(int64_t steps) { return (work += steps) <= kMostWork; }
+
   // Import.cpp
   mlir::LogicalResult collectOpsets(const ::onnx::ModelProto &model);
   mlir::LogicalResult collectFunctions(const ::onnx::ModelProto &model);
   mlir::LogicalResult checkCallGraph();
   const ::onnx::FunctionProto *findFunction(const ::onnx::NodeProto &node) const;
-  mlir::LogicalResult inlineCall(const ::onnx::FunctionProto &function, const ::onnx::NodeProto &node, Scope &scope,
-                                 const Call *caller);
+  mlir::LogicalResult inlineCall(const ::onnx::FunctionProto &function,
+                                 const ::onnx::NodeProto &node, Scope &scope, const Call *caller);
 
   // ImportGraph.cpp
-  mlir::LogicalResult importMainGraph(const ::onnx::GraphProto &graph, const ::onnx::ModelProto &model);
-  mlir::LogicalResult importBody(const ::onnx::GraphProto &graph, mlir::Region &region, const Scope *parent,
-                                 const Call *call);
-  mlir::LogicalResult importContents(const ::onnx::GraphProto &graph, Scope &scope, const Call *call);
+  mlir::LogicalResult importMainGraph(const ::onnx::GraphProto &graph,
+                                      const ::onnx::ModelProto &model);
+  mlir::LogicalResult importBody(const ::onnx::GraphProto &graph, mlir::Region &region,
+                                 const Scope *parent, const Call *call);
+  mlir::LogicalResult importContents(const ::onnx::GraphProto &graph, Scope &scope,
+                                     const Call *call);
   mlir::LogicalResult declareTypes(const ::onnx::GraphProto &graph, Scope &scope);
   mlir::LogicalResult importNode(const ::onnx::NodeProto &node, Scope &scope, const Call *call);
-  mlir::LogicalResult importAttributes(const ::onnx::NodeProto &node, const Scope &scope, const Call *call,
-                                       mlir::NamedAttrList &attributes, mlir::SmallVector<BoundAttribute> &bodies,
+  mlir::LogicalResult importAttributes(const ::onnx::NodeProto &node, const Scope &scope,
+                                       const Call *call, mlir::NamedAttrList &attributes,
+                                       mlir::SmallVector<BoundAttribute> &bodies,
                                        mlir::SmallVector<mlir::Attribute> &bodyNames);
-  mlir::FailureOr<mlir::Attribute> importAttribute(const ::onnx::AttributeProto &attribute, const std::string &where);
-  mlir::LogicalResult importResults(const ::onnx::GraphProto &graph, const Scope &scope, const std::string &where);
-  mlir::LogicalResult define(Scope &scope, llvm::StringRef name, mlir::Value value, const std::string &where);
+  mlir::FailureOr<mlir::Attribute> importAttribute(const ::onnx::AttributeProto &attribute,
+                                                   const std::string &where);
+  mlir::LogicalResult importResults(const ::onnx::GraphProto &graph, const Scope &scope,
+                                    const std::string &where);
+  mlir::LogicalResult define(Scope &scope, llvm::StringRef name, mlir::Value value,
+                             const std::string &where);
   mlir::Value none();
 
   // ImportTensor.cpp
   mlir::LogicalResult importInitializer(const ::onnx::TensorProto &tensor, Scope &scope);
   /// DenseElementsAttr, DenseStringElementsAttr or WeightAttr.
-  mlir::FailureOr<mlir::Attribute> importTensor(const ::onnx::TensorProto &tensor, const std::string &where);
-  mlir::FailureOr<onnx::WeightAttr> importExternal(const ::onnx::TensorProto &tensor, mlir::RankedTensorType type,
-                                                   int64_t bytes, const std::string &where);
+  mlir::FailureOr<mlir::Attribute> importTensor(const ::onnx::TensorProto &tensor,
+                                                const std::string &where);
+  mlir::FailureOr<onnx::WeightAttr> importExternal(const ::onnx::TensorProto &tensor,
+                                                   mlir::RankedTensorType type, int64_t bytes,
+                                                   const std::string &where);
   mlir::FailureOr<mlir::Attribute> inlineIfSmall(onnx::WeightAttr weight, const std::string &where);
-  mlir::FailureOr<mlir::Attribute> importStrings(const ::onnx::TensorProto &tensor, mlir::RankedTensorType type,
+  mlir::FailureOr<mlir::Attribute> importStrings(const ::onnx::TensorProto &tensor,
+                                                 mlir::RankedTensorType type,
                                                  const std::string &where);
   mlir::LogicalResult checkOverlaps();
 
@@ -99,7 +121,8 @@ private:
   /// Null if the number is no element type we know.
   mlir::Type elementType(int64_t number);
   mlir::FailureOr<mlir::Type> importType(const ::onnx::TypeProto &type, const std::string &where);
-  mlir::FailureOr<mlir::Type> importTensorType(const ::onnx::TypeProto::Tensor &type, const std::string &where);
+  mlir::FailureOr<mlir::Type> importTensorType(const ::onnx::TypeProto::Tensor &type,
+                                               const std::string &where);
 
   mlir::MLIRContext &context;
   onnx::WeightFiles &files;
@@ -114,7 +137,9 @@ private:
   std::map<const ::onnx::FunctionProto *, std::map<Domain, int64_t>> functionOpsets;
   onnx::GraphOp graphOp;
   mlir::Value noneValue;
-  int64_t nodeCount = 0, valueCount = 0, nesting = 0;
+  int64_t nodeCount = 0, callCount = 0, nesting = 0;
+  /// What inlining repeats: operands, attributes and their elements, declared types.
+  int64_t work = 0;
   int64_t prefixBytes = 0;
   /// Ranges of external data: (file, offset, bytes).
   std::vector<std::tuple<int64_t, int64_t, int64_t>> externalRanges;
@@ -124,6 +149,9 @@ private:
 inline std::string canonicalDomain(const std::string &domain) {
   return domain == onnx::kDefaultDomain ? std::string() : domain;
 }
+
+/// `node "/x/Conv_12" (Conv):`
+std::string describeNode(llvm::StringRef name, llvm::StringRef type);
 
 /// A string of a file, fit for a message.
 std::string quoted(llvm::StringRef text);

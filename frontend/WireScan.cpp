@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// An iterative walk with an explicit stack of messages; a table says what each field of each message is. The skeleton
-// is written on the way: a message's length is known only at its end, so five bytes are kept for it (protobuf accepts a
-// varint that is longer than needed). Fields that the importer does not read, or that no version of ONNX knows, are
-// dropped. The file is read through a window with pread and not mapped: a file that shrinks meanwhile is then an error
-// with a name, and what is skipped is never touched.
+// An iterative walk with an explicit stack of messages; a table says what each field of each
+// message is. The skeleton is written on the way: a message's length is known only at its end, so
+// five bytes are kept for it (protobuf accepts a varint that is longer than needed). Fields that
+// the importer does not read, or that no version of ONNX knows, are dropped. The file is read
+// through a window with pread and not mapped: a file that shrinks meanwhile is then an error with a
+// name, and what is skipped is never touched.
 #include "frontend/WireScan.h"
 #include "frontend/ErrorCodes.h"
 #include <algorithm>
@@ -17,8 +18,22 @@ using ciuic::onnx::codedMessage;
 namespace {
 
 enum class Kind : uint8_t {
-  Model, Graph, Node, Attribute, Tensor, Sparse, ValueInfo, Type, TensorType, WrapperType, MapType, Shape, Dim,
-  Function, Opset, Entry
+  Model,
+  Graph,
+  Node,
+  Attribute,
+  Tensor,
+  Sparse,
+  ValueInfo,
+  Type,
+  TensorType,
+  WrapperType,
+  MapType,
+  Shape,
+  Dim,
+  Function,
+  Opset,
+  Entry
 };
 
 enum class Action : uint8_t {
@@ -40,40 +55,72 @@ struct Field {
   uint8_t wire = 0;
 };
 
-// Numbers are those of onnx-ml.proto. What is not listed is dropped: documentation, metadata, training, devices.
-constexpr Field kModel[] = {{1, Action::Scalar}, {2, Action::Name}, {3, Action::Name}, {4, Action::Name},
-                            {5, Action::Scalar}, {7, Action::Message, Kind::Graph}, {8, Action::Message, Kind::Opset},
+// Numbers are those of onnx-ml.proto. What is not listed is dropped: documentation, metadata,
+// training, devices.
+constexpr Field kModel[] = {{1, Action::Scalar},
+                            {2, Action::Name},
+                            {3, Action::Name},
+                            {4, Action::Name},
+                            {5, Action::Scalar},
+                            {7, Action::Message, Kind::Graph},
+                            {8, Action::Message, Kind::Opset},
                             {25, Action::Message, Kind::Function}};
-constexpr Field kGraph[] = {{1, Action::Message, Kind::Node}, {2, Action::Name}, {5, Action::Message, Kind::Tensor},
-                            {11, Action::Message, Kind::ValueInfo}, {12, Action::Message, Kind::ValueInfo},
-                            {13, Action::Message, Kind::ValueInfo}, {15, Action::Message, Kind::Sparse}};
-constexpr Field kNode[] = {{1, Action::Name}, {2, Action::Name}, {3, Action::Name}, {4, Action::Name},
-                           {5, Action::Message, Kind::Attribute}, {7, Action::Name}, {8, Action::Name}};
-constexpr Field kAttribute[] = {{1, Action::Name}, {2, Action::Scalar, {}, 5}, {3, Action::Scalar},
-                                {4, Action::Bytes}, {5, Action::Message, Kind::Tensor},
-                                {6, Action::Message, Kind::Graph}, {7, Action::Numbers, {}, 5}, {8, Action::Numbers},
-                                {9, Action::Bytes}, {10, Action::Message, Kind::Tensor},
-                                {11, Action::Message, Kind::Graph}, {14, Action::Message, Kind::Type},
-                                {15, Action::Message, Kind::Type}, {20, Action::Scalar}, {21, Action::Name},
-                                {22, Action::Message, Kind::Sparse}, {23, Action::Message, Kind::Sparse}};
-constexpr Field kTensor[] = {{1, Action::Dims}, {2, Action::Scalar}, {3, Action::Refuse}, {4, Action::Data, {}, 5},
-                             {5, Action::Data}, {6, Action::Bytes}, {7, Action::Data}, {8, Action::Name},
-                             {9, Action::Data, {}, 2}, {10, Action::Data, {}, 1}, {11, Action::Data},
-                             {13, Action::Message, Kind::Entry}, {14, Action::Scalar}};
+constexpr Field kGraph[] = {
+    {1, Action::Message, Kind::Node},       {2, Action::Name},
+    {5, Action::Message, Kind::Tensor},     {11, Action::Message, Kind::ValueInfo},
+    {12, Action::Message, Kind::ValueInfo}, {13, Action::Message, Kind::ValueInfo},
+    {15, Action::Message, Kind::Sparse}};
+constexpr Field kNode[] = {{1, Action::Name},
+                           {2, Action::Name},
+                           {3, Action::Name},
+                           {4, Action::Name},
+                           {5, Action::Message, Kind::Attribute},
+                           {7, Action::Name},
+                           {8, Action::Name}};
+constexpr Field kAttribute[] = {{1, Action::Name},
+                                {2, Action::Scalar, {}, 5},
+                                {3, Action::Scalar},
+                                {4, Action::Bytes},
+                                {5, Action::Message, Kind::Tensor},
+                                {6, Action::Message, Kind::Graph},
+                                {7, Action::Numbers, {}, 5},
+                                {8, Action::Numbers},
+                                {9, Action::Bytes},
+                                {10, Action::Message, Kind::Tensor},
+                                {11, Action::Message, Kind::Graph},
+                                {14, Action::Message, Kind::Type},
+                                {15, Action::Message, Kind::Type},
+                                {20, Action::Scalar},
+                                {21, Action::Name},
+                                {22, Action::Message, Kind::Sparse},
+                                {23, Action::Message, Kind::Sparse}};
+constexpr Field kTensor[] = {
+    {1, Action::Dims},         {2, Action::Scalar}, {3, Action::Refuse},
+    {4, Action::Data, {}, 5},  {5, Action::Data},   {6, Action::Bytes},
+    {7, Action::Data},         {8, Action::Name},   {9, Action::Data, {}, 2},
+    {10, Action::Data, {}, 1}, {11, Action::Data},  {13, Action::Message, Kind::Entry},
+    {14, Action::Scalar}};
 // A sparse tensor is refused by the importer, with its name; its numbers need not be kept.
 constexpr Field kSparse[] = {{1, Action::Message, Kind::Tensor}};
 constexpr Field kValueInfo[] = {{1, Action::Name}, {2, Action::Message, Kind::Type}};
-constexpr Field kType[] = {{1, Action::Message, Kind::TensorType}, {4, Action::Message, Kind::WrapperType},
-                           {5, Action::Message, Kind::MapType}, {8, Action::Message, Kind::TensorType},
-                           {9, Action::Message, Kind::WrapperType}, {7, Action::Message, Kind::Entry}};
+constexpr Field kType[] = {
+    {1, Action::Message, Kind::TensorType},  {4, Action::Message, Kind::WrapperType},
+    {5, Action::Message, Kind::MapType},     {8, Action::Message, Kind::TensorType},
+    {9, Action::Message, Kind::WrapperType}, {7, Action::Message, Kind::Entry}};
 constexpr Field kTensorType[] = {{1, Action::Scalar}, {2, Action::Message, Kind::Shape}};
 constexpr Field kWrapperType[] = {{1, Action::Message, Kind::Type}};
 constexpr Field kMapType[] = {{1, Action::Scalar}, {2, Action::Message, Kind::Type}};
 constexpr Field kShape[] = {{1, Action::Message, Kind::Dim}};
 constexpr Field kDim[] = {{1, Action::Scalar}, {2, Action::Name}};
-constexpr Field kFunction[] = {{1, Action::Name}, {4, Action::Name}, {5, Action::Name}, {6, Action::Name},
-                               {7, Action::Message, Kind::Node}, {9, Action::Message, Kind::Opset},
-                               {10, Action::Name}, {11, Action::Message, Kind::Attribute}, {13, Action::Name}};
+constexpr Field kFunction[] = {{1, Action::Name},
+                               {4, Action::Name},
+                               {5, Action::Name},
+                               {6, Action::Name},
+                               {7, Action::Message, Kind::Node},
+                               {9, Action::Message, Kind::Opset},
+                               {10, Action::Name},
+                               {11, Action::Message, Kind::Attribute},
+                               {13, Action::Name}};
 constexpr Field kOpset[] = {{1, Action::Name}, {2, Action::Scalar}};
 constexpr Field kEntry[] = {{1, Action::Name}, {2, Action::Name}};
 
@@ -118,7 +165,8 @@ std::span<const Field> fieldsOf(Kind kind) {
 constexpr int kVarint = 0, kFixed64 = 1, kDelimited = 2, kFixed32 = 5;
 constexpr int64_t kWindow = 256 * 1024;
 constexpr size_t kLengthBytes = 5;
-/// Packed data up to this many bytes go through protobuf: never more than 1 KiB when decoded (8 bytes for a varint).
+/// Packed data up to this many bytes go through protobuf: never more than 1 KiB when decoded (8
+/// bytes for a varint).
 constexpr int64_t kShortVarints = onnx::kInlineBytes / 8;
 constexpr int64_t kShortData = onnx::kInlineBytes;
 // What protobuf and the importer need for each, measured and rounded up.
@@ -135,7 +183,8 @@ struct Frame {
 
 class Scanner {
 public:
-  Scanner(const onnx::WeightFiles &files, const ScanLimits &limits, Skeleton &out, std::string &error)
+  Scanner(const onnx::WeightFiles &files, const ScanLimits &limits, Skeleton &out,
+          std::string &error)
       : files(files), limits(limits), out(out), error(error), size(files.fileSize(0)) {
     memoryLimit = limits.memoryBytes;
     int64_t scaled = 0;
@@ -174,12 +223,13 @@ private:
   bool damaged(const std::string &text) {
     // What cannot be read at its very beginning is no damaged model but another kind of file.
     ErrorCode code = looksLikeModel() ? kErrorMalformed : kErrorNotOnnx;
-    return fail(code, (looksLikeModel() ? "the model is damaged: " : "this is not an ONNX model: ") + text +
-                          " at byte " + std::to_string(fieldAt));
+    return fail(code,
+                (looksLikeModel() ? "the model is damaged: " : "this is not an ONNX model: ") +
+                    text + " at byte " + std::to_string(fieldAt));
   }
   bool limit(const char *what, int64_t most) {
-    return fail(kErrorLimit, "the model has more than " + std::to_string(most) + " " + what + " (at byte " +
-                                 std::to_string(fieldAt) + ")");
+    return fail(kErrorLimit, "the model has more than " + std::to_string(most) + " " + what +
+                                 " (at byte " + std::to_string(fieldAt) + ")");
   }
 
   /// Bytes [at, at + n) of the file; n is at most kWindow.
@@ -211,7 +261,8 @@ private:
       }
     }
     return most < 10 && stack.size() == 1 && looksLikeModel()
-               ? fail(kErrorTruncated, "the file ends inside a number; it is incomplete, copy or download it again")
+               ? fail(kErrorTruncated,
+                      "the file ends inside a number; it is incomplete, copy or download it again")
                : damaged("a number that does not end");
   }
 
@@ -223,12 +274,14 @@ private:
     }
     int64_t left = stack.back().end - position;
     if (value > static_cast<uint64_t>(left)) {
-      // Every enclosing message fits the file, so only a field of the model itself can be cut off by the file's end.
+      // Every enclosing message fits the file, so only a field of the model itself can be cut off
+      // by the file's end.
       return stack.size() == 1 && looksLikeModel()
-                 ? fail(kErrorTruncated, "the file ends at byte " + std::to_string(size) + ", inside a field of " +
-                                             std::to_string(value) +
+                 ? fail(kErrorTruncated, "the file ends at byte " + std::to_string(size) +
+                                             ", inside a field of " + std::to_string(value) +
                                              " bytes; it is incomplete, copy or download it again")
-                 : damaged("a field of " + std::to_string(value) + " bytes in a message of " + std::to_string(left));
+                 : damaged("a field of " + std::to_string(value) + " bytes in a message of " +
+                           std::to_string(left));
     }
     length = static_cast<int64_t>(value);
     return true;
@@ -268,7 +321,8 @@ private:
     memoryUsed += memory;
     return memoryUsed <= memoryLimit ||
            fail(kErrorLimit, "the model would take more than " + std::to_string(memoryLimit >> 20) +
-                                 " MiB to hold, out of proportion to its " + std::to_string(size) + " bytes");
+                                 " MiB to hold, out of proportion to its " + std::to_string(size) +
+                                 " bytes");
   }
 
   bool scanField() {
@@ -318,14 +372,17 @@ private:
       return true;
     }
     bool number = field->action == Action::Scalar || field->action == Action::Numbers ||
-                  field->action == Action::Dims || (field->action == Action::Data && field->wire != kDelimited);
+                  field->action == Action::Dims ||
+                  (field->action == Action::Data && field->wire != kDelimited);
     if (!number || field->wire != wire) {
-      return damaged("field " + std::to_string(field->number) + " has wire type " + std::to_string(wire));
+      return damaged("field " + std::to_string(field->number) + " has wire type " +
+                     std::to_string(wire));
     }
     if (field->action == Action::Dims && ++stack.back().dims > limits.rank) {
       return limit("dims in one shape", limits.rank);
     }
-    return charge(field->action == Action::Scalar ? 0 : kNumberMemory) && copy(fieldAt, position - fieldAt);
+    return charge(field->action == Action::Scalar ? 0 : kNumberMemory) &&
+           copy(fieldAt, position - fieldAt);
   }
 
   bool scanDelimited(const Field *field, uint64_t tag) {
@@ -361,9 +418,10 @@ private:
     case Action::Data:
       return takeData(*field, begin, length);
     case Action::Refuse:
-      return fail(kErrorUnsupportedModel,
-                  "a tensor at byte " + std::to_string(fieldAt) +
-                      " is a segment of a larger one; save the model with its tensors in one piece");
+      return fail(
+          kErrorUnsupportedModel,
+          "a tensor at byte " + std::to_string(fieldAt) +
+              " is a segment of a larger one; save the model with its tensors in one piece");
     case Action::Scalar:
       return damaged("field " + std::to_string(field->number) + " has wire type 2");
     }
@@ -447,7 +505,7 @@ private:
 
 } // namespace
 
-bool ciuic::frontend::scanModel(const onnx::WeightFiles &files, const ScanLimits &limits, Skeleton &skeleton,
-                                std::string &error) {
+bool ciuic::frontend::scanModel(const onnx::WeightFiles &files, const ScanLimits &limits,
+                                Skeleton &skeleton, std::string &error) {
   return Scanner(files, limits, skeleton, error).run();
 }

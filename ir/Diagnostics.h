@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Stable error codes. A code is `class.slug`; its class decides the exit status. A diagnostic carries its code as the
-// first words of its message, `[input.truncated] …`, so that any tool can split it off with splitErrorCode() and any
-// stage can report with emitCoded() and no shared table. Plain C++ but for emitCoded, which is a template.
+// Stable error codes. A code is `class.slug`; its class decides the exit status. A diagnostic
+// carries its code as the first words of its message, `[input.truncated] …`, so that any tool can
+// split it off with splitErrorCode() and any stage can report with emitCoded() and no shared table.
+// Plain C++ but for emitCoded, which is a template.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -45,10 +46,11 @@ constexpr std::string_view className(ErrorClass c) {
 
 /// The class of a code's text; Internal if it names none.
 constexpr ErrorClass classOf(std::string_view code) {
-  for (ErrorClass c : {ErrorClass::Usage, ErrorClass::Input, ErrorClass::Unsupported, ErrorClass::Infeasible,
-                       ErrorClass::Environment}) {
+  for (ErrorClass c : {ErrorClass::Usage, ErrorClass::Input, ErrorClass::Unsupported,
+                       ErrorClass::Infeasible, ErrorClass::Environment}) {
     std::string_view name = className(c);
-    if (code.size() > name.size() && code.substr(0, name.size()) == name && code[name.size()] == '.') {
+    if (code.size() > name.size() && code.substr(0, name.size()) == name &&
+        code[name.size()] == '.') {
       return c;
     }
   }
@@ -73,7 +75,8 @@ constexpr std::pair<std::string_view, std::string_view> splitErrorCode(std::stri
 }
 
 /// emitError with a code: `emitCoded(loc, code) << "…"`; use from files that see MLIR.
-template <typename Location> auto emitCoded(Location loc, ErrorCode code) {
+template <typename Location>
+auto emitCoded(Location loc, ErrorCode code) {
   return emitError(loc) << "[" << std::string(code.text) << "] ";
 }
 

@@ -68,12 +68,12 @@ def Mem_WeightOp : Mem_Op<"weight", [Symbol]> {
   let summary = "A packed tensor of the program";
   let description = [{
     `source` is the `graph.weight` or `graph.constant` it is packed from (its type, and either its place in a file or
-    its value). `format` names how numbers are stored, `layout` the order (docs/program-format.md). `bytes` is the packed
+    its value). `format` names how numbers are stored, `layout` the order (docs/program-format.md); `packing` is the `#graph.packing` of a weight in panels. `bytes` is the packed
     size, `tile_bytes` the smallest piece that may be moved alone (= bytes if none).
     (C1) 0 < tile_bytes ≤ bytes; (C2) either `value` or `file`, `file_offset` and `file_bytes`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$name, TypeAttr:$type, StrAttr:$format, StrAttr:$layout,
-    I64Attr:$bytes, I64Attr:$tile_bytes, UnitAttr:$transposed, OptionalAttr<ElementsAttr>:$value, OptionalAttr<I64Attr>:$file,
+    I64Attr:$bytes, I64Attr:$tile_bytes, OptionalAttr<AnyAttr>:$packing, OptionalAttr<ElementsAttr>:$value, OptionalAttr<I64Attr>:$file,
     OptionalAttr<I64Attr>:$file_offset, OptionalAttr<I64Attr>:$file_bytes, OptionalAttr<Mem_WeightModeAttr>:$mode,
     OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$predicted_loss);
   let assemblyFormat = "$sym_name $name `:` $type `format` $format `layout` $layout attr-dict";
@@ -108,7 +108,8 @@ def Mem_UnitOp : Mem_Op<"unit", [Symbol]> {
 
 def Mem_EntryOp : Mem_Op<"entry", [Symbol, IsolatedFromAbove, NoTerminator, SingleBlock]> {
   let summary = "One shape profile of the model: its ops in the order in which they run";
-  let arguments = (ins SymbolNameAttr:$sym_name, Mem_Symbols:$symbols, OptionalAttr<I64Attr>:$dims_offset,
+  let description = [{ `constraints` are expressions of the symbols that must be zero for a run to make sense. }];
+  let arguments = (ins SymbolNameAttr:$sym_name, Mem_Symbols:$symbols, OptionalAttr<ArrayAttr>:$constraints, OptionalAttr<I64Attr>:$dims_offset,
     OptionalAttr<DenseI64ArrayAttr>:$initial_slots, OptionalAttr<DictionaryAttr>:$prediction);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$sym_name `symbols` $symbols attr-dict-with-keyword $body";
@@ -153,24 +154,24 @@ def Mem_GetWeightOp : Mem_Op<"get_weight", [HasParent<"EntryOp">]> {
 }
 
 def Mem_GetStateOp : Mem_Op<"get_state", [HasParent<"EntryOp">]> {
-  let summary = "Names a state's buffer as an operand";
-  let arguments = (ins FlatSymbolRefAttr:$state);
+  let summary = "Names a state's buffer as an operand; its length is `before` when a pass starts and `after` when it ends";
+  let arguments = (ins FlatSymbolRefAttr:$state, AffineMapAttr:$before, AffineMapAttr:$after);
   let results = (outs Mem_DeviceBuffer:$buffer);
-  let assemblyFormat = "$state attr-dict `:` type($buffer)";
+  let assemblyFormat = "$state $before `to` $after attr-dict `:` type($buffer)";
 }
 
 def Mem_LaunchOp : Mem_Op<"launch", [HasParent<"EntryOp">, AttrSizedOperandSegments]> {
   let summary = "Runs a kernel: reads, then writes, in the order of the kernel's arguments and results";
   let description = [{
     `params` reach the kernel as they are; a launch over tiles passes their range. `grid` counts the units of work.
-    `microseconds` is the predicted time; `writes_through[i]` marks writes that continue a state in place. With
-    `gather_rows` the kernel runs on the host tier (rows of a weight that is not in the arena are gathered there and
-    copied up).
+    `cost` says what the launch costs at the bounds: `class`, `flops`, `bytes`, `rows`, `format`; planning adds `microseconds`. `tiled`
+    names the read that may come in tiles. With `gather_rows` the launch may instead run on the host tier: rows of a
+    weight that is not in the arena are gathered there, and `row_bytes` each are copied up.
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Mem_BufferType>:$reads, Variadic<Mem_BufferType>:$writes,
-    DenseI64ArrayAttr:$params, AffineMapAttr:$grid, F64Attr:$microseconds, OptionalAttr<AffineMapAttr>:$gather_rows,
-    OptionalAttr<I64Attr>:$row_bytes);
-  let assemblyFormat = "$kernel `(` $reads `)` `->` `(` $writes `)` `params` $params `grid` $grid `us` $microseconds attr-dict `:` `(` type($reads) `)` `->` `(` type($writes) `)`";
+    DenseI64ArrayAttr:$params, AffineMapAttr:$grid, DictionaryAttr:$cost, OptionalAttr<F64Attr>:$microseconds, OptionalAttr<I64Attr>:$tiled,
+    OptionalAttr<AffineMapAttr>:$gather_rows, OptionalAttr<I64Attr>:$row_bytes, UnitAttr:$on_host);
+  let assemblyFormat = "$kernel `(` $reads `)` `->` `(` $writes `)` `params` $params `grid` $grid `cost` $cost attr-dict `:` `(` type($reads) `)` `->` `(` type($writes) `)`";
 }
 
 def Mem_PrefetchOp : Mem_Op<"prefetch", [HasParent<"EntryOp">]> {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Dialect, types and attributes of `onnx`. Sizes of tensors are computed here, with checked arithmetic: shapes come
-// from files.
+// Dialect, types and attributes of `onnx`. Sizes of tensors are computed here, with checked
+// arithmetic: shapes come from files.
 #include "ir/Onnx/Onnx.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
@@ -62,15 +62,17 @@ std::optional<int64_t> ciuic::onnx::tensorBytes(Type type) {
   return bits / 8 + (bits % 8 != 0);
 }
 
-LogicalResult WeightAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t file, int64_t offset,
-                                 int64_t bytes, Encoding encoding, Type type) {
+LogicalResult WeightAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t file,
+                                 int64_t offset, int64_t bytes, Encoding encoding, Type type) {
   int64_t end = 0;
   if (file < 0 || offset < 0 || bytes < 0 || __builtin_add_overflow(offset, bytes, &end)) {
-    return emitError() << "(A1) file, offset and bytes must not be negative, and offset + bytes must fit 63 bits";
+    return emitError() << "(A1) file, offset and bytes must not be negative, and offset + bytes "
+                          "must fit 63 bits";
   }
   std::optional<int64_t> size = tensorBytes(type);
   if (!size) {
-    return emitError() << "(A2) a weight needs a tensor type of static shape whose element type has a size, got "
+    return emitError() << "(A2) a weight needs a tensor type of static shape whose element type "
+                          "has a size, got "
                        << type;
   }
   if (encoding == Encoding::Raw && *size != bytes) {
@@ -82,11 +84,13 @@ LogicalResult WeightAttr::verify(function_ref<InFlightDiagnostic()> emitError, i
 LogicalResult DimsAttr::verifyEncoding(ArrayRef<int64_t> shape, Type elementType,
                                        function_ref<InFlightDiagnostic()> emitError) const {
   if (shape.size() != getDims().size()) {
-    return emitError() << "(D1) " << getDims().size() << " dim names for a tensor of rank " << shape.size();
+    return emitError() << "(D1) " << getDims().size() << " dim names for a tensor of rank "
+                       << shape.size();
   }
   for (auto [index, extent, dim] : llvm::enumerate(shape, getDims())) {
     auto fixed = dyn_cast<IntegerAttr>(dim);
-    bool fits = ShapedType::isDynamic(extent) ? isa<StringAttr, UnitAttr>(dim) : fixed && fixed.getInt() == extent;
+    bool fits = ShapedType::isDynamic(extent) ? isa<StringAttr, UnitAttr>(dim)
+                                              : fixed && fixed.getInt() == extent;
     if (!fits) {
       return emitError() << "(D2) dim " << index << " of the shape contradicts " << dim;
     }

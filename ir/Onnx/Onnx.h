@@ -25,11 +25,12 @@ inline constexpr int64_t kInlineStringBytes = 16 * 1024;
 /// What `opset` calls the default domain, which nodes write as "": the two are one domain in ONNX.
 inline constexpr llvm::StringLiteral kDefaultDomain = "ai.onnx";
 
-/// Bits of one element as ONNX stores it (BOOL: 8, complex: both parts), or 0 if the type has no size.
+/// Bits of one element as ONNX stores it (BOOL: 8, complex: both parts), or 0 if the type has no
+/// size.
 unsigned elementBits(mlir::Type elementType);
 
-/// Bytes of a tensor as ONNX stores it, sub-byte elements packed; nothing if the shape is dynamic, the element type
-/// has no size, or the product exceeds 63 bits.
+/// Bytes of a tensor as ONNX stores it, sub-byte elements packed; nothing if the shape is dynamic,
+/// the element type has no size, or the product exceeds 63 bits.
 std::optional<int64_t> tensorBytes(mlir::Type type);
 } // namespace ciuic::onnx
 
@@ -43,7 +44,8 @@ std::optional<int64_t> tensorBytes(mlir::Type type);
 #include "ir/Onnx/OnnxOps.h.inc"
 
 namespace ciuic::onnx {
-/// What the file calls the dims of `type`, or null if it names none: strings, integers, `unit` (see #onnx.dims).
+/// What the file calls the dims of `type`, or null if it names none: strings, integers, `unit` (see
+/// #onnx.dims).
 mlir::ArrayAttr dimNames(mlir::Type type);
 
 /// `type` without its #onnx.dims.

@@ -80,7 +80,8 @@ void GraphOp::print(OpAsmPrinter &p) {
     p.printType(argument.getType());
   });
   p << ')';
-  p.printOptionalAttrDictWithKeyword((*this)->getAttrs(), {getSymNameAttrName(), getInputsAttrName()});
+  p.printOptionalAttrDictWithKeyword((*this)->getAttrs(),
+                                     {getSymNameAttrName(), getInputsAttrName()});
   p << ' ';
   p.printRegion(getBody(), /*printEntryBlockArgs=*/false);
 }
@@ -110,8 +111,8 @@ ParseResult GraphOp::parse(OpAsmParser &parser, OperationState &result) {
 
 LogicalResult GraphOp::verify() {
   if (getInputs().size() != getBody().getNumArguments()) {
-    return emitOpError() << "(C1) has " << getInputs().size() << " input names for " << getBody().getNumArguments()
-                         << " block arguments";
+    return emitOpError() << "(C1) has " << getInputs().size() << " input names for "
+                         << getBody().getNumArguments() << " block arguments";
   }
   if (auto twice = findTwice(getInputs())) {
     return emitOpError() << "(C1) has two inputs named '" << *twice << "'";
@@ -202,8 +203,9 @@ void NodeOp::print(OpAsmPrinter &p) {
     p << ' ';
     llvm::interleaveComma(getBodyRegions(), p, [&](Region &region) { p.printRegion(region); });
   }
-  SmallVector<StringRef> elided = {getDomainAttrName(), getOpTypeAttrName(), getOnnxAttributesAttrName(),
-                                   getOutputsAttrName(), getBodiesAttrName()};
+  SmallVector<StringRef> elided = {getDomainAttrName(), getOpTypeAttrName(),
+                                   getOnnxAttributesAttrName(), getOutputsAttrName(),
+                                   getBodiesAttrName()};
   if (getOverload().empty()) {
     elided.push_back(getOverloadAttrName());
   }
@@ -239,9 +241,11 @@ ParseResult NodeOp::parse(OpAsmParser &parser, OperationState &result) {
     return failure();
   }
   if (attributes && !isa<DictionaryAttr>(attributes)) {
-    return parser.emitError(parser.getCurrentLocation(), "expected a dictionary of ONNX attributes");
+    return parser.emitError(parser.getCurrentLocation(),
+                            "expected a dictionary of ONNX attributes");
   }
-  result.addAttribute(getOnnxAttributesAttrName(result.name), attributes ? attributes : builder.getDictionaryAttr({}));
+  result.addAttribute(getOnnxAttributesAttrName(result.name),
+                      attributes ? attributes : builder.getDictionaryAttr({}));
 
   ArrayAttr outputs, bodies = builder.getArrayAttr({});
   if (parser.parseKeyword("outputs") || parseStrings(parser, outputs)) {
@@ -277,16 +281,18 @@ ParseResult NodeOp::parse(OpAsmParser &parser, OperationState &result) {
 /// Whether `value` is one of the kinds that OnnxOps.td lists; with the reason if not.
 static LogicalResult checkAttribute(Attribute value, function_ref<InFlightDiagnostic()> emitError) {
   if (auto integer = dyn_cast<IntegerAttr>(value)) {
-    return integer.getType().isSignlessInteger(64) ? success() : emitError() << "an integer must be i64";
+    return integer.getType().isSignlessInteger(64) ? success()
+                                                   : emitError() << "an integer must be i64";
   }
   if (auto number = dyn_cast<FloatAttr>(value)) {
     return number.getType().isF32() ? success() : emitError() << "a float must be f32";
   }
   if (auto elements = dyn_cast<DenseElementsAttr>(value)) {
     std::optional<int64_t> bytes = tensorBytes(elements.getType());
-    return !bytes || *bytes <= kInlineBytes
-               ? success()
-               : emitError() << "a dense value has at most " << kInlineBytes << " bytes, this one has " << *bytes;
+    return !bytes || *bytes <= kInlineBytes ? success()
+                                            : emitError()
+                                                  << "a dense value has at most " << kInlineBytes
+                                                  << " bytes, this one has " << *bytes;
   }
   if (isa<StringAttr, WeightAttr, TypeAttr, DenseI64ArrayAttr, DenseF32ArrayAttr>(value)) {
     return success();
@@ -310,15 +316,15 @@ LogicalResult NodeOp::verify() {
     return emitOpError("(C1) needs an operator type");
   }
   if (getOutputs().size() != getNumResults()) {
-    return emitOpError() << "(C2) has " << getOutputs().size() << " output names for " << getNumResults()
-                         << " results";
+    return emitOpError() << "(C2) has " << getOutputs().size() << " output names for "
+                         << getNumResults() << " results";
   }
   if (auto twice = findTwice(getOutputs())) {
     return emitOpError() << "(C2) has two outputs named '" << *twice << "'";
   }
   if (getBodies().size() != getBodyRegions().size()) {
-    return emitOpError() << "(C3) has " << getBodies().size() << " body names for " << getBodyRegions().size()
-                         << " regions";
+    return emitOpError() << "(C3) has " << getBodies().size() << " body names for "
+                         << getBodyRegions().size() << " regions";
   }
   if (auto twice = findTwice(getBodies())) {
     return emitOpError() << "(C3) has two bodies named '" << *twice << "'";
@@ -334,7 +340,9 @@ LogicalResult NodeOp::verify() {
     }
   }
   for (NamedAttribute attribute : getOnnxAttributes()) {
-    auto emit = [&] { return emitOpError() << "(C5) attribute '" << attribute.getName().getValue() << "': "; };
+    auto emit = [&] {
+      return emitOpError() << "(C5) attribute '" << attribute.getName().getValue() << "': ";
+    };
     if (failed(checkAttribute(attribute.getValue(), emit))) {
       return failure();
     }
@@ -379,7 +387,8 @@ ParseResult WeightOp::parse(OpAsmParser &parser, OperationState &result) {
 
 LogicalResult WeightOp::verify() {
   if (withoutDims(getType()) != getHandle().getType()) {
-    return emitOpError() << "(C1) result type " << getType() << " is not the handle's " << getHandle().getType();
+    return emitOpError() << "(C1) result type " << getType() << " is not the handle's "
+                         << getHandle().getType();
   }
   auto graph = (*this)->getParentOfType<GraphOp>();
   if (graph && getHandle().getFile() >= static_cast<int64_t>(graph.getFiles().size())) {
@@ -411,7 +420,8 @@ ParseResult ConstantOp::parse(OpAsmParser &parser, OperationState &result) {
 
 LogicalResult ConstantOp::verify() {
   if (getType() != getValue().getShapedType()) {
-    return emitOpError() << "(C1) result type " << getType() << " is not the value's " << getValue().getShapedType();
+    return emitOpError() << "(C1) result type " << getType() << " is not the value's "
+                         << getValue().getShapedType();
   }
   if (auto strings = dyn_cast<DenseStringElementsAttr>(getValue())) {
     int64_t bytes = 0;
@@ -419,7 +429,8 @@ LogicalResult ConstantOp::verify() {
       bytes += static_cast<int64_t>(string.size());
     }
     if (bytes > kInlineStringBytes) {
-      return emitOpError() << "(C2) has " << bytes << " bytes of text, at most " << kInlineStringBytes << " are kept";
+      return emitOpError() << "(C2) has " << bytes << " bytes of text, at most "
+                           << kInlineStringBytes << " are kept";
     }
     return success();
   }
@@ -438,7 +449,8 @@ OpFoldResult ConstantOp::fold(FoldAdaptor) { return getValue(); }
 
 LogicalResult ReturnOp::verify() {
   if (getNames().size() != getNumOperands()) {
-    return emitOpError() << "(C1) has " << getNames().size() << " names for " << getNumOperands() << " values";
+    return emitOpError() << "(C1) has " << getNames().size() << " names for " << getNumOperands()
+                         << " values";
   }
   // A body may yield a value twice under one name; a model's outputs are told apart by name.
   if (auto twice = findTwice(getNames()); twice && isa<GraphOp>((*this)->getParentOp())) {

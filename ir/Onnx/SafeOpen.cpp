@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// openat2 where the kernel has it; else the same walk with one openat(O_NOFOLLOW) for each component.
+// openat2 where the kernel has it; else the same walk with one openat(O_NOFOLLOW) for each
+// component.
 #include "ir/Onnx/SafeOpen.h"
 #include <cerrno>
 #include <climits>
@@ -57,7 +58,8 @@ static int openByComponents(int directory, const std::string &location) {
     int fd = ::openat(at, component.empty() ? "." : component.c_str(), flags);
     if (fd < 0) {
       struct stat st;
-      bool link = ::fstatat(at, component.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
+      bool link =
+          ::fstatat(at, component.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISLNK(st.st_mode);
       errno = link ? ELOOP : errno;
       return -1;
     }
@@ -70,7 +72,8 @@ static int openByComponents(int directory, const std::string &location) {
   }
 }
 
-/// Opens `location` beneath `directory` without following any link; -1 and errno (ELOOP: a link was met).
+/// Opens `location` beneath `directory` without following any link; -1 and errno (ELOOP: a link was
+/// met).
 static int openWithoutLinks(int directory, const std::string &location) {
   open_how how = {};
   how.flags = kOpenFlags;
@@ -82,7 +85,8 @@ static int openWithoutLinks(int directory, const std::string &location) {
 
 static bool isPlainLocation(std::string_view location) {
   if (location.empty() || location.size() > kLongestLocation || location.front() == '/' ||
-      location.find('\0') != std::string_view::npos || location.find('\\') != std::string_view::npos) {
+      location.find('\0') != std::string_view::npos ||
+      location.find('\\') != std::string_view::npos) {
     return false;
   }
   for (size_t begin = 0; begin <= location.size();) {
@@ -95,7 +99,8 @@ static bool isPlainLocation(std::string_view location) {
   return true;
 }
 
-OwnedFd ciuic::onnx::openModel(const std::string &path, ModelDirectory &directory, std::string &error) {
+OwnedFd ciuic::onnx::openModel(const std::string &path, ModelDirectory &directory,
+                               std::string &error) {
   if (path.empty() || path.find('\0') != std::string::npos) {
     error = codedMessage(kErrorOpenModel, "the path of the model is empty or has a NUL in it");
     return {};
@@ -104,14 +109,18 @@ OwnedFd ciuic::onnx::openModel(const std::string &path, ModelDirectory &director
   std::string parent = slash == std::string::npos ? "." : path.substr(0, slash + 1);
   directory.modelName = slash == std::string::npos ? path : path.substr(slash + 1);
   directory.asTyped = OwnedFd(::open(parent.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  OwnedFd fd(directory.asTyped ? ::openat(directory.asTyped.get(), directory.modelName.c_str(), kOpenFlags) : -1);
+  OwnedFd fd(directory.asTyped
+                 ? ::openat(directory.asTyped.get(), directory.modelName.c_str(), kOpenFlags)
+                 : -1);
   if (!fd) {
-    error = codedMessage(kErrorOpenModel, "cannot open " + quoted(path) + ": " + std::strerror(errno));
+    error =
+        codedMessage(kErrorOpenModel, "cannot open " + quoted(path) + ": " + std::strerror(errno));
     return {};
   }
   struct stat st;
   if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) {
-    error = codedMessage(kErrorModelNotAFile, quoted(path) + " is not a regular file; give the path of the .onnx file");
+    error = codedMessage(kErrorModelNotAFile,
+                         quoted(path) + " is not a regular file; give the path of the .onnx file");
     return {};
   }
   // Through the open file, so that the directory is that of the very file that is read.
@@ -121,7 +130,8 @@ OwnedFd ciuic::onnx::openModel(const std::string &path, ModelDirectory &director
 }
 
 /// Opens `location` through links, if its real file lies beneath one of the two roots.
-static int openThroughLinks(const ModelDirectory &directory, const std::string &location, bool &outside) {
+static int openThroughLinks(const ModelDirectory &directory, const std::string &location,
+                            bool &outside) {
   std::string real = canonicalPath(procPath(directory.asTyped.get()) + "/" + location);
   if (real.empty()) {
     return -1;
@@ -138,12 +148,13 @@ static int openThroughLinks(const ModelDirectory &directory, const std::string &
   return -1;
 }
 
-OwnedFd ciuic::onnx::openBeside(const ModelDirectory &directory, std::string_view location, bool allowHardLinks,
-                                std::string &error) {
+OwnedFd ciuic::onnx::openBeside(const ModelDirectory &directory, std::string_view location,
+                                bool allowHardLinks, std::string &error) {
   if (!isPlainLocation(location)) {
-    error = codedMessage(kErrorExternalPath,
-                         "external data " + quoted(location) +
-                             " must be a relative path beneath the model's directory, without '..' or '\\'");
+    error = codedMessage(
+        kErrorExternalPath,
+        "external data " + quoted(location) +
+            " must be a relative path beneath the model's directory, without '..' or '\\'");
     return {};
   }
   std::string path(location);
@@ -153,26 +164,29 @@ OwnedFd ciuic::onnx::openBeside(const ModelDirectory &directory, std::string_vie
     fd = OwnedFd(openThroughLinks(directory, path, outside));
   }
   if (outside) {
-    error = codedMessage(kErrorExternalPath, "external data " + quoted(location) +
-                                                 " is a symbolic link out of the model's directory; copy the file "
-                                                 "beside the model");
+    error = codedMessage(kErrorExternalPath,
+                         "external data " + quoted(location) +
+                             " is a symbolic link out of the model's directory; copy the file "
+                             "beside the model");
     return {};
   }
   if (!fd) {
-    error = codedMessage(kErrorOpenExternal, "cannot open external data " + quoted(location) + ": " +
-                                                 std::strerror(errno) +
+    error = codedMessage(kErrorOpenExternal, "cannot open external data " + quoted(location) +
+                                                 ": " + std::strerror(errno) +
                                                  "; it belongs beside the model, under this name");
     return {};
   }
   struct stat st;
   if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode)) {
-    error = codedMessage(kErrorExternalPath, "external data " + quoted(location) + " is not a regular file");
+    error = codedMessage(kErrorExternalPath,
+                         "external data " + quoted(location) + " is not a regular file");
     return {};
   }
   if (st.st_nlink > 1 && !allowHardLinks) {
-    error = codedMessage(kErrorExternalPath, "external data " + quoted(location) + " has " +
-                                                 std::to_string(st.st_nlink) +
-                                                 " hard links, so it may be another file in disguise; copy it");
+    error =
+        codedMessage(kErrorExternalPath,
+                     "external data " + quoted(location) + " has " + std::to_string(st.st_nlink) +
+                         " hard links, so it may be another file in disguise; copy it");
     return {};
   }
   return fd;

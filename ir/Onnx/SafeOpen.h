@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Opens a model file and the files it names beside it. A model may come from a stranger, so a location in it must not
-// reach a file that the user did not hand over with the model.
+// Opens a model file and the files it names beside it. A model may come from a stranger, so a
+// location in it must not reach a file that the user did not hand over with the model.
 //
-// The rule: a location is relative, has no "..", and resolves without symbolic links beneath the directory of the
-// model *as the user typed it*. Where symbolic links are met (the Hugging Face cache keeps models as links into a blob
-// store) the real file must lie beneath that directory, or beneath the directory of the *real* model file. The file is
-// regular and has one name (a second hard link may be another user's secret), unless the caller allows several.
+// The rule: a location is relative, has no "..", and resolves without symbolic links beneath the
+// directory of the model *as the user typed it*. Where symbolic links are met (the Hugging Face
+// cache keeps models as links into a blob store) the real file must lie beneath that directory, or
+// beneath the directory of the *real* model file. The file is regular and has one name (a second
+// hard link may be another user's secret), unless the caller allows several.
 #pragma once
 #include "ir/Diagnostics.h"
 #include <cstdint>
@@ -47,8 +48,8 @@ struct ModelDirectory {
 /// "[code] text", as diagnostics carry it.
 std::string codedMessage(ErrorCode code, std::string_view text);
 
-/// Opens the model at `path` (symbolic links are followed: the user chose it) and its directory. On failure the result
-/// is empty and `error` has a coded message.
+/// Opens the model at `path` (symbolic links are followed: the user chose it) and its directory. On
+/// failure the result is empty and `error` has a coded message.
 OwnedFd openModel(const std::string &path, ModelDirectory &directory, std::string &error);
 
 /// Opens the file that the model calls `location`.

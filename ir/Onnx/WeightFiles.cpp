@@ -23,14 +23,22 @@ std::unique_ptr<WeightFiles> WeightFiles::open(const std::string &path, std::str
   return fd && files->adopt(std::move(fd), name, error) ? std::move(files) : nullptr;
 }
 
-std::unique_ptr<WeightFiles> WeightFiles::open(const std::string &path, GraphOp graph, std::string &error) {
+std::unique_ptr<WeightFiles> WeightFiles::open(const std::string &path, GraphOp graph,
+                                               std::string &error) {
   std::unique_ptr<WeightFiles> files = open(path, error);
   if (!files) {
     return nullptr;
   }
   llvm::ArrayRef<mlir::Attribute> named = graph.getFiles().getValue();
   for (mlir::Attribute name : named.drop_front()) {
-    if (files->add(llvm::cast<mlir::StringAttr>(name).getValue(), /*allowHardLinks=*/false, error) < 0) {
+    llvm::StringRef location = llvm::cast<mlir::StringAttr>(name).getValue();
+    auto next = static_cast<int64_t>(files->files.size());
+    int64_t file = files->add(location, /*allowHardLinks=*/false, error);
+    if (file >= 0 && file != next) {
+      error = codedMessage(kErrorReadFailed,
+                           "'" + location.str() + "' is named twice among the graph's files");
+    }
+    if (file != next) {
       return nullptr;
     }
   }
@@ -40,10 +48,12 @@ std::unique_ptr<WeightFiles> WeightFiles::open(const std::string &path, GraphOp 
 bool WeightFiles::adopt(OwnedFd fd, std::string name, std::string &error) {
   struct stat st;
   if (::fstat(fd.get(), &st) != 0) {
-    error = codedMessage(kErrorReadFailed, "cannot examine '" + name + "': " + std::strerror(errno));
+    error =
+        codedMessage(kErrorReadFailed, "cannot examine '" + name + "': " + std::strerror(errno));
     return false;
   }
-  files.push_back({std::move(fd), static_cast<int64_t>(st.st_size), st.st_mtim.tv_sec, st.st_mtim.tv_nsec});
+  files.push_back(
+      {std::move(fd), static_cast<int64_t>(st.st_size), st.st_mtim.tv_sec, st.st_mtim.tv_nsec});
   fileNames.push_back(std::move(name));
   return true;
 }
@@ -61,7 +71,8 @@ int64_t WeightFiles::add(llvm::StringRef location, bool allowHardLinks, std::str
   return static_cast<int64_t>(files.size()) - 1;
 }
 
-bool WeightFiles::readFile(int64_t file, int64_t offset, llvm::MutableArrayRef<char> out, std::string &error) const {
+bool WeightFiles::readFile(int64_t file, int64_t offset, llvm::MutableArrayRef<char> out,
+                           std::string &error) const {
   if (file < 0 || file >= static_cast<int64_t>(files.size())) {
     error = codedMessage(kErrorReadFailed, "weight of an unknown file " + std::to_string(file));
     return false;
@@ -69,28 +80,36 @@ bool WeightFiles::readFile(int64_t file, int64_t offset, llvm::MutableArrayRef<c
   const File &source = files[file];
   struct stat st;
   if (::fstat(source.fd.get(), &st) != 0 || st.st_size != source.size ||
-      st.st_mtim.tv_sec != source.modifiedSeconds || st.st_mtim.tv_nsec != source.modifiedNanoseconds) {
-    error = codedMessage(kErrorFileChanged, "'" + fileNames[file] +
-                                                "' changed while it was being read; compile again when it is complete");
+      st.st_mtim.tv_sec != source.modifiedSeconds ||
+      st.st_mtim.tv_nsec != source.modifiedNanoseconds) {
+    error =
+        codedMessage(kErrorFileChanged,
+                     "'" + fileNames[file] +
+                         "' changed while it was being read; compile again when it is complete");
     return false;
   }
-  if (offset < 0 || offset > source.size || static_cast<int64_t>(out.size()) > source.size - offset) {
-    error = codedMessage(kErrorReadFailed, "'" + fileNames[file] + "' has " + std::to_string(source.size) +
-                                               " bytes, " + std::to_string(out.size()) + " were asked for at " +
+  if (offset < 0 || offset > source.size ||
+      static_cast<int64_t>(out.size()) > source.size - offset) {
+    error = codedMessage(kErrorReadFailed, "'" + fileNames[file] + "' has " +
+                                               std::to_string(source.size) + " bytes, " +
+                                               std::to_string(out.size()) + " were asked for at " +
                                                std::to_string(offset));
     return false;
   }
   for (size_t done = 0; done < out.size();) {
-    ssize_t got = ::pread(source.fd.get(), out.data() + done, out.size() - done, offset + static_cast<int64_t>(done));
+    ssize_t got = ::pread(source.fd.get(), out.data() + done, out.size() - done,
+                          offset + static_cast<int64_t>(done));
     if (got < 0 && errno == EINTR) {
       continue;
     }
     if (got < 0) {
-      error = codedMessage(kErrorReadFailed, "cannot read '" + fileNames[file] + "': " + std::strerror(errno));
+      error = codedMessage(kErrorReadFailed,
+                           "cannot read '" + fileNames[file] + "': " + std::strerror(errno));
       return false;
     }
     if (got == 0) {
-      error = codedMessage(kErrorFileChanged, "'" + fileNames[file] + "' became shorter while it was being read");
+      error = codedMessage(kErrorFileChanged,
+                           "'" + fileNames[file] + "' became shorter while it was being read");
       return false;
     }
     done += static_cast<size_t>(got);
@@ -98,7 +117,8 @@ bool WeightFiles::readFile(int64_t file, int64_t offset, llvm::MutableArrayRef<c
   return true;
 }
 
-bool WeightFiles::read(WeightAttr weight, int64_t begin, llvm::MutableArrayRef<char> out, std::string &error) const {
+bool WeightFiles::read(WeightAttr weight, int64_t begin, llvm::MutableArrayRef<char> out,
+                       std::string &error) const {
   std::optional<int64_t> size = tensorBytes(weight.getType());
   if (!size || begin < 0 || begin > *size || static_cast<int64_t>(out.size()) > *size - begin) {
     error = codedMessage(kErrorReadFailed, "read beyond the end of a weight");
@@ -107,13 +127,15 @@ bool WeightFiles::read(WeightAttr weight, int64_t begin, llvm::MutableArrayRef<c
   if (out.empty()) {
     return true;
   }
-  return weight.getEncoding() == Encoding::Raw ? readFile(weight.getFile(), weight.getOffset() + begin, out, error)
-                                               : readVarints(weight, begin, out, error);
+  return weight.getEncoding() == Encoding::Raw
+             ? readFile(weight.getFile(), weight.getOffset() + begin, out, error)
+             : readVarints(weight, begin, out, error);
 }
 
 /// Bytes that one varint stands for: those of its element, or one byte of packed elements.
 static int64_t varintWidth(WeightAttr weight) {
-  unsigned bits = elementBits(llvm::cast<mlir::RankedTensorType>(weight.getType()).getElementType());
+  unsigned bits =
+      elementBits(llvm::cast<mlir::RankedTensorType>(weight.getType()).getElementType());
   return std::max<int64_t>(bits / 8, 1);
 }
 
@@ -122,7 +144,8 @@ namespace {
 class VarintReader {
 public:
   VarintReader(const WeightFiles &files, WeightAttr weight, int64_t position)
-      : files(files), file(weight.getFile()), position(position), end(weight.getOffset() + weight.getBytes()) {}
+      : files(files), file(weight.getFile()), position(position),
+        end(weight.getOffset() + weight.getBytes()) {}
 
   bool atEnd() const { return position == end; }
   int64_t where() const { return position; }
@@ -144,8 +167,9 @@ public:
         return true;
       }
     }
-    error = codedMessage(kErrorBadVarints, "integer data of a tensor are damaged at byte " + std::to_string(position) +
-                                               " of '" + files.names()[file] + "'");
+    error = codedMessage(kErrorBadVarints, "integer data of a tensor are damaged at byte " +
+                                               std::to_string(position) + " of '" +
+                                               files.names()[file] + "'");
     return false;
   }
 
@@ -166,7 +190,8 @@ bool WeightFiles::readVarints(WeightAttr weight, int64_t begin, llvm::MutableArr
   }
   int64_t first = begin / width;
   std::lock_guard<std::mutex> lock(cursorMutex);
-  if (cursor.file != weight.getFile() || cursor.offset != weight.getOffset() || cursor.element > first) {
+  if (cursor.file != weight.getFile() || cursor.offset != weight.getOffset() ||
+      cursor.element > first) {
     cursor = {weight.getFile(), weight.getOffset(), 0, weight.getOffset()};
   }
   VarintReader reader(*this, weight, cursor.position);
@@ -204,14 +229,17 @@ bool WeightFiles::checkVarints(WeightAttr weight, std::string &error) const {
     }
     // A narrow element is written as it is or sign-extended; anything else would lose bits.
     int64_t asSigned = static_cast<int64_t>(value);
-    if (width < 8 && (asSigned < -(int64_t{1} << (8 * width - 1)) || asSigned >= int64_t{1} << (8 * width))) {
-      error = codedMessage(kErrorBadVarints, "element " + std::to_string(count) + " of an integer tensor is " +
-                                                 std::to_string(asSigned) + ", which does not fit its element type");
+    if (width < 8 &&
+        (asSigned < -(int64_t{1} << (8 * width - 1)) || asSigned >= int64_t{1} << (8 * width))) {
+      error = codedMessage(kErrorBadVarints,
+                           "element " + std::to_string(count) + " of an integer tensor is " +
+                               std::to_string(asSigned) + ", which does not fit its element type");
       return false;
     }
   }
   if (count != wanted) {
-    error = codedMessage(kErrorBadVarints, "tensor has data for " + std::to_string(count) + " elements, its shape asks for " +
+    error = codedMessage(kErrorBadVarints, "tensor has data for " + std::to_string(count) +
+                                               " elements, its shape asks for " +
                                                std::to_string(wanted));
     return false;
   }

@@ -46,10 +46,13 @@ def Plan_AccessAttr : AttrDef<Plan_Dialect, "Range"> {
 
 def Plan_WeightOp : Plan_Op<"weight", [Symbol]> {
   let summary = "A packed weight's place: `host_offset` where it streams or is gathered, `arena_offset` where it is resident";
+  let description = [{
+    A weight of the host tier may have parts in the arena too: `resident` holds begin, end and arena offset of each.
+  }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$name, TypeAttr:$type, StrAttr:$format, StrAttr:$layout, I64Attr:$bytes,
-    I64Attr:$tile_bytes, UnitAttr:$transposed, OptionalAttr<ElementsAttr>:$value, OptionalAttr<I64Attr>:$file,
+    I64Attr:$tile_bytes, OptionalAttr<AnyAttr>:$packing, OptionalAttr<ElementsAttr>:$value, OptionalAttr<I64Attr>:$file,
     OptionalAttr<I64Attr>:$file_offset, OptionalAttr<I64Attr>:$file_bytes, I64Attr:$host_offset, I64Attr:$arena_offset,
-    OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$predicted_loss);
+    OptionalAttr<DenseI64ArrayAttr>:$resident, OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$predicted_loss);
   let assemblyFormat = "$sym_name $name `:` $type `format` $format `layout` $layout attr-dict";
 }
 
@@ -61,7 +64,7 @@ def Plan_StateOp : Plan_Op<"state", [Symbol]> {
 
 def Plan_EntryOp : Plan_Op<"entry", [Symbol, IsolatedFromAbove, NoTerminator, SingleBlock]> {
   let summary = "The steps of one shape profile, in an order that respects all waits";
-  let arguments = (ins SymbolNameAttr:$sym_name, Plan_Symbols:$symbols, I64Attr:$dims_offset,
+  let arguments = (ins SymbolNameAttr:$sym_name, Plan_Symbols:$symbols, OptionalAttr<ArrayAttr>:$constraints, I64Attr:$dims_offset,
     DictionaryAttr:$prediction);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$sym_name `symbols` $symbols attr-dict-with-keyword $body";
@@ -71,6 +74,12 @@ def Plan_PortOp : Plan_Op<"port", [HasParent<"EntryOp">]> {
   let summary = "A model input or output and its buffer";
   let arguments = (ins StrAttr:$name, TypeAttr:$type, I64Attr:$offset, I64Attr:$bytes, UnitAttr:$output);
   let assemblyFormat = "$name `:` $type attr-dict";
+}
+
+def Plan_StateUseOp : Plan_Op<"state_use", [HasParent<"EntryOp">]> {
+  let summary = "A state that the entry continues: its length before and after a pass";
+  let arguments = (ins FlatSymbolRefAttr:$state, AffineMapAttr:$before, AffineMapAttr:$after);
+  let assemblyFormat = "$state $before `to` $after attr-dict";
 }
 
 def Plan_BufferOp : Plan_Op<"buffer", [HasParent<"EntryOp">]> {

@@ -123,6 +123,70 @@ enum AttentionArg {
 };
 inline constexpr int64_t kAttentionRows = 32;
 
+// Convolutions over two spatial dims (one: height 1), channels last throughout; out is [batch, OH,
+// OW, OC]. The epilogue's `row` is the output pixel (n·OH + y)·OW + x, `col` the output channel.
+// Output extents are given, not derived: a pixel whose window leaves the input reads zeros there.
+enum ConvArg {
+  kConvBatch,
+  kConvInH,
+  kConvInW,
+  kConvInC,
+  kConvOutH,
+  kConvOutW,
+  kConvOutC,
+  kConvKernelH,
+  kConvKernelW,
+  kConvStrideH,
+  kConvStrideW,
+  kConvPadTop,
+  kConvPadLeft,
+  kConvDilationH,
+  kConvDilationW,
+  kConvGroups,
+  kConvUnitRows, // output rows per unit: convUnitRows() of the bounds of OH and OW; changes no bits
+  kConvLdc,
+  kConvArgs
+};
+// Output pixels of a row per unit, and weight panels per unit (one where there are groups).
+inline constexpr int64_t kConvPixels = 48, kConvPanels = 4;
+
+// A 1×1 convolution of stride 1 without padding and groups is ciuic_matmul_* with M = batch·H·W:
+// faster, any format. ciuic_conv: filter packed with K = (ky, kx, c), `sourceOfConv`.
+// ciuic_conv_transpose: filter packed by `sourceOfConvTranspose`; computed by gathering, so no
+// result is written twice.
+//   ptrs: input, filter (points at panel `first`), …; free from 2.   params: first panel, end
+//   panel. units: batch · ceildiv(OH, unit rows) · ceildiv(OW, kConvPixels) · ceildiv(end − first,
+//   groups == 1 ? kConvPanels : 1); the transposed one takes single rows whatever kConvUnitRows
+//   says.
+// ciuic_conv_depthwise: one filter per channel (OC = C), packed by `sourceOfDepthwise`; units as
+// conv's with one group.
+
+// Pools, channels last. kPoolMax: else the average, over the window's part inside the input, or
+// inside the padded input with kPoolCountPadding. `row`, `col` as for convolutions.
+//   ptrs: input, …; free from 1.   units: batch · OH.
+enum PoolArg {
+  kPoolBatch,
+  kPoolInH,
+  kPoolInW,
+  kPoolC,
+  kPoolOutH,
+  kPoolOutW,
+  kPoolKernelH,
+  kPoolKernelW,
+  kPoolStrideH,
+  kPoolStrideW,
+  kPoolPadTop,
+  kPoolPadLeft,
+  kPoolPadBottom,
+  kPoolPadRight,
+  kPoolDilationH,
+  kPoolDilationW,
+  kPoolMax,
+  kPoolCountPadding,
+  kPoolLdc,
+  kPoolArgs
+};
+
 } // namespace ciuic::kernels
 
 // Every library kernel, for tables and tests.
@@ -145,7 +209,11 @@ inline constexpr int64_t kAttentionRows = 32;
   X(ciuic_gather_int4g64)                                                                          \
   X(ciuic_gather_int4g128)                                                                         \
   X(ciuic_batch_matmul)                                                                            \
-  X(ciuic_attention)
+  X(ciuic_attention)                                                                               \
+  X(ciuic_conv)                                                                                    \
+  X(ciuic_conv_transpose)                                                                          \
+  X(ciuic_conv_depthwise)                                                                          \
+  X(ciuic_pool)
 
 extern "C" {
 #define CIUIC_DECLARE_KERNEL(NAME)                                                                 \

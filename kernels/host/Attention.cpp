@@ -150,14 +150,28 @@ void maskScores(const Head &h, int64_t query, int64_t rows, int64_t key, int64_t
   }
 }
 
-void attendMany(const Head &h, const Scratch &s, int64_t query, int64_t rows) {
-  const int64_t lanes = ceilDiv(rows, kPanel) * kPanel;
-  for (int64_t i = 0; i < lanes; ++i) {
-    const float *q = h.q + (query + i) * h.qSeq;
-    for (int64_t c = 0; c < h.width; ++c) {
-      s.queries[c * kRows + i] = i < rows ? q[c] * h.scale : 0.0f;
+// Scaled queries as [width][kRows], zeros in the lanes beyond `rows`.
+void transposeQueries(const Head &h, int64_t query, int64_t rows, float *out) {
+  for (int64_t i0 = 0; i0 < rows; i0 += kPanel) {
+    const int64_t here = least(kPanel, rows - i0);
+    for (int64_t c0 = 0; c0 < h.width; c0 += kPanel) {
+      const int64_t wide = least(kPanel, h.width - c0);
+      v16f tile[16];
+      for (int64_t i = 0; i < kPanel; ++i) {
+        const float *q = h.q + (query + i0 + i) * h.qSeq + c0;
+        tile[i] = i >= here ? v16f{} : wide == kPanel ? load(q) : loadPart(q, wide);
+      }
+      transpose(tile);
+      for (int64_t c = 0; c < wide; ++c) {
+        store(out + (c0 + c) * kRows + i0, tile[c] * splat(h.scale));
+      }
     }
   }
+}
+
+void attendMany(const Head &h, const Scratch &s, int64_t query, int64_t rows) {
+  const int64_t lanes = ceilDiv(rows, kPanel) * kPanel;
+  transposeQueries(h, query, rows, s.queries);
   for (int64_t i = 0; i < lanes; i += kPanel) {
     store(s.maximum + i, splat(kLowest));
     store(s.sum + i, v16f{});

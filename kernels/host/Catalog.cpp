@@ -45,4 +45,44 @@ int64_t attentionScratch(const int64_t *args) {
          kFloat;
 }
 
+int64_t convUnitRows(int64_t outH, int64_t outW) {
+  return std::max<int64_t>(1, std::min(outH, kConvPixels / std::max<int64_t>(1, outW)));
+}
+
+int64_t convUnits(const int64_t *args, const int64_t *params) {
+  return args[kConvBatch] * ceilDiv(args[kConvOutH], args[kConvUnitRows]) *
+         ceilDiv(args[kConvOutW], kConvPixels) *
+         ceilDiv(params[1] - params[0], args[kConvGroups] == 1 ? kConvPanels : 1);
+}
+
+// Sums, and a padded copy of the input that a unit reads.
+int64_t convScratch(const int64_t *args) {
+  const int64_t rows = args[kConvUnitRows], pixels = std::min(kConvPixels, args[kConvOutW]);
+  const int64_t high =
+      (rows - 1) * args[kConvStrideH] + (args[kConvKernelH] - 1) * args[kConvDilationH] + 1;
+  const int64_t wide =
+      (pixels - 1) * args[kConvStrideW] + (args[kConvKernelW] - 1) * args[kConvDilationW] + 1;
+  const int64_t channels = args[kConvInC] / args[kConvGroups];
+  return (rows * kConvPixels * kConvPanels * kPanel +
+          std::max<int64_t>(0, high * wide) * channels) *
+         kFloat;
+}
+
+int64_t convTransposeUnits(const int64_t *args, const int64_t *params) {
+  return args[kConvBatch] * args[kConvOutH] * ceilDiv(args[kConvOutW], kConvPixels) *
+         ceilDiv(params[1] - params[0], args[kConvGroups] == 1 ? kConvPanels : 1);
+}
+
+int64_t convTransposeScratch(const int64_t *) {
+  return kConvPixels * kConvPanels * kPanel * kFloat;
+}
+
+int64_t depthwiseScratch(const int64_t *args) {
+  return args[kConvUnitRows] * kConvPixels * kConvPanels * kPanel * kFloat;
+}
+
+int64_t poolUnits(const int64_t *args) { return args[kPoolBatch] * args[kPoolOutH]; }
+
+int64_t poolScratch(const int64_t *args) { return ceilDiv(args[kPoolC], kPanel) * kPanel * kFloat; }
+
 } // namespace ciuic::kernels

@@ -19,4 +19,15 @@ int64_t batchMatmulScratch(const int64_t *args);
 int64_t attentionUnits(const int64_t *args);
 int64_t attentionScratch(const int64_t *args);
 
+// Output rows per unit for bounds of the output extents: as many as make up kConvPixels.
+int64_t convUnitRows(int64_t outH, int64_t outW);
+int64_t convUnits(const int64_t *args,
+                  const int64_t *params); // also depthwise, with groups given as 1
+int64_t convScratch(const int64_t *args);
+int64_t convTransposeUnits(const int64_t *args, const int64_t *params);
+int64_t convTransposeScratch(const int64_t *args);
+int64_t depthwiseScratch(const int64_t *args);
+int64_t poolUnits(const int64_t *args);
+int64_t poolScratch(const int64_t *args);
+
 } // namespace ciuic::kernels

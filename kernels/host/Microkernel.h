@@ -21,6 +21,9 @@ struct TileInput {
   int64_t panelStride;
   int64_t bStride;
   int64_t depth;
+  // Several runs of k whose sums stay in registers: run s reads A from a + s·runStride on, B goes
+  // on where it was.
+  int64_t runs = 1, runStride = 0;
 };
 
 template <int MR, int NP, bool TransposedA, bool PackedB>
@@ -34,39 +37,41 @@ __attribute__((noinline)) void multiplyTile(const TileInput &in, float *acc, int
       sum[i][p] = first ? v16f{} : load(acc + i * ld + p * kPanelWidth);
     }
   }
-  // Base pointers three rows apart keep every address one base plus a scaled index.
   constexpr int kBases = (MR + 2) / 3;
-  const float *base[kBases];
-#pragma unroll
-  for (int i = 0; i < kBases; ++i) {
-    base[i] = TransposedA ? in.a + 3 * i : in.a + 3 * i * in.rowStride;
-  }
   const float *b = in.b;
   const int64_t rowStride = in.rowStride, panelStride = in.panelStride;
   const int64_t bStride = PackedB ? kPanelWidth : in.bStride;
-#pragma clang loop unroll_count(4)
-  for (int64_t k = 0; k < in.depth; ++k) {
-    v16f row[NP];
-#pragma unroll
-    for (int p = 0; p < NP; ++p) {
-      row[p] = load(b + p * panelStride);
-      if (PackedB &&
-          MR <= 2) { // bound by memory: four streams are more than the prefetcher follows
-        __builtin_prefetch(b + p * panelStride + 32 * kPanelWidth);
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < MR; ++i) {
-      const v16f x = splat(TransposedA ? base[i / 3][i % 3] : base[i / 3][(i % 3) * rowStride]);
-#pragma unroll
-      for (int p = 0; p < NP; ++p) {
-        sum[i][p] = fma(x, row[p], sum[i][p]);
-      }
-    }
-    b += bStride;
+  for (int64_t run = 0; run < in.runs; ++run) {
+    // Base pointers three rows apart keep every address one base plus a scaled index.
+    const float *base[kBases];
 #pragma unroll
     for (int i = 0; i < kBases; ++i) {
-      base[i] += TransposedA ? rowStride : 1;
+      base[i] = in.a + run * in.runStride + (TransposedA ? 3 * i : 3 * i * rowStride);
+    }
+#pragma clang loop unroll_count(4)
+    for (int64_t k = 0; k < in.depth; ++k) {
+      v16f row[NP];
+#pragma unroll
+      for (int p = 0; p < NP; ++p) {
+        row[p] = load(b + p * panelStride);
+        if (PackedB &&
+            MR <= 2) { // bound by memory: four streams are more than the prefetcher follows
+          __builtin_prefetch(b + p * panelStride + 32 * kPanelWidth);
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < MR; ++i) {
+        const v16f x = splat(TransposedA ? base[i / 3][i % 3] : base[i / 3][(i % 3) * rowStride]);
+#pragma unroll
+        for (int p = 0; p < NP; ++p) {
+          sum[i][p] = fma(x, row[p], sum[i][p]);
+        }
+      }
+      b += bStride;
+#pragma unroll
+      for (int i = 0; i < kBases; ++i) {
+        base[i] += TransposedA ? rowStride : 1;
+      }
     }
   }
 #pragma unroll

@@ -30,8 +30,18 @@ CIUIC_INLINE v32s byteProducts(v16u a, v16u b) {
 
 // Sums of neighbouring 16-bit lanes.
 CIUIC_INLINE v16i pairSums(v32s v) {
-  const v16i words = reinterpret_cast<v16i>(v);
-  return ((words << 16) >> 16) + (words >> 16);
+#ifdef __AVX512F__
+  return reinterpret_cast<v16i>(
+      _mm512_madd_epi16(reinterpret_cast<__m512i>(v), _mm512_set1_epi16(1)));
+#else
+  union Halves {
+    v32s whole;
+    __m256i half[2];
+  } x = {v}, out;
+  out.half[0] = _mm256_madd_epi16(x.half[0], _mm256_set1_epi16(1));
+  out.half[1] = _mm256_madd_epi16(x.half[1], _mm256_set1_epi16(1));
+  return reinterpret_cast<v16i>(out.whole);
+#endif
 }
 
 // The row in bytes with a scale and eight times the sum of bytes per group.
@@ -73,35 +83,45 @@ struct RoundedRow {
     }
   }
 
+  // Words [w, w + Words) of NP panels: at most 32 values of k, so that 16 bits hold the sums.
+  template <int NP, int Words>
+  CIUIC_INLINE void words(const char *first, int64_t stride, int64_t w, v16i *group) const {
+    const v16u mask = v16u{} + 0x0F0F0F0Fu;
+    v32s part[NP] = {};
+#pragma unroll
+    for (int i = 0; i < Words; ++i) {
+      uint32_t x[2];
+      __builtin_memcpy_inline(x, bytes + (w + i) * 8, 8);
+      const v16u low = v16u{} + x[0], high = v16u{} + x[1];
+#pragma unroll
+      for (int p = 0; p < NP; ++p) {
+        const char *at = first + p * stride + (w + i) * 64;
+        __builtin_prefetch(at + 2048);
+        const v16u q = loadWords(at);
+        part[p] += byteProducts(q & mask, low);
+        part[p] += byteProducts((q >> 4) & mask, high);
+      }
+    }
+#pragma unroll
+    for (int p = 0; p < NP; ++p) {
+      group[p] += pairSums(part[p]);
+    }
+  }
+
   template <int NP>
   void dot(const char *panel, int64_t stride, int64_t K, float *acc) const {
     using Format = FormatI4<Group>;
     v16f sum[NP] = {};
-    const int64_t scales = Format::scaleBytes(K), words = ceilDiv(K, 8);
-    const v16u mask = v16u{} + 0x0F0F0F0Fu;
-    for (int64_t g = 0; g * (Group / 8) < words; ++g) {
-      const int64_t end = least(words, (g + 1) * (Group / 8));
+    const int64_t scales = Format::scaleBytes(K), count = ceilDiv(K, 8);
+    for (int64_t g = 0; g * (Group / 8) < count; ++g) {
+      int64_t w = g * (Group / 8);
+      const int64_t end = least(count, w + Group / 8);
       v16i group[NP] = {};
-      for (int64_t w = g * (Group / 8); w < end; w += 4) {
-        v32s part[NP] = {};
-        const int64_t stop = least(end, w + 4);
-        for (int64_t i = w; i < stop; ++i) {
-          uint32_t x[2];
-          __builtin_memcpy_inline(x, bytes + i * 8, 8);
-          const v16u low = v16u{} + x[0], high = v16u{} + x[1];
-#pragma unroll
-          for (int p = 0; p < NP; ++p) {
-            const char *at = panel + p * stride + scales + i * 64;
-            __builtin_prefetch(at + 2048);
-            const v16u q = loadWords(at);
-            part[p] += byteProducts(q & mask, low);
-            part[p] += byteProducts((q >> 4) & mask, high);
-          }
-        }
-#pragma unroll
-        for (int p = 0; p < NP; ++p) {
-          group[p] += pairSums(part[p]);
-        }
+      for (; w + 4 <= end; w += 4) {
+        words<NP, 4>(panel + scales, stride, w, group);
+      }
+      for (; w < end; ++w) {
+        words<NP, 1>(panel + scales, stride, w, group);
       }
 #pragma unroll
       for (int p = 0; p < NP; ++p) {

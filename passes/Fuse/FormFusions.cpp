@@ -249,9 +249,42 @@ void build(const Group &group) {
   }
 }
 
+/// A result that no op computes (an argument, a weight, or what another result already is) gets a copy of its own: each
+/// model output is a buffer.
+void copyUncomputedResults(func::FuncOp function) {
+  Operation *terminator = function.getBody().front().getTerminator();
+  llvm::SmallPtrSet<Value, 8> taken;
+  for (auto [i, operand] : llvm::enumerate(terminator->getOpOperands())) {
+    if (function.getResultAttr(i, "graph.state")) {
+      continue;
+    }
+    Value base = operand.get();
+    while (auto reshape = base.getDefiningOp<ReshapeOp>()) {
+      base = reshape.getInput();
+    }
+    Operation *producer = base.getDefiningOp();
+    bool computed = producer && templateOf(producer);
+    if (auto append = dyn_cast_or_null<AppendOp>(producer)) {
+      auto past = dyn_cast<BlockArgument>(append.getPast());
+      computed = !(past && function.getArgAttr(past.getArgNumber(), "graph.state"));
+    }
+    if (computed && taken.insert(base).second) {
+      continue;
+    }
+    OpBuilder b(terminator);
+    SmallVector<Type> types{operand.get().getType()};
+    SmallVector<Value> inputs{operand.get()};
+    auto identity = b.getMultiDimIdentityMap(cast<RankedTensorType>(types[0]).getRank());
+    auto copy = MapOp::create(b, function.getLoc(), types, inputs, {identity},
+                              [](OpBuilder &, Location, ValueRange scalars) { return SmallVector<Value>(scalars); });
+    operand.set(copy.getResult(0));
+  }
+}
+
 struct FormFusionsPass : ciuic::impl::FormFusionsBase<FormFusionsPass> {
   using Base::Base;
   void runOnOperation() override {
+    copyUncomputedResults(getOperation());
     for (const Group &group : Grouping(getOperation(), single).run()) {
       build(group);
     }

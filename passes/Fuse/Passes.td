@@ -15,6 +15,7 @@ def FoldViews : Pass<"ciuic-fold-views", "::mlir::func::FuncOp"> {
     A matmul takes a transpose of its last two dims into its flags, and one-element constants become constants of the
     scalar region.
   }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
 
 def ChannelsLast : Pass<"ciuic-channels-last", "::mlir::func::FuncOp"> {
@@ -24,6 +25,7 @@ def ChannelsLast : Pass<"ciuic-channels-last", "::mlir::func::FuncOp"> {
     move down through maps, reductions, concats, pads and slices until they cancel; what remains stands at inputs
     and outputs.
   }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
 
 def FuseMaps : Pass<"ciuic-fuse-maps", "::mlir::func::FuncOp"> {
@@ -32,6 +34,7 @@ def FuseMaps : Pass<"ciuic-fuse-maps", "::mlir::func::FuncOp"> {
     The producer's region runs inside the consumer's, its operands read at the composed index. A producer that is
     read through a broadcast is merged only when its region is cheap, since it would run once per element.
   }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
 
 def FormFusions : Pass<"ciuic-form-fusions", "::mlir::func::FuncOp"> {
@@ -42,6 +45,7 @@ def FormFusions : Pass<"ciuic-form-fusions", "::mlir::func::FuncOp"> {
     With `single` every op is its own fusion.
   }];
   let options = [Option<"single", "single", "bool", "false", "one op per fusion">];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
 
 def SelectLayouts : Pass<"ciuic-select-layouts", "::mlir::ModuleOp"> {
@@ -52,6 +56,7 @@ def SelectLayouts : Pass<"ciuic-select-layouts", "::mlir::ModuleOp"> {
     tensor, or that two ops want packed differently, is read through a second, plain weight of the same bytes.
     Fusions must be formed.
   }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
 
 def OutlineKernels : Pass<"ciuic-outline-kernels", "::mlir::ModuleOp"> {
@@ -60,4 +65,5 @@ def OutlineKernels : Pass<"ciuic-outline-kernels", "::mlir::ModuleOp"> {
     Layers of a model repeat, so a model of 30 layers has about a dozen kernels. Two fusions are equal when their
     bodies print the same and their functions have the same symbols.
   }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }

@@ -425,7 +425,7 @@ Value Importer::materialize(Tensor &tensor, Location location) {
     contentsOf(tensor, location);
   } else if (tensor.weight) {
     tensor.value = graph::WeightOp::create(builder, loc, tensor.type(), tensor.name, tensor.weight.getFile(),
-                                           tensor.weight.getOffset(), tensor.weight.getBytes());
+                                           tensor.weight.getOffset(), tensor.weight.getBytes(), graph::PackingAttr());
     return tensor.value;
   }
   if (!tensor.contents) {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The pass around legalize(): options as text for ciuic-opt, as a struct for the compiler.
-#include "passes/Legalize/Passes.h"
-
 #include "ir/Diagnostics.h"
+#include "passes/Legalize/Passes.h"
 
 using namespace mlir;
 

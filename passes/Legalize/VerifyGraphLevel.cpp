@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The check that seals the graph level: see Passes.td for the rules (V1)–(V4).
-#include "passes/Legalize/Passes.h"
-
 #include "ir/Diagnostics.h"
+#include "passes/Legalize/Passes.h"
 
 using namespace mlir;
 
@@ -58,7 +57,7 @@ LogicalResult checkMaps(graph::MapOp map, const graph::Bounds &bounds) {
         }
       }
       return emitCoded(map.getLoc(), kCode)
-             << "(V4) operand " << i << " may be read outside its extents by " << access;
+             << "(V4) operand " << i << " may be read outside its extents by " << AffineMapAttr::get(access);
     }
   }
   return success();

@@ -9,21 +9,30 @@ namespace ciuic {
 
 const char *className(StatusClass c) {
   switch (c) {
-  case StatusClass::Ok: return "ok";
-  case StatusClass::Usage: return "usage";
-  case StatusClass::Io: return "io";
-  case StatusClass::NoSpace: return "no-space";
-  case StatusClass::Corrupt: return "corrupt";
-  case StatusClass::Version: return "version";
-  case StatusClass::Budget: return "budget";
-  case StatusClass::Shape: return "shape";
-  case StatusClass::Device: return "device";
-  case StatusClass::Memory: return "memory";
-  case StatusClass::Cancelled: return "cancelled";
-  case StatusClass::Busy: return "busy";
-  case StatusClass::State: return "state";
-  case StatusClass::Mismatch: return "mismatch";
-  case StatusClass::Internal: return "internal";
+  case StatusClass::Ok:
+    return "ok";
+  case StatusClass::Usage:
+    return "usage";
+  case StatusClass::Input:
+    return "input";
+  case StatusClass::Unsupported:
+    return "unsupported";
+  case StatusClass::Infeasible:
+    return "infeasible";
+  case StatusClass::Environment:
+    return "environment";
+  case StatusClass::Shape:
+    return "shape";
+  case StatusClass::State:
+    return "state";
+  case StatusClass::Mismatch:
+    return "mismatch";
+  case StatusClass::Cancelled:
+    return "cancelled";
+  case StatusClass::Busy:
+    return "busy";
+  case StatusClass::Internal:
+    return "internal";
   }
   return "internal";
 }

@@ -12,23 +12,21 @@
 
 namespace ciuic {
 
-/// The class decides the exit status of the tools (exitStatus below).
+/// Who has to act; the values are exit statuses. The first five and the last are those of the
+/// compiler, in meaning, name and number.
 enum class StatusClass : uint8_t {
   Ok = 0,
   Usage = 2,       // an argument of the caller is wrong
-  Io = 3,          // a file cannot be opened, read or written
-  NoSpace = 4,     // the disk is full
-  Corrupt = 5,     // a program file is damaged or breaks a rule of the format
-  Version = 6,     // a program file of another format version or for another machine
-  Budget = 7,      // the budget is too small
-  Shape = 8,       // a shape or dtype does not fit any entry
-  Device = 9,      // the device failed, or a kernel was refused
-  Memory = 10,     // the host is out of memory
-  Cancelled = 11,
-  Busy = 12,       // a session runs one pass at a time
-  State = 13,      // a state has another length than the run needs, or is full
-  Mismatch = 14,   // ciuic-run --expect: the values differ
-  Internal = 20,   // a defect of the runtime
+  Input = 3,       // a program file is damaged or breaks a rule of the format
+  Unsupported = 4, // a program file of another format version, or for another machine
+  Infeasible = 5,  // the budget is too small
+  Environment = 6, // a file, a disk, memory or the device failed
+  Shape = 7,       // a shape or dtype fits no entry
+  State = 8,       // a state has another length than the run needs, or is full
+  Mismatch = 9,    // ciuic-run --expect: the values differ
+  Cancelled = 10,
+  Busy = 11,     // a session runs one pass at a time
+  Internal = 63, // a defect of the runtime
 };
 
 const char *className(StatusClass c);
@@ -66,7 +64,8 @@ __attribute__((format(printf, 3, 4))) Status failure(StatusClass c, const char *
                                                      const char *format, ...);
 __attribute__((format(printf, 1, 2))) std::string formatText(const char *format, ...);
 
-template <class T> class [[nodiscard]] Expected {
+template <class T>
+class [[nodiscard]] Expected {
 public:
   Expected(T value) : content(std::move(value)) {}
   Expected(Status status) : content(std::move(status)) {}

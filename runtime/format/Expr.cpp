@@ -44,17 +44,25 @@ static int64_t floorDiv(int64_t a, int64_t b) {
 
 static std::optional<int64_t> apply(ExprCode code, int64_t a, int64_t b) {
   switch (code) {
-  case ExprCode::Add: return checkedAdd(a, b);
-  case ExprCode::Sub: return checkedSub(a, b);
-  case ExprCode::Mul: return checkedMul(a, b);
-  case ExprCode::FloorDiv: return b < 1 ? std::nullopt : std::optional(floorDiv(a, b));
+  case ExprCode::Add:
+    return checkedAdd(a, b);
+  case ExprCode::Sub:
+    return checkedSub(a, b);
+  case ExprCode::Mul:
+    return checkedMul(a, b);
+  case ExprCode::FloorDiv:
+    return b < 1 ? std::nullopt : std::optional(floorDiv(a, b));
   case ExprCode::CeilDiv:
     return b < 1 ? std::nullopt : std::optional(a % b > 0 ? a / b + 1 : a / b);
-  case ExprCode::Mod: return b < 1 ? std::nullopt : std::optional(a % b < 0 ? a % b + b : a % b);
-  case ExprCode::Max: return std::max(a, b);
-  case ExprCode::Min: return std::min(a, b);
+  case ExprCode::Mod:
+    return b < 1 ? std::nullopt : std::optional(a % b < 0 ? a % b + b : a % b);
+  case ExprCode::Max:
+    return std::max(a, b);
+  case ExprCode::Min:
+    return std::min(a, b);
   case ExprCode::Const:
-  case ExprCode::Sym: break;
+  case ExprCode::Sym:
+    break;
   }
   return std::nullopt;
 }
@@ -170,14 +178,30 @@ std::string exprText(const ExprT &expr, const std::vector<std::unique_ptr<Symbol
     std::string left = std::move(stack.back());
     stack.pop_back();
     switch (op.code()) {
-    case ExprCode::Add: stack.push_back("(" + left + " + " + right + ")"); break;
-    case ExprCode::Sub: stack.push_back("(" + left + " - " + right + ")"); break;
-    case ExprCode::Mul: stack.push_back(left + " * " + right); break;
-    case ExprCode::FloorDiv: stack.push_back("floordiv(" + left + ", " + right + ")"); break;
-    case ExprCode::CeilDiv: stack.push_back("ceildiv(" + left + ", " + right + ")"); break;
-    case ExprCode::Mod: stack.push_back("mod(" + left + ", " + right + ")"); break;
-    case ExprCode::Max: stack.push_back("max(" + left + ", " + right + ")"); break;
-    default: stack.push_back("min(" + left + ", " + right + ")"); break;
+    case ExprCode::Add:
+      stack.push_back("(" + left + " + " + right + ")");
+      break;
+    case ExprCode::Sub:
+      stack.push_back("(" + left + " - " + right + ")");
+      break;
+    case ExprCode::Mul:
+      stack.push_back(left + " * " + right);
+      break;
+    case ExprCode::FloorDiv:
+      stack.push_back("floordiv(" + left + ", " + right + ")");
+      break;
+    case ExprCode::CeilDiv:
+      stack.push_back("ceildiv(" + left + ", " + right + ")");
+      break;
+    case ExprCode::Mod:
+      stack.push_back("mod(" + left + ", " + right + ")");
+      break;
+    case ExprCode::Max:
+      stack.push_back("max(" + left + ", " + right + ")");
+      break;
+    default:
+      stack.push_back("min(" + left + ", " + right + ")");
+      break;
     }
   }
   return stack.size() == 1 ? stack.back() : "?";

@@ -41,7 +41,7 @@ Status ProgramFile::checkHeader() {
   copy.headerHash = 0;
   bool whole = hashBytes(&copy, sizeof copy) == header.headerHash;
   if (header.endian == kEndian && whole && header.major != kMajor) {
-    return failure(StatusClass::Version, "format.F3",
+    return failure(StatusClass::Unsupported, "format.F3",
                    "format version %u.%u, this runtime reads %u.x: compile the model again",
                    header.major, header.minor, kMajor);
   }
@@ -71,10 +71,13 @@ Status ProgramFile::checkZero(int64_t begin, int64_t end) {
 
 static int64_t sectionAlignment(uint32_t kind) {
   switch (static_cast<SectionKind>(kind)) {
-  case SectionKind::Weights: return kWeightAlignment;
-  case SectionKind::Kernels: return kBlobAlignment;
+  case SectionKind::Weights:
+    return kWeightAlignment;
+  case SectionKind::Kernels:
+    return kBlobAlignment;
   case SectionKind::PageHashes:
-  case SectionKind::Metadata: return kTableAlignment;
+  case SectionKind::Metadata:
+    return kTableAlignment;
   }
   return 0;
 }
@@ -82,6 +85,12 @@ static int64_t sectionAlignment(uint32_t kind) {
 Status ProgramFile::checkSections() {
   if (header.sectionCount == 0 || header.sectionCount > kMaxSections) {
     return broken("F5", "%u sections; a program has 1 to %u", header.sectionCount, kMaxSections);
+  }
+  const char *unused = reinterpret_cast<const char *>(header.sections + header.sectionCount);
+  const char *headerEnd = reinterpret_cast<const char *>(&header) + kHeaderBytes;
+  if (std::any_of(unused, headerEnd, [](char c) { return c != 0; }) || header.reserved[0] != 0 ||
+      header.reserved[1] != 0 || header.reserved[2] != 0) {
+    return broken("F5", "unused bytes of the header are not zero");
   }
   sections.assign(header.sections, header.sections + header.sectionCount);
   int64_t end = kHeaderBytes;
@@ -95,8 +104,9 @@ Status ProgramFile::checkSections() {
     if (s.alignment != alignment || s.offset % alignment != 0 || s.offset < end ||
         s.offset - end >= alignment || s.bytes <= 0 ||
         !rangeInside(s.offset, s.bytes, source->size())) {
-      return broken("F6", "a section of kind %u at %lld is unaligned, outside the file or out of "
-                          "order",
+      return broken("F6",
+                    "a section of kind %u at %lld is unaligned, outside the file or out of "
+                    "order",
                     s.kind, static_cast<long long>(s.offset));
     }
     CIUIC_TRY(checkZero(end, s.offset));
@@ -106,7 +116,8 @@ Status ProgramFile::checkSections() {
     return broken("F6", "bytes follow the last section");
   }
   if (counts[4] != 1 || counts[1] > 1 || counts[1] != counts[3]) {
-    return broken("F5", "the metadata is missing or double, or weights and page hashes do not pair");
+    return broken("F5",
+                  "the metadata is missing or double, or weights and page hashes do not pair");
   }
   for (const SectionEntry &s : sections) {
     switch (static_cast<SectionKind>(s.kind)) {
@@ -130,7 +141,8 @@ Status ProgramFile::checkSections() {
       std::memcpy(pageHashes.data(), bytes.data(), bytes.size());
       break;
     }
-    case SectionKind::Metadata: break;
+    case SectionKind::Metadata:
+      break;
     }
   }
   int64_t pages = weights.bytes / kPageBytes + (weights.bytes % kPageBytes != 0);

@@ -21,19 +21,19 @@ namespace ciuic::format {
 
 static Status systemFailure(const std::string &path, const char *what, int error) {
   if (error == ENOSPC || error == EDQUOT) {
-    return failure(StatusClass::NoSpace, "io.no-space",
+    return failure(StatusClass::Environment, "io.no-space",
                    "%s: the disk is full (%s); nothing was written. Free space or choose another "
                    "place with -o",
                    path.c_str(), what);
   }
-  return failure(StatusClass::Io, "io.write", "%s: cannot %s: %s", path.c_str(), what,
+  return failure(StatusClass::Environment, "io.write", "%s: cannot %s: %s", path.c_str(), what,
                  std::strerror(error));
 }
 
 Expected<std::unique_ptr<ProgramWriter>> ProgramWriter::create(const std::string &path) {
   struct stat info;
   if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
-    return failure(StatusClass::Io, "io.not-a-file",
+    return failure(StatusClass::Environment, "io.not-a-file",
                    "%s: is not a regular file; a program can only replace a file", path.c_str());
   }
   std::unique_ptr<ProgramWriter> writer(new ProgramWriter());
@@ -165,8 +165,8 @@ Status ProgramWriter::finish(ProgramT &program) {
     CIUIC_TRY(write(pageHashes.data(), bytes));
   }
 
-  Status valid = validateProgram(program, {.weightSectionBytes = weightCursor,
-                                           .sections = {header.sections, count}});
+  Status valid = validateProgram(
+      program, {.weightSectionBytes = weightCursor, .sections = {header.sections, count}});
   if (!valid.isOk()) {
     return std::move(valid).prefix("the plan breaks a rule of the program format");
   }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Writes a program file: weights stream through a buffer of one page, kernel blobs and metadata are
 // kept until finish(), which makes the file appear under its name in one step. The same calls give
-// the same bytes. Until finish() succeeds nothing stands under the name, and what stood there stays.
+// the same bytes. Until finish() succeeds nothing stands under the name, and what stood there
+// stays.
 #pragma once
 
 #include "runtime/base/Status.h"

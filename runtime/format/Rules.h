@@ -23,7 +23,7 @@ Status broken(const char *rule, const char *format, const Args &...args) {
     text = formatText(format, args...);
 #pragma clang diagnostic pop
   }
-  return Status(StatusClass::Corrupt, std::string("format.") + rule,
+  return Status(StatusClass::Input, std::string("format.") + rule,
                 text + " (rule " + rule + " of the program format)");
 }
 

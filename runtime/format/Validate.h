@@ -9,11 +9,13 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace ciuic::format {
 
 struct ProgramT;
 struct EntryT;
+struct WeightT;
 
 struct FileFacts {
   int64_t weightSectionBytes;
@@ -27,6 +29,13 @@ Status validateProgram(const ProgramT &program, const FileFacts &file);
 Status validateEntry(const ProgramT &program, const EntryT &entry);
 /// Rules E10 to E12: happens-before between the streams, definedness, wrapped slots.
 Status validateOrder(const ProgramT &program, const EntryT &entry);
+
+/// What of a weight is in the arena for the whole session.
+struct ResidentPart {
+  int64_t begin; // in the weight
+  int64_t bytes, arenaOffset;
+};
+std::vector<ResidentPart> residentParts(const WeightT &weight);
 
 /// Highest arena address of what an entry needs: states, resident weights and its own buffers.
 int64_t entryPeak(const ProgramT &program, const EntryT &entry);

@@ -172,8 +172,9 @@ private:
 
   Status checkLaunch(const StepT &s, const LaunchT &l) {
     if (l.kernel >= p.kernels.size() || l.args.size() != p.kernels[l.kernel]->arg_count) {
-      return broken("E8", "step '%s' launches kernel %u with %zu arguments: no such kernel, or "
-                          "another number of arguments",
+      return broken("E8",
+                    "step '%s' launches kernel %u with %zu arguments: no such kernel, or "
+                    "another number of arguments",
                     s.name.c_str(), l.kernel, l.args.size());
     }
     if (!isCount(*l.grid, kMaxDim)) {
@@ -267,8 +268,8 @@ private:
   Status checkLive() {
     live.clear();
     for (const auto &w : p.weights) {
-      if (w->mode == WeightMode::Resident) {
-        CIUIC_TRY(birth(w->arena_offset, w->bytes, w->name));
+      for (const ResidentPart &part : residentParts(*w)) {
+        CIUIC_TRY(birth(part.arenaOffset, part.bytes, w->name));
       }
     }
     for (const auto &s : p.states) {
@@ -298,8 +299,8 @@ private:
         CIUIC_TRY(birth(b.offset, b.bytes, b.name));
       }
       if (i == 0) {
-        CIUIC_TRY(covered("the dims block", e.dims_offset,
-                          static_cast<int64_t>(e.symbols.size()) * 8));
+        CIUIC_TRY(
+            covered("the dims block", e.dims_offset, static_cast<int64_t>(e.symbols.size()) * 8));
         CIUIC_TRY(coverPorts(e.inputs));
         for (const auto &c : e.prologue) {
           CIUIC_TRY(covered("a copy of the prologue", c->arena_offset, c->bytes));

@@ -47,8 +47,8 @@ private:
   static int streamOf(const StepT &s) { return static_cast<int>(s.stream); }
 
   void computeClocks() {
-    Clock next = {};                          // ordinals handed out
-    std::array<Clock, kStreams> last = {};    // clock after the last step of a stream
+    Clock next = {};                       // ordinals handed out
+    std::array<Clock, kStreams> last = {}; // clock after the last step of a stream
     for (const auto &s : e.steps) {
       int stream = streamOf(*s);
       Clock clock = last[stream];
@@ -89,8 +89,9 @@ private:
   }
 
   Status race(int32_t first, int32_t second, int64_t at) const {
-    return broken("E10", "step %d '%s' touches bytes at %lld while %s may still use them: a wait "
-                         "is missing",
+    return broken("E10",
+                  "step %d '%s' touches bytes at %lld while %s may still use them: a wait "
+                  "is missing",
                   second, e.steps[second]->name.c_str(), static_cast<long long>(at),
                   stepName(first).c_str());
   }
@@ -146,8 +147,9 @@ private:
     auto next = m.lower_bound(offset);
     if ((next != m.end() && next->first < offset + bytes) ||
         (next != m.begin() && std::prev(next)->second.end > offset)) {
-      return broken("E12", "%s at %lld shares bytes with something else that is there before the "
-                           "first step",
+      return broken("E12",
+                    "%s at %lld shares bytes with something else that is there before the "
+                    "first step",
                     what.c_str(), static_cast<long long>(offset));
     }
     m.emplace(offset, Piece{offset + bytes, kBeforeRun, {-1, -1, -1}});
@@ -156,9 +158,10 @@ private:
 
   Status defineStart() {
     for (const auto &w : p.weights) {
-      if (w->mode == WeightMode::Resident) {
-        CIUIC_TRY(define(arena, w->arena_offset, w->bytes, "weight '" + w->name + "'"));
-      } else {
+      for (const ResidentPart &part : residentParts(*w)) {
+        CIUIC_TRY(define(arena, part.arenaOffset, part.bytes, "weight '" + w->name + "'"));
+      }
+      if (w->mode != WeightMode::Resident) {
         CIUIC_TRY(define(host, w->host_offset, w->bytes, "weight '" + w->name + "'"));
         constants.emplace(w->host_offset, w->host_offset + w->bytes);
       }
@@ -166,8 +169,8 @@ private:
     for (const auto &s : p.states) {
       CIUIC_TRY(define(arena, s->arena_offset, s->bytes, "state '" + s->name + "'"));
     }
-    CIUIC_TRY(define(arena, e.dims_offset, static_cast<int64_t>(e.symbols.size()) * 8,
-                     "the dims block"));
+    CIUIC_TRY(
+        define(arena, e.dims_offset, static_cast<int64_t>(e.symbols.size()) * 8, "the dims block"));
     for (const auto &port : e.inputs) {
       CIUIC_TRY(define(port->tier == Tier::Device ? arena : host, port->offset, port->bytes,
                        "input '" + port->name + "'"));
@@ -201,9 +204,8 @@ private:
 
   Status guardConstants(int32_t step, int64_t offset, int64_t bytes) {
     auto next = constants.lower_bound(offset);
-    if (bytes > 0 &&
-        ((next != constants.end() && next->first < offset + bytes) ||
-         (next != constants.begin() && std::prev(next)->second > offset))) {
+    if (bytes > 0 && ((next != constants.end() && next->first < offset + bytes) ||
+                      (next != constants.begin() && std::prev(next)->second > offset))) {
       return broken("E12", "step %d '%s' would overwrite a weight in the host tier", step,
                     e.steps[step]->name.c_str());
     }
@@ -220,16 +222,15 @@ private:
     }
     if (residents.empty()) {
       for (const auto &w : p.weights) {
-        if (w->mode == WeightMode::Resident) {
-          residents.emplace(w->arena_offset, w->arena_offset + w->bytes);
+        for (const ResidentPart &part : residentParts(*w)) {
+          residents.emplace(part.arenaOffset, part.arenaOffset + part.bytes);
         }
       }
       residents.emplace(p.arena_bytes, p.arena_bytes);
     }
     auto next = residents.lower_bound(offset);
-    if (bytes > 0 &&
-        ((next != residents.end() && next->first < offset + bytes) ||
-         (next != residents.begin() && std::prev(next)->second > offset))) {
+    if (bytes > 0 && ((next != residents.end() && next->first < offset + bytes) ||
+                      (next != residents.begin() && std::prev(next)->second > offset))) {
       return broken("E12", "step %d '%s' would overwrite a resident weight", step,
                     e.steps[step]->name.c_str());
     }
@@ -311,12 +312,12 @@ private:
       const CopyT &c = *e.steps[i]->body.AsCopy();
       last.emplace_back(c.arena_offset, c.host_offset, c.bytes);
       auto it = arena.lower_bound(c.arena_offset);
-      if (c.bytes > 0 &&
-          (it == arena.end() || it->first != c.arena_offset ||
-           it->second.writer != static_cast<int32_t>(i) ||
-           it->second.end < c.arena_offset + c.bytes)) {
-        return broken("E12", "step %zu '%s' loads for the next pass, but a later step overwrites it",
-                      i, e.steps[i]->name.c_str());
+      if (c.bytes > 0 && (it == arena.end() || it->first != c.arena_offset ||
+                          it->second.writer != static_cast<int32_t>(i) ||
+                          it->second.end < c.arena_offset + c.bytes)) {
+        return broken("E12",
+                      "step %zu '%s' loads for the next pass, but a later step overwrites it", i,
+                      e.steps[i]->name.c_str());
       }
     }
     std::sort(first.begin(), first.end());

@@ -17,18 +17,23 @@ int64_t elementBytes(uint8_t dtype) {
   switch (static_cast<DType>(dtype)) {
   case DType::F64:
   case DType::I64:
-  case DType::U64: return 8;
+  case DType::U64:
+    return 8;
   case DType::F32:
   case DType::I32:
-  case DType::U32: return 4;
+  case DType::U32:
+    return 4;
   case DType::F16:
   case DType::BF16:
   case DType::I16:
-  case DType::U16: return 2;
+  case DType::U16:
+    return 2;
   case DType::I8:
   case DType::U8:
-  case DType::Bool: return 1;
-  case DType::Unknown: break;
+  case DType::Bool:
+    return 1;
+  case DType::Unknown:
+    break;
   }
   return 0;
 }
@@ -133,14 +138,20 @@ Status checkWeights(const ProgramT &p, const FileFacts &file) {
       good = good && w->arena_offset == -1 && w->host_offset % 64 == 0 &&
              rangeInside(w->host_offset, w->bytes, p.host_bytes);
     }
+    int64_t previous = 0;
+    for (const ResidentRange &r : w->resident) {
+      good = good && w->mode != WeightMode::Resident && r.begin() >= previous && r.bytes() > 0 &&
+             r.arena_offset() % 64 == 0 && rangeInside(r.begin(), r.bytes(), w->bytes) &&
+             rangeInside(r.arena_offset(), r.bytes(), p.arena_bytes);
+      previous = good ? r.begin() + r.bytes() : previous;
+    }
     if (!good) {
       return broken("P4", "weight '%s': a range is outside its section or tier, or unaligned",
                     w->name.c_str());
     }
   }
-  std::sort(order.begin(), order.end(), [](const WeightT *a, const WeightT *b) {
-    return a->file_offset < b->file_offset;
-  });
+  std::sort(order.begin(), order.end(),
+            [](const WeightT *a, const WeightT *b) { return a->file_offset < b->file_offset; });
   int64_t end = 0;
   for (const WeightT *w : order) {
     if (w->file_offset < end || w->file_offset - end >= 64) {
@@ -177,9 +188,10 @@ Status checkStates(const ProgramT &p) {
 Status checkPersistent(const ProgramT &p) {
   std::vector<Range> arena, host;
   for (const auto &w : p.weights) {
-    if (w->mode == WeightMode::Resident) {
-      arena.push_back({w->arena_offset, w->bytes, &w->name});
-    } else {
+    for (const ResidentPart &part : residentParts(*w)) {
+      arena.push_back({part.arenaOffset, part.bytes, &w->name});
+    }
+    if (w->mode != WeightMode::Resident) {
       host.push_back({w->host_offset, w->bytes, &w->name});
     }
   }
@@ -192,6 +204,17 @@ Status checkPersistent(const ProgramT &p) {
 
 } // namespace
 
+std::vector<ResidentPart> residentParts(const WeightT &w) {
+  if (w.mode == WeightMode::Resident) {
+    return {{0, w.bytes, w.arena_offset}};
+  }
+  std::vector<ResidentPart> parts;
+  for (const ResidentRange &r : w.resident) {
+    parts.push_back({r.begin(), r.bytes(), r.arena_offset()});
+  }
+  return parts;
+}
+
 int64_t entryPeak(const ProgramT &p, const EntryT &e) {
   // Offsets and sizes were checked to lie in the arena before this sum.
   int64_t peak = 0;
@@ -201,8 +224,8 @@ int64_t entryPeak(const ProgramT &p, const EntryT &e) {
     }
   };
   for (const auto &w : p.weights) {
-    if (w->mode == WeightMode::Resident) {
-      extend(w->arena_offset, w->bytes);
+    for (const ResidentPart &part : residentParts(*w)) {
+      extend(part.arenaOffset, part.bytes);
     }
   }
   for (const auto &s : p.states) {

@@ -33,12 +33,13 @@ public:
         continue;
       }
       if (n < 0) {
-        return failure(StatusClass::Io, "io.read", "%s: cannot read %lld bytes at %lld: %s",
-                       name().c_str(), static_cast<long long>(count),
-                       static_cast<long long>(offset), std::strerror(errno));
+        return failure(StatusClass::Environment, "io.read",
+                       "%s: cannot read %lld bytes at %lld: %s", name().c_str(),
+                       static_cast<long long>(count), static_cast<long long>(offset),
+                       std::strerror(errno));
       }
       if (n == 0) {
-        return failure(StatusClass::Io, "io.truncated",
+        return failure(StatusClass::Environment, "io.truncated",
                        "%s: the file ended at %lld while it was read; it had %lld bytes",
                        name().c_str(), static_cast<long long>(offset),
                        static_cast<long long>(size()));
@@ -78,14 +79,17 @@ private:
 Expected<std::unique_ptr<ByteSource>> ByteSource::fromFd(int fd, const std::string &name) {
   struct stat info;
   if (::fstat(fd, &info) != 0) {
-    return failure(StatusClass::Io, "io.open", "%s: %s", name.c_str(), std::strerror(errno));
+    return failure(StatusClass::Environment, "io.open", "%s: %s", name.c_str(),
+                   std::strerror(errno));
   }
   if (!S_ISREG(info.st_mode)) {
-    return failure(StatusClass::Io, "io.not-a-file", "%s: is not a regular file", name.c_str());
+    return failure(StatusClass::Environment, "io.not-a-file", "%s: is not a regular file",
+                   name.c_str());
   }
   int own = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
   if (own < 0) {
-    return failure(StatusClass::Io, "io.open", "%s: %s", name.c_str(), std::strerror(errno));
+    return failure(StatusClass::Environment, "io.open", "%s: %s", name.c_str(),
+                   std::strerror(errno));
   }
   return std::unique_ptr<ByteSource>(new FdSource(own, info.st_size, name));
 }
@@ -94,7 +98,8 @@ Expected<std::unique_ptr<ByteSource>> ByteSource::open(const std::string &path) 
   // O_NONBLOCK: a FIFO of this name must not hang the caller.
   int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
   if (fd < 0) {
-    return failure(StatusClass::Io, "io.open", "%s: %s", path.c_str(), std::strerror(errno));
+    return failure(StatusClass::Environment, "io.open", "%s: %s", path.c_str(),
+                   std::strerror(errno));
   }
   auto source = fromFd(fd, path);
   ::close(fd);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// `import-benchmark MODEL [--print]`: imports a model, prints the time and the peak memory it took, and the IR.
+// `import-benchmark MODEL [--print]`: imports a model, prints the time and the peak memory it took,
+// and the IR.
 #include "frontend/Import.h"
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/Format.h"
@@ -27,7 +28,8 @@ int main(int argc, char **argv) {
   }
   size_t operations = 0;
   model->module->walk([&](mlir::Operation *) { ++operations; });
-  llvm::outs() << llvm::format("%.1f ms, %ld MiB at most, ", elapsed.count(), usage.ru_maxrss / 1024) << operations
-               << " operations, " << model->files->names().size() << " files\n";
+  llvm::outs() << llvm::format("%.1f ms, %ld MiB at most, ", elapsed.count(),
+                               usage.ru_maxrss / 1024)
+               << operations << " operations, " << model->files->names().size() << " files\n";
   return 0;
 }

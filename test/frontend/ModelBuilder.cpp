@@ -25,7 +25,8 @@ using namespace ciuic::testing;
   return node;
 }
 
-::onnx::AttributeProto *ciuic::testing::addInt(::onnx::NodeProto *node, const std::string &name, int64_t value) {
+::onnx::AttributeProto *ciuic::testing::addInt(::onnx::NodeProto *node, const std::string &name,
+                                               int64_t value) {
   ::onnx::AttributeProto *attribute = node->add_attribute();
   attribute->set_name(name);
   attribute->set_type(::onnx::AttributeProto::INT);
@@ -34,8 +35,8 @@ using namespace ciuic::testing;
 }
 
 ::onnx::ValueInfoProto *
-ciuic::testing::addValue(google::protobuf::RepeatedPtrField<::onnx::ValueInfoProto> *list, const std::string &name,
-                         int type, const std::vector<std::string> &dims) {
+ciuic::testing::addValue(google::protobuf::RepeatedPtrField<::onnx::ValueInfoProto> *list,
+                         const std::string &name, int type, const std::vector<std::string> &dims) {
   ::onnx::ValueInfoProto *info = list->Add();
   info->set_name(name);
   auto *tensor = info->mutable_type()->mutable_tensor_type();
@@ -52,8 +53,8 @@ ciuic::testing::addValue(google::protobuf::RepeatedPtrField<::onnx::ValueInfoPro
   return info;
 }
 
-::onnx::TensorProto *ciuic::testing::addTensor(::onnx::GraphProto *graph, const std::string &name, int type,
-                                               const std::vector<int64_t> &dims) {
+::onnx::TensorProto *ciuic::testing::addTensor(::onnx::GraphProto *graph, const std::string &name,
+                                               int type, const std::vector<int64_t> &dims) {
   ::onnx::TensorProto *tensor = graph->add_initializer();
   tensor->set_name(name);
   tensor->set_data_type(type);
@@ -113,7 +114,8 @@ std::string ImportTest::import(const std::string &name) {
     }
     return mlir::success();
   });
-  mlir::FailureOr<frontend::ImportedModel> result = frontend::importOnnx(path(name), context, options);
+  mlir::FailureOr<frontend::ImportedModel> result =
+      frontend::importOnnx(path(name), context, options);
   if (mlir::failed(result)) {
     EXPECT_EQ(diagnostics, 1) << "a failure says one thing: " << message;
     return "";

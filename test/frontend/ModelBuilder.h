@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Builds small ONNX models for tests, writes them to a folder of the test's own, imports them and keeps what was said.
+// Builds small ONNX models for tests, writes them to a folder of the test's own, imports them and
+// keeps what was said.
 #pragma once
 #include "frontend/Import.h"
 #include "frontend/onnx-ml.pb.h"
@@ -10,20 +11,23 @@
 
 namespace ciuic::testing {
 
-/// A model of one graph, "g", at opset 18, with one input "x" and one output "y" of 2x3 floats, and no node.
+/// A model of one graph, "g", at opset 18, with one input "x" and one output "y" of 2x3 floats, and
+/// no node.
 ::onnx::ModelProto emptyModel();
 
 /// The same with y = Relu(x).
 ::onnx::ModelProto reluModel();
 
-::onnx::NodeProto *addNode(::onnx::GraphProto *graph, const std::string &type, const std::vector<std::string> &inputs,
+::onnx::NodeProto *addNode(::onnx::GraphProto *graph, const std::string &type,
+                           const std::vector<std::string> &inputs,
                            const std::vector<std::string> &outputs);
 
 ::onnx::AttributeProto *addInt(::onnx::NodeProto *node, const std::string &name, int64_t value);
 
 /// A dim is a number, or a name if it is not one.
 ::onnx::ValueInfoProto *addValue(google::protobuf::RepeatedPtrField<::onnx::ValueInfoProto> *list,
-                                 const std::string &name, int type, const std::vector<std::string> &dims);
+                                 const std::string &name, int type,
+                                 const std::vector<std::string> &dims);
 
 ::onnx::TensorProto *addTensor(::onnx::GraphProto *graph, const std::string &name, int type,
                                const std::vector<int64_t> &dims);
@@ -41,7 +45,8 @@ protected:
   void write(const std::string &name, const std::string &bytes);
   void write(const std::string &name, const ::onnx::ModelProto &model);
 
-  /// Imports NAME; the text of the module, or "" after a failure, when `message` has the first diagnostic.
+  /// Imports NAME; the text of the module, or "" after a failure, when `message` has the first
+  /// diagnostic.
   std::string import(const std::string &name);
   std::string import(const ::onnx::ModelProto &model);
 
@@ -56,7 +61,8 @@ protected:
 };
 
 /// Fails unless `text` has `part`.
-#define EXPECT_HAS(text, part)                                                                                         \
-  EXPECT_NE(std::string(text).find(part), std::string::npos) << "no \"" << (part) << "\" in:\n" << (text)
+#define EXPECT_HAS(text, part)                                                                     \
+  EXPECT_NE(std::string(text).find(part), std::string::npos) << "no \"" << (part) << "\" in:\n"    \
+                                                             << (text)
 
 } // namespace ciuic::testing

@@ -250,10 +250,10 @@ PlanBuilder streamingChain(std::vector<std::vector<float>> *weights) {
   b.buffer("slot0", BufferKind::Slot, slot0, bytes, 0, 7);
   b.buffer("slot1", BufferKind::Slot, slot1, bytes, 0, 7);
   auto addTo = [&](int64_t a, int64_t c, int64_t out, std::vector<uint32_t> waits) {
-    return b.launch(add,
-                    {Arg(a, bytes, Access::Read), Arg(c, bytes, Access::Read),
-                     Arg(out, bytes, Access::Write)},
-                    sym(n), std::move(waits));
+    return b.launch(
+        add,
+        {Arg(a, bytes, Access::Read), Arg(c, bytes, Access::Read), Arg(out, bytes, Access::Write)},
+        sym(n), std::move(waits));
   };
   b.prologue(w[0], slot0);
   b.prologue(w[1], slot1);

@@ -4,7 +4,7 @@
 #include <stdint.h>
 
 #define KERNEL(name)                                                                               \
-  __attribute__((visibility("default"))) void name(char *const *ptrs, const int64_t *dims,          \
+  __attribute__((visibility("default"))) void name(char *const *ptrs, const int64_t *dims,         \
                                                    const int64_t *params, int64_t begin,           \
                                                    int64_t end, char *scratch)
 
@@ -12,24 +12,27 @@
 KERNEL(test_add) {
   const float *a = (const float *)ptrs[0], *b = (const float *)ptrs[1];
   float *out = (float *)ptrs[2];
-  for (int64_t i = begin; i < end; ++i)
+  for (int64_t i = begin; i < end; ++i) {
     out[i] = a[i] + b[i];
+  }
 }
 
 /* out[i] = a[i] * params[0]. */
 KERNEL(test_scale) {
   const float *a = (const float *)ptrs[0];
   float *out = (float *)ptrs[1];
-  for (int64_t i = begin; i < end; ++i)
+  for (int64_t i = begin; i < end; ++i) {
     out[i] = a[i] * (float)params[0];
+  }
 }
 
 /* state[past + i] = x[i]; dims = {seq, past}; one unit an element of x. */
 KERNEL(test_append) {
   const float *x = (const float *)ptrs[0];
   float *state = (float *)ptrs[1];
-  for (int64_t i = begin; i < end; ++i)
+  for (int64_t i = begin; i < end; ++i) {
     state[dims[1] + i] = x[i];
+  }
 }
 
 /* out[0] = sum of state[0 .. past + seq); one unit. */
@@ -37,20 +40,24 @@ KERNEL(test_sum) {
   const float *state = (const float *)ptrs[0];
   float *out = (float *)ptrs[1];
   float total = 0;
-  for (int64_t i = 0; i < dims[0] + dims[1]; ++i)
+  for (int64_t i = 0; i < dims[0] + dims[1]; ++i) {
     total += state[i];
-  for (int64_t i = begin; i < end; ++i)
+  }
+  for (int64_t i = begin; i < end; ++i) {
     out[i] = total;
+  }
 }
 
-/* Row gather: ids i64, table and out rows of params[0] floats; one unit a row. */
+/* Row gather: table, ids i64 and out rows of params[0] floats; one unit a row. */
 KERNEL(test_gather) {
-  const int64_t *ids = (const int64_t *)ptrs[0];
-  const float *table = (const float *)ptrs[1];
+  const float *table = (const float *)ptrs[0];
+  const int64_t *ids = (const int64_t *)ptrs[1];
   float *out = (float *)ptrs[2];
-  for (int64_t r = begin; r < end; ++r)
-    for (int64_t j = 0; j < params[0]; ++j)
+  for (int64_t r = begin; r < end; ++r) {
+    for (int64_t j = 0; j < params[0]; ++j) {
       out[r * params[0] + j] = table[ids[r] * params[0] + j];
+    }
+  }
 }
 
 /* Each unit fills its scratch, spins params[0] rounds, and checks that nobody else wrote to it. */
@@ -59,12 +66,16 @@ KERNEL(test_scratch) {
   volatile int64_t *mine = (volatile int64_t *)scratch;
   for (int64_t u = begin; u < end; ++u) {
     float good = 1;
-    for (int64_t i = 0; i < 64; ++i)
+    for (int64_t i = 0; i < 64; ++i) {
       mine[i] = u * 64 + i;
-    for (int64_t r = 0; r < params[0]; ++r)
-      for (int64_t i = 0; i < 64; ++i)
-        if (mine[i] != u * 64 + i)
+    }
+    for (int64_t r = 0; r < params[0]; ++r) {
+      for (int64_t i = 0; i < 64; ++i) {
+        if (mine[i] != u * 64 + i) {
           good = 0;
+        }
+      }
+    }
     out[u] = good;
   }
 }

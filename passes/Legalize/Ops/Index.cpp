@@ -36,7 +36,6 @@ Value indexAt(Scalars &s, int64_t dim) {
 Value flatPositions(Node &node, Tensor &indices, ArrayRef<AffineExpr> dims, int64_t axis) {
   auto strides = stridesOf(node, dims);
   Type i64 = node.b.getI64Type();
-  Type from = indices.element;
   return node.map({&indices}, indices.dims, i64, [&](Scalars &s, ArrayRef<Value> x) -> Value {
     Value position = s.i(0, i64);
     for (size_t d = 0; d < dims.size(); ++d) {

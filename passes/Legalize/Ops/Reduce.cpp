@@ -165,8 +165,7 @@ LogicalResult importArgReduce(Node &node) {
   dims[last] = node.cst(1);
   auto kind = node.op.getOpType() == "ArgMax" ? ReduceKind::max : ReduceKind::min;
   v = graph::ArgReduceOp::create(node.b, node.loc, graph::tensorOf(dims, node.b.getI64Type()),
-                                 graph::ReduceKindAttr::get(node.context, kind), v,
-                                 node.attr("select_last_index", 0) != 0);
+                                 kind, v, node.attr("select_last_index", 0) != 0);
   v = node.transpose(v, swap);
   if (node.attr("keepdims", 1) == 0) {
     SmallVector<AffineExpr> kept(x.dims);
@@ -201,7 +200,7 @@ LogicalResult importCumSum(Node &node) {
   }
   Value v = node.value(x);
   return node.set(0,
-                  Value(graph::CumSumOp::create(node.b, node.loc, v.getType(), v, node.b.getI64IntegerAttr(*positive),
+                  Value(graph::CumSumOp::create(node.b, node.loc, v.getType(), v, *positive,
                                                 node.attr("exclusive", 0) != 0, node.attr("reverse", 0) != 0)),
                   x.isUnsigned);
 }

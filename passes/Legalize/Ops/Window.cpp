@@ -220,12 +220,11 @@ LogicalResult importPool(Node &node) {
   SmallVector<AffineExpr> dims{x.dims[0], x.dims[1]};
   dims.append(w->out.begin(), w->out.end());
   bool isMax = node.op.getOpType() == "MaxPool";
-  auto kind = graph::PoolKindAttr::get(node.context, isMax ? graph::PoolKind::max : graph::PoolKind::average);
+  auto kind = isMax ? graph::PoolKind::max : graph::PoolKind::average;
   return node.set(0, Value(graph::PoolOp::create(
                          node.b, node.loc, graph::tensorOf(dims, x.element), kind, node.value(x),
-                         node.b.getDenseI64ArrayAttr(w->kernel), node.b.getDenseI64ArrayAttr(w->strides),
-                         node.b.getDenseI64ArrayAttr(w->pads), node.b.getDenseI64ArrayAttr(w->dilations),
-                         channelsFirst(node), node.attr("count_include_pad", 0) != 0)));
+                         w->kernel, w->strides, w->pads, w->dilations,
+                         graph::ImageLayout::channels_first, node.attr("count_include_pad", 0) != 0)));
 }
 
 LogicalResult importResize(Node &node) {

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// From a graph.kernel to a function of scf, arith, vector and llvm ops: one template, one emit function.
+//
+// Host kernels are `void NAME(ptrs, dims, params, begin, end, scratch)`: `ptrs` are the operands' then the results'
+// addresses, units [begin, end) of `grid` are computed. GPU kernels take the addresses, then `dims`, as arguments;
+// block b computes units b, b + gridDim.x, ….
+// In-place operation is allowed where a result is computed from an operand read at the same index.
+#pragma once
+
+#include "codegen/Kernel/Emitter.h"
+#include "ir/Graph/KernelGeometry.h"
+
+#include "mlir/IR/BuiltinOps.h"
+
+namespace ciuic::codegen {
+
+/// A kernel being generated: its body (norms expanded), where its operands and results lie, its units.
+struct KernelFrame {
+  graph::KernelOp kernel;
+  mlir::Block &body;
+  Emitter &emitter;
+  llvm::SmallVector<mlir::Value> pointers; // operands, then results
+  mlir::Value begin, end, units;           // host: the range; GPU: the number of units
+  // Host only.
+  mlir::Value ptrs, dims, params, scratch;
+
+  graph::YieldOp yield() { return mlir::cast<graph::YieldOp>(body.getTerminator()); }
+  Buffer result(unsigned number);
+  /// Runs `unit` for every unit of this worker or block.
+  void forUnits(llvm::function_ref<void(mlir::Value)> unit);
+};
+
+void emitFlat(KernelFrame &frame);
+void emitRow(KernelFrame &frame);
+void emitColumn(KernelFrame &frame);
+void emitTranspose(KernelFrame &frame);
+void emitConcat(KernelFrame &frame);
+void emitPad(KernelFrame &frame);
+void emitAppend(KernelFrame &frame);
+void emitRope(KernelFrame &frame);
+void emitResize(KernelFrame &frame);
+void emitCumSum(KernelFrame &frame);
+void emitScatter(KernelFrame &frame);
+
+/// Operand or result `number`'s address on the host.
+mlir::Value loadPointer(Emitter &emitter, mlir::Value ptrs, unsigned number);
+
+/// Rewrites softmax, layer_norm and rms_norm into reductions and maps with f32 between them.
+void expandNorms(mlir::Block &body);
+
+/// Appends the kernel's function (and for a GPU its gpu.module) to `module`. Errors are reported at the kernel.
+mlir::LogicalResult generateKernel(graph::KernelOp kernel, mlir::ModuleOp module, Device device);
+
+} // namespace ciuic::codegen

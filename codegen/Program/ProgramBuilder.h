@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// plan level → program file: metadata one to one, weights packed as they are written.
+#pragma once
+
+#include "ir/Plan/Plan.h"
+#include "mlir/IR/BuiltinOps.h"
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace ciuic::codegen {
+
+/// A library that holds all kernels of the program, for one instruction set or GPU.
+struct KernelLibrary {
+  std::string variant;
+  std::string bytes;
+};
+
+/// What the file says about its making.
+struct ProgramInfo {
+  std::string deviceKind = "host", target, producer, quality = "exact", profileName;
+  uint64_t modelHash = 0, profileHash = 0;
+  int64_t budgetBytes = 0, reserveBytes = 0;
+};
+
+/// Reads `out.size()` bytes from `offset` on of the stored weight; false after emitting what went wrong.
+using ReadWeight = std::function<bool(plan::WeightOp weight, int64_t offset, std::span<std::byte> out)>;
+
+/// Called with (bytes written, bytes in all) as weights are packed.
+using Progress = std::function<void(int64_t, int64_t)>;
+
+/// Writes the program of a module at the plan level to `path`, whole or not at all. Emits diagnostics on failure.
+mlir::LogicalResult writeProgram(mlir::ModuleOp module, const std::string &path, const ProgramInfo &info,
+                                 std::span<const KernelLibrary> libraries, const ReadWeight &read, const Progress &progress = {});
+
+} // namespace ciuic::codegen

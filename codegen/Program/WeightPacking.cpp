@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// See WeightPacking.h. Memory: one tile of panels, or 4 MiB of a plain weight, whatever the model's size.
+#include "codegen/Program/WeightPacking.h"
+
+#include "passes/Lower/Weights.h"
+#include "runtime/format/ProgramWriter.h"
+#include "runtime/format/program_generated.h"
+
+using namespace mlir;
+namespace plan = ciuic::plan;
+namespace graph = ciuic::graph;
+
+namespace ciuic::codegen {
+namespace {
+
+constexpr int64_t chunkBytes = 4 << 20;
+
+class Packer {
+public:
+  Packer(format::ProgramWriter &writer, const ReadWeight &read, const Progress &progress, int64_t total)
+      : writer(writer), read(read), progress(progress), total(total) {}
+
+  LogicalResult pack(plan::WeightOp weight, kernels::PackError &error) {
+    if (auto packing = dyn_cast_or_null<graph::PackingAttr>(weight.getPackingAttr())) {
+      return packPanels(weight, packing, error);
+    }
+    return weight.getValue() ? appendValue(weight) : copyBytes(weight);
+  }
+
+private:
+  LogicalResult append(plan::WeightOp weight, const void *data, int64_t bytes) {
+    if (Status status = writer.appendWeight(data, bytes); !status.isOk()) {
+      return weight.emitError("[environment.write-program] ") << status.message();
+    }
+    written += bytes;
+    if (progress) {
+      progress(written, total);
+    }
+    return success();
+  }
+
+  LogicalResult packPanels(plan::WeightOp weight, graph::PackingAttr packing, kernels::PackError &error) {
+    kernels::PackSpec spec = packSpecOf(packing);
+    kernels::WeightSource source = weightSourceOf(packing, cast<RankedTensorType>(weight.getType()).getElementType());
+    source.read = [&](int64_t offset, std::span<std::byte> out) { return read(weight, offset, out); };
+    int64_t panels = kernels::panelCount(spec), bytes = kernels::panelBytes(spec);
+    int64_t step = std::max<int64_t>(1, chunkBytes / std::max<int64_t>(1, bytes));
+    std::vector<std::byte> buffer;
+    for (int64_t first = 0; first < panels; first += step) {
+      int64_t end = std::min(panels, first + step);
+      buffer.resize((end - first) * bytes);
+      if (std::string text = kernels::packPanels(spec, source, first, end, buffer, &error); !text.empty()) {
+        return weight.emitError("[input.weight-values] weight '") << weight.getName() << "': " << text;
+      }
+      if (failed(append(weight, buffer.data(), buffer.size()))) {
+        return mlir::failure();
+      }
+    }
+    return success();
+  }
+
+  /// A constant held by the IR; booleans are a byte each.
+  LogicalResult appendValue(plan::WeightOp weight) {
+    auto value = dyn_cast<DenseElementsAttr>(*weight.getValue());
+    if (!value) {
+      return weight.emitError("[internal.constant] a constant must be dense");
+    }
+    std::vector<char> bytes;
+    if (value.getElementType().isInteger(1)) {
+      for (bool b : value.getValues<bool>()) {
+        bytes.push_back(b);
+      }
+    } else {
+      ArrayRef<char> raw = value.getRawData();
+      int64_t copies = value.isSplat() ? value.getNumElements() : 1;
+      for (int64_t i = 0; i < copies; ++i) {
+        bytes.insert(bytes.end(), raw.begin(), raw.end());
+      }
+    }
+    return append(weight, bytes.data(), bytes.size());
+  }
+
+  LogicalResult copyBytes(plan::WeightOp weight) {
+    std::vector<std::byte> buffer;
+    int64_t bytes = weight.getBytes();
+    for (int64_t at = 0; at < bytes; at += chunkBytes) {
+      buffer.resize(std::min(chunkBytes, bytes - at));
+      if (!read(weight, at, buffer)) {
+        return mlir::failure();
+      }
+      if (failed(append(weight, buffer.data(), buffer.size()))) {
+        return mlir::failure();
+      }
+    }
+    return success();
+  }
+
+  format::ProgramWriter &writer;
+  const ReadWeight &read;
+  const Progress &progress;
+  int64_t total, written = 0;
+};
+
+} // namespace
+
+LogicalResult packWeights(ModuleOp module, format::ProgramWriter &writer, format::ProgramT &program, const ReadWeight &read,
+                          const Progress &progress) {
+  int64_t total = 0;
+  for (auto weight : module.getOps<plan::WeightOp>()) {
+    total += weight.getBytes();
+  }
+  Packer packer(writer, read, progress, total);
+  size_t row = 0, index = 0;
+  for (auto weight : module.getOps<plan::WeightOp>()) {
+    auto offset = writer.beginWeight();
+    if (!offset.isOk()) {
+      return weight.emitError("[environment.write-program] ") << offset.takeStatus().message();
+    }
+    program.weights[index++]->file_offset = offset.value();
+    kernels::PackError error;
+    if (failed(packer.pack(weight, error))) {
+      return mlir::failure();
+    }
+    if (weight.getPacking()) {
+      program.formats[row++]->relative_error = error.relative();
+    }
+  }
+  return success();
+}
+
+} // namespace ciuic::codegen

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Operations and bytes of a kernel: see KernelCost.h. Elementwise ops count one operation per scalar op and element;
+// products two per multiply-add.
+#include "passes/Lower/KernelCost.h"
+
+#include "passes/Lower/Weights.h"
+
+using namespace mlir;
+using namespace ciuic::graph;
+
+namespace ciuic {
+namespace {
+
+double elements(Value value, ArrayRef<int64_t> symbols) {
+  double count = 1;
+  for (AffineExpr dim : dimsOf(value)) {
+    count *= static_cast<double>(evaluate(dim, symbols).value_or(int64_t(1) << 31));
+  }
+  return count;
+}
+
+double bytesOf(Value value, ArrayRef<int64_t> symbols) {
+  return elements(value, symbols) * elementBytes(cast<RankedTensorType>(value.getType()).getElementType());
+}
+
+double extent(Value value, unsigned dim, ArrayRef<int64_t> symbols) {
+  return static_cast<double>(evaluate(dimsOf(value)[dim], symbols).value_or(int64_t(1) << 31));
+}
+
+/// Operations of one op of a kernel's body; kind and rows of `cost` are set where the op decides them.
+double flopsOf(Operation &op, ArrayRef<int64_t> symbols, KernelCost &cost) {
+  std::string &kind = cost.kind;
+  if (auto matmul = dyn_cast<MatmulOp>(op)) {
+    kind = "matmul";
+    auto rank = cast<RankedTensorType>(matmul.getA().getType()).getRank();
+    cost.rows = static_cast<int64_t>(elements(matmul.getA(), symbols) / std::max(1.0, extent(matmul.getA(), rank - 1, symbols)));
+    return 2 * elements(matmul.getResult(), symbols) * extent(matmul.getA(), rank - (matmul.getTransposeA() ? 2 : 1), symbols);
+  }
+  auto window = [&](Value filter, double outputs) {
+    kind = "conv";
+    auto shape = cast<RankedTensorType>(filter.getType()).getShape().drop_front(1);
+    return 2 * outputs * std::accumulate(shape.begin(), shape.end(), 1.0, std::multiplies<>());
+  };
+  if (auto conv = dyn_cast<ConvOp>(op)) {
+    return window(conv.getFilter(), elements(conv.getResult(), symbols));
+  }
+  if (auto conv = dyn_cast<ConvTransposeOp>(op)) {
+    return window(conv.getFilter(), elements(conv.getInput(), symbols));
+  }
+  if (auto attention = dyn_cast<AttentionOp>(op)) {
+    kind = "attention";
+    unsigned sequence = attention.getKeyLayout() == HeadLayout::bhsd ? 2 : 1;
+    return 4 * elements(attention.getQuery(), symbols) * extent(attention.getKey(), sequence, symbols);
+  }
+  if (kind == "move" && isa<MapOp, ReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp, RopeOp, PoolOp, ResizeOp, CumSumOp>(op)) {
+    kind = "map";
+  }
+  if (auto map = dyn_cast<MapOp>(op)) {
+    return elements(map.getResult(0), symbols) * std::distance(map.getBody().front().begin(), map.getBody().front().end());
+  }
+  if (auto pool = dyn_cast<PoolOp>(op)) {
+    return elements(pool.getResult(), symbols) * std::accumulate(pool.getKernel().begin(), pool.getKernel().end(), 1.0, std::multiplies<>());
+  }
+  return op.getNumOperands() ? 4 * elements(op.getOperand(0), symbols) : 0;
+}
+
+} // namespace
+
+KernelCost costOf(KernelOp kernel, ArrayRef<int64_t> symbols) {
+  KernelCost cost;
+  Block &body = kernel.getBody().front();
+  double bytes = 0;
+  for (Operation &op : body.without_terminator()) {
+    cost.flops += flopsOf(op, symbols, cost);
+  }
+  for (auto [i, argument] : llvm::enumerate(body.getArguments())) {
+    bool rowsOnly = llvm::all_of(argument.getUses(), [](OpOperand &use) {
+      return (isa<GatherOp>(use.getOwner()) && use.getOperandNumber() == 0) ||
+             (isa<AppendOp>(use.getOwner()) && use.getOperandNumber() == 0);
+    });
+    if (rowsOnly) {
+      continue; // of a table or a state only the rows written or gathered move, and results count those
+    }
+    auto packing = kernel.getArgAttrs() ? cast<DictionaryAttr>((*kernel.getArgAttrs())[i]).getAs<PackingAttr>("graph.packing") : PackingAttr();
+    if (packing) {
+      cost.format = packing.getFormat().str();
+    }
+    bytes += packing ? static_cast<double>(packedBytes(packing)) : bytesOf(argument, symbols);
+  }
+  for (Value result : body.getTerminator()->getOperands()) {
+    auto append = result.getDefiningOp<AppendOp>();
+    bytes += append ? bytesOf(append.getFresh(), symbols) : bytesOf(result, symbols);
+  }
+  cost.bytes = bytes < 4e18 ? static_cast<int64_t>(bytes) : int64_t(1) << 62;
+  return cost;
+}
+
+} // namespace ciuic

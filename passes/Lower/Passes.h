@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The passes of the Lower stage.
+#pragma once
+
+#include "ir/Graph/Graph.h"
+#include "ir/Mem/Mem.h"
+#include "ir/Plan/Plan.h"
+
+#include "mlir/Pass/Pass.h"
+
+namespace ciuic {
+#define GEN_PASS_DECL
+#define GEN_PASS_REGISTRATION
+#include "passes/Lower/Passes.h.inc"
+} // namespace ciuic

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// From the graph's description of a packed weight to the packers'.
+#pragma once
+
+#include "ir/Graph/Graph.h"
+#include "kernels/pack/Pack.h"
+
+namespace ciuic {
+
+/// The packers' description of `packing`, whose format must be one they know (the packing's verifier sees to it).
+kernels::PackSpec packSpecOf(graph::PackingAttr packing);
+
+/// Where the packers find the elements of a weight stored as `packing.source` says; `read` is left empty.
+kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type element);
+
+int64_t packedBytes(graph::PackingAttr packing);
+
+/// The smallest run of panels worth moving alone, in bytes: whole blocks of panels that a kernel works on at once, of
+/// about 256 KiB.
+int64_t tileBytesOf(graph::PackingAttr packing);
+
+} // namespace ciuic

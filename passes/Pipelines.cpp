@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// The only file that orders passes. Each line says why it stands where it stands.
+#include "passes/Pipelines.h"
+
+#include "passes/Fuse/Passes.h"
+#include "passes/Legalize/Passes.h"
+#include "passes/Lower/Passes.h"
+#include "passes/Offload/Passes.h"
+#include "passes/Raise/Passes.h"
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Transforms/Passes.h"
+
+using namespace mlir;
+
+namespace ciuic {
+
+void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) {
+  // States first: whether an output continues an input shows best in the graph as imported.
+  if (options.state) {
+    RaiseAppendOptions append;
+    append.states.assign(options.states.begin(), options.states.end());
+    manager.addPass(createRaiseAppend(append));
+  }
+  OpPassManager &function = manager.nest<func::FuncOp>();
+  // Equal subgraphs first, so that patterns see each once.
+  function.addPass(createCanonicalizerPass());
+  function.addPass(createCSEPass());
+  // Transposes must have moved before views fold into maps, which would hide them.
+  function.addPass(createChannelsLast());
+  function.addPass(createFoldViews());
+  // What folding left without readers goes.
+  function.addPass(createCanonicalizerPass());
+  function.addPass(createCSEPass());
+  if (options.fuse) {
+    // Maps of maps before grouping: a group holds what could not become one map.
+    function.addPass(createFuseMaps());
+    // Merged maps read through the views of both.
+    function.addPass(createFoldViews());
+    function.addPass(createCanonicalizerPass());
+    function.addPass(createCSEPass());
+  }
+  function.addPass(createFormFusions({/*single=*/!options.fuse}));
+  // Over the whole module: entries share weights, so they must agree on layouts.
+  manager.addPass(createSelectLayouts());
+}
+
+void buildMemPipeline(OpPassManager &manager) {
+  manager.addPass(createOutlineKernels());
+  manager.addPass(createLowerToMem());
+}
+
+void buildOffloadPipeline(OpPassManager &manager, const PipelineOptions &options) {
+  manager.addPass(createApplyOffload({options.profile}));
+}
+
+void buildPlanPipeline(OpPassManager &manager) { manager.addPass(createLowerToPlan()); }
+
+} // namespace ciuic

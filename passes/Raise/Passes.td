@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Raise: recognise what exporters decompose.
+include "mlir/Pass/PassBase.td"
+
+def RaiseAppend : Pass<"ciuic-raise-append", "::mlir::ModuleOp"> {
+  let summary = "Make an output that continues an input an append to a state of the session";
+  let description = [{
+    An output is a state where it is the concat of an input and something else, the input first, in every function
+    (or, in a function whose input is always empty, that something alone), and the input may be empty in some function,
+    which is how a state starts. Input and output then are one buffer.
+    ```mlir
+    func.func @decode(%past: tensor<1x?x4xf32, …(1, s0, 4)>, …) -> tensor<1x?x4xf32, …(1, s0 + 1, 4)> {
+      %present = graph.concat %past, %new axis 1 …
+    // becomes
+    func.func @decode(%past: … {graph.axis = 1, graph.physical = affine_map<() -> (1, 1024, 4)>, graph.state = 0}, …)
+        -> (… {graph.state = 0}) {
+      %present = graph.append %past, %new axis 1 …
+    ```
+    `graph.physical` holds the extents that the buffer has: the largest of the output over all functions. Where an op
+    cannot read with the strides of these extents, a copying map comes between. `states` names pairs INPUT=OUTPUT that
+    continue each other although the graph does not show it: the output must have the input's extents but for one
+    axis, along which only what lies beyond the input's extent is kept.
+  }];
+  let options = [ListOption<"states", "states", "std::string", "INPUT=OUTPUT: an output that continues an input">];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What the runtime asks of a device. A Device makes Contexts; a Context has one arena, one host
+// tier, kernels, and passes: lists of commands prepared once and run many times. A pass is the unit
+// because a GPU captures it as one graph and the host walks it with three threads; nothing above
+// knows which. All offsets are in the arena or in the host tier. Everything a run needs is acquired
+// by reserve, loadLibrary, findKernel and prepare: run() allocates nothing.
+// The conformance suite in test/conformance holds for every implementation.
+#pragma once
+
+#include "runtime/base/Status.h"
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace ciuic::device {
+
+enum class Stream : uint8_t { Compute = 0, H2D = 1, D2H = 2 };
+inline constexpr int kStreams = 3;
+
+struct DeviceInfo {
+  std::string kind; // "host", "cuda"
+  std::string name;
+  int64_t totalBytes = 0;
+  int64_t freeBytes = 0;
+};
+
+struct ContextOptions {
+  int threads = 0;     // of the host device's compute stream; 0: all CPUs
+  double linkGbps = 0; // 10^9 bytes/s that cross the tiers, both directions together; 0: no limit
+};
+
+struct ArenaRange {
+  int64_t offset, bytes;
+};
+
+enum class CommandKind : uint8_t { Launch, Upload, Download, Gather, Fill };
+
+/// One step of a pass. What a run decides (units, rows, bytes) comes with RunValues::amounts.
+struct Command {
+  CommandKind kind = CommandKind::Launch;
+  Stream stream = Stream::Compute;
+  std::vector<uint32_t> waits; // earlier commands of the pass
+  // Launch: args and amount units. Gather: args[0] = ids, args[1] = destination; amount rows, and
+  // the kernel gets table, ids and staging.
+  uint32_t kernel = 0;
+  std::vector<ArenaRange> args;
+  std::vector<int64_t> params;
+  // Upload and Download: amount bytes between host and args[0]. Fill: amount bytes of args[0].
+  int64_t hostOffset = 0;
+  uint8_t fill = 0;
+  // Gather: ids come down to hostOffset, rows of rowBytes are made at stagingOffset.
+  int64_t tableOffset = 0, stagingOffset = 0, rowBytes = 0;
+};
+
+struct CommandTime {
+  int64_t beginNs = 0, endNs = 0; // CLOCK_MONOTONIC
+};
+
+struct RunValues {
+  std::span<const int64_t> amounts; // one a command
+  std::span<const int64_t> dims;    // written to the dims block before the first command
+  int64_t dimsOffset = 0;
+  const std::atomic<bool> *cancel = nullptr;
+  std::span<CommandTime> times; // one a command, or empty
+};
+
+struct RunCounters {
+  int64_t h2dBytes = 0, d2hBytes = 0;
+  int64_t stallNs = 0; // the compute stream waited for copies
+};
+
+class Pass {
+public:
+  virtual ~Pass() = default;
+};
+
+/// Thread-compatible: one call at a time, but cancel may be set by anyone.
+class Context {
+public:
+  virtual ~Context() = default;
+
+  /// Acquires both tiers, zeroed; once. The arena has exactly this size.
+  virtual Status reserve(int64_t arenaBytes, int64_t hostBytes) = 0;
+  /// Bytes of the device that this context holds, as the system sees them.
+  virtual int64_t deviceBytes() const = 0;
+  virtual char *hostTier() = 0;
+  /// The arena, where the host can address it; null elsewhere.
+  virtual char *arena() = 0;
+
+  virtual Status loadLibrary(std::string_view bytes, uint32_t *out) = 0;
+  virtual Status findKernel(uint32_t library, const std::string &symbol, int64_t scratchBytes,
+                            uint32_t *out) = 0;
+
+  /// Checks every range (code "device.outside-arena") and every wait, and makes the pass runnable.
+  virtual Status prepare(std::vector<Command> commands, std::unique_ptr<Pass> *out) = 0;
+  /// Starts the accounting of one run: copies from here on are paced from now.
+  virtual void beginRun() = 0;
+  /// Moves caller's memory across the link, now; for inputs, outputs and states.
+  virtual Status write(int64_t arenaOffset, const void *data, int64_t bytes) = 0;
+  virtual Status read(int64_t arenaOffset, void *data, int64_t bytes) = 0;
+  /// Runs the pass and returns when all its streams are empty. On cancel the rest is skipped.
+  virtual Status run(Pass &pass, const RunValues &values, RunCounters *out) = 0;
+};
+
+/// Thread-safe.
+class Device {
+public:
+  virtual ~Device() = default;
+  virtual DeviceInfo info() const = 0;
+  /// How good kernels of a variant are on this machine; negative: they do not run.
+  virtual int variantRank(std::string_view variant) const = 0;
+  virtual Status createContext(const ContextOptions &options, std::unique_ptr<Context> *out) = 0;
+};
+
+/// "host". Other names are an error that lists what this build has.
+Status createDevice(const std::string &name, std::unique_ptr<Device> *out);
+
+} // namespace ciuic::device

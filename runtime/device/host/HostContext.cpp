@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A pass is walked by three threads, one a stream: the caller computes, two engines copy. A command
+// waits for counts of completed commands in the other streams. A cancelled run walks on without
+// doing the work, so that nobody waits for ever.
+#include "runtime/device/host/HostContext.h"
+
+#include "runtime/base/Checked.h"
+#include "runtime/device/host/Wait.h"
+
+#include <algorithm>
+#include <cstring>
+#include <sys/prctl.h>
+#include <system_error>
+
+namespace ciuic::device {
+
+class HostPass final : public Pass {
+public:
+  std::vector<Command> commands;
+  std::array<std::vector<uint32_t>, kStreams> order; // commands of each stream
+  std::vector<std::array<uint32_t, kStreams>> needs; // completed commands a command needs
+  std::vector<char *> pointers;                      // of all commands, one after the other
+  std::vector<uint32_t> firstPointer;
+};
+
+HostContext::~HostContext() {
+  stopping.store(true);
+  for (Engine &e : engines) {
+    if (e.thread.joinable()) {
+      e.passes.fetch_add(1);
+      e.passes.notify_all();
+      e.thread.join();
+    }
+  }
+}
+
+Status HostContext::reserve(int64_t arena, int64_t host) {
+  if (arenaMap.data() || hostMap.data()) {
+    return failure(StatusClass::Internal, "device.reserved", "the tiers are reserved already");
+  }
+  CIUIC_TRY(arenaMap.create(arena, "ciuic-arena"));
+  CIUIC_TRY(hostMap.create(host, "ciuic-host"));
+  arenaBytes = arena;
+  hostBytes = host;
+  return Status::ok();
+}
+
+Status HostContext::loadLibrary(std::string_view bytes, uint32_t *out) {
+  libraries.emplace_back();
+  if (Status s = libraries.back().load(bytes); !s.isOk()) {
+    libraries.pop_back();
+    return s;
+  }
+  *out = static_cast<uint32_t>(libraries.size() - 1);
+  return Status::ok();
+}
+
+Status HostContext::findKernel(uint32_t library, const std::string &symbol, int64_t scratchBytes,
+                               uint32_t *out) {
+  if (library >= libraries.size()) {
+    return failure(StatusClass::Internal, "device.library", "no library %u", library);
+  }
+  HostKernel function = nullptr;
+  CIUIC_TRY(libraries[library].find(symbol, &function));
+  *out = addKernel(function, scratchBytes);
+  return Status::ok();
+}
+
+uint32_t HostContext::addKernel(HostKernel kernel, int64_t scratchBytes) {
+  kernels.push_back({kernel, scratchBytes});
+  return static_cast<uint32_t>(kernels.size() - 1);
+}
+
+Status HostContext::checkArena(int64_t offset, int64_t bytes, const char *what) const {
+  if (!rangeInside(offset, bytes, arenaBytes)) {
+    return failure(StatusClass::Environment, "device.outside-arena",
+                   "%s: %lld bytes at %lld lie outside the arena of %lld", what,
+                   static_cast<long long>(bytes), static_cast<long long>(offset),
+                   static_cast<long long>(arenaBytes));
+  }
+  return Status::ok();
+}
+
+Status HostContext::checkCommand(const Command &c, size_t index) const {
+  for (uint32_t w : c.waits) {
+    if (w >= index) {
+      return failure(StatusClass::Environment, "device.waits", "command %zu waits for command %u",
+                     index, w);
+    }
+  }
+  for (const ArenaRange &r : c.args) {
+    if (!rangeInside(r.offset, r.bytes, arenaBytes)) {
+      return failure(StatusClass::Environment, "device.outside-arena",
+                     "command %zu is refused: %lld bytes at %lld lie outside the arena of %lld",
+                     index, static_cast<long long>(r.bytes), static_cast<long long>(r.offset),
+                     static_cast<long long>(arenaBytes));
+    }
+  }
+  auto host = [&](int64_t offset, int64_t bytes) {
+    return rangeInside(offset, bytes, hostBytes)
+               ? Status::ok()
+               : failure(StatusClass::Environment, "device.outside-host-tier",
+                         "command %zu is refused: %lld bytes at %lld lie outside the host tier of "
+                         "%lld",
+                         index, static_cast<long long>(bytes), static_cast<long long>(offset),
+                         static_cast<long long>(hostBytes));
+  };
+  bool computes = c.kind == CommandKind::Launch || c.kind == CommandKind::Gather;
+  size_t ranges = c.kind == CommandKind::Gather ? 2 : 1;
+  if ((computes && c.kernel >= kernels.size()) ||
+      (c.kind != CommandKind::Launch && c.args.size() != ranges) ||
+      (c.stream != Stream::Compute &&
+       (c.kind == CommandKind::Launch || c.kind == CommandKind::Fill))) {
+    return failure(StatusClass::Environment, "device.command",
+                   "command %zu names no kernel, wrong ranges or a stream that cannot do it",
+                   index);
+  }
+  switch (c.kind) {
+  case CommandKind::Upload:
+  case CommandKind::Download:
+    return host(c.hostOffset, c.args[0].bytes);
+  case CommandKind::Gather:
+    CIUIC_TRY(host(c.hostOffset, c.args[0].bytes));
+    CIUIC_TRY(host(c.stagingOffset, c.args[1].bytes));
+    return host(c.tableOffset, 0);
+  case CommandKind::Launch:
+  case CommandKind::Fill:
+    break;
+  }
+  return Status::ok();
+}
+
+Status HostContext::growScratch() {
+  int64_t most = 0;
+  for (const Kernel &k : kernels) {
+    most = std::max(most, k.scratchBytes);
+  }
+  // Workers write to their own cache lines; two more scratches belong to the copy engines.
+  int64_t stride = (most + 63) & ~int64_t(63);
+  if (stride <= scratchStride) {
+    return Status::ok();
+  }
+  scratchStride = stride;
+  return scratchMap.create(stride * (pool.threads() + 2), "ciuic-scratch");
+}
+
+Status HostContext::prepare(std::vector<Command> commands, std::unique_ptr<Pass> *out) {
+  auto made = std::make_unique<HostPass>();
+  std::vector<uint32_t> ordinal;
+  for (size_t i = 0; i < commands.size(); ++i) {
+    const Command &c = commands[i];
+    CIUIC_TRY(checkCommand(c, i));
+    auto &order = made->order[static_cast<int>(c.stream)];
+    ordinal.push_back(static_cast<uint32_t>(order.size()));
+    order.push_back(static_cast<uint32_t>(i));
+    std::array<uint32_t, kStreams> needs = {};
+    for (uint32_t w : c.waits) {
+      uint32_t &n = needs[static_cast<int>(commands[w].stream)];
+      n = std::max(n, ordinal[w] + 1);
+    }
+    made->needs.push_back(needs);
+    made->firstPointer.push_back(static_cast<uint32_t>(made->pointers.size()));
+    for (const ArenaRange &r : c.args) {
+      made->pointers.push_back(arenaMap.data() + r.offset);
+    }
+    if (c.stream != Stream::Compute) {
+      CIUIC_TRY(startEngine(c.stream));
+    }
+  }
+  made->commands = std::move(commands);
+  CIUIC_TRY(growScratch());
+  *out = std::move(made);
+  return Status::ok();
+}
+
+Status HostContext::write(int64_t offset, const void *data, int64_t bytes) {
+  CIUIC_TRY(checkArena(offset, bytes, "a write"));
+  link.copy(arenaMap.data() + offset, data, bytes, nullptr);
+  return Status::ok();
+}
+
+Status HostContext::read(int64_t offset, void *data, int64_t bytes) {
+  CIUIC_TRY(checkArena(offset, bytes, "a read"));
+  link.copy(data, arenaMap.data() + offset, bytes, nullptr);
+  return Status::ok();
+}
+
+Status HostContext::startEngine(Stream stream) {
+  Engine &e = engines[static_cast<int>(stream)];
+  if (e.thread.joinable()) {
+    return Status::ok();
+  }
+  try {
+    e.thread = std::thread([this, stream] { engineLoop(stream); });
+  } catch (const std::system_error &error) {
+    return failure(StatusClass::Environment, "device.threads", "cannot start a copy engine: %s",
+                   error.what());
+  }
+  return Status::ok();
+}
+
+void HostContext::engineLoop(Stream stream) {
+  ::prctl(PR_SET_TIMERSLACK, 1000ul); // ns; paced copies sleep often and briefly
+  Engine &e = engines[static_cast<int>(stream)];
+  for (uint32_t seen = 0;; ++seen) {
+    waitFor(e.passes, [&](uint32_t n) { return n != seen; });
+    if (stopping.load()) {
+      return;
+    }
+    walk(stream);
+  }
+}
+
+void HostContext::walk(Stream stream) {
+  int self = static_cast<int>(stream);
+  for (uint32_t index : pass->order[self]) {
+    const auto &needs = pass->needs[index];
+    for (int other = 0; other < kStreams; ++other) {
+      if (other != self && done[other].load(std::memory_order_acquire) < needs[other]) {
+        int64_t begin = nowNs();
+        awaitCount(self, other, needs[other]);
+        if (stream == Stream::Compute) {
+          stallNs += nowNs() - begin;
+        }
+      }
+    }
+    if (!values->times.empty()) {
+      values->times[index].beginNs = nowNs();
+    }
+    if (!cancelled()) {
+      execute(index, stream);
+    }
+    if (!values->times.empty()) {
+      values->times[index].endNs = nowNs();
+    }
+    complete(self);
+  }
+}
+
+// Waking a thread costs a system call, and most commands are awaited by nobody: a sleeper says what
+// it waits for. Either it sees the count or the other side sees its wish; both are sequentially
+// consistent.
+void HostContext::awaitCount(int self, int other, uint32_t count) {
+  wanted[self][other].store(count);
+  waitFor(done[other], [&](uint32_t n) { return n >= count; });
+  wanted[self][other].store(0);
+}
+
+void HostContext::complete(int self) {
+  uint32_t count = done[self].fetch_add(1) + 1;
+  for (int waiter = 0; waiter < kStreams; ++waiter) {
+    uint32_t wish = wanted[waiter][self].load();
+    if (wish != 0 && count >= wish) {
+      done[self].notify_all();
+      return;
+    }
+  }
+}
+
+void HostContext::execute(size_t index, Stream stream) {
+  const Command &c = pass->commands[index];
+  char *const *pointers = pass->pointers.data() + pass->firstPointer[index];
+  int64_t amount = values->amounts[index];
+  const auto *dims = reinterpret_cast<const int64_t *>(arenaMap.data() + values->dimsOffset);
+  switch (c.kind) {
+  case CommandKind::Launch:
+    pool.run({kernels[c.kernel].function, pointers, dims, c.params.data(), amount, scratchOf(0),
+              scratchStride});
+    break;
+  case CommandKind::Upload:
+    link.copy(pointers[0], hostMap.data() + c.hostOffset, amount, values->cancel);
+    moved[0].fetch_add(amount, std::memory_order_relaxed);
+    break;
+  case CommandKind::Download:
+    link.copy(hostMap.data() + c.hostOffset, pointers[0], amount, values->cancel);
+    moved[1].fetch_add(amount, std::memory_order_relaxed);
+    break;
+  case CommandKind::Gather:
+    gather(index, stream == Stream::Compute ? 0 : pool.threads() + static_cast<int>(stream) - 1);
+    break;
+  case CommandKind::Fill:
+    std::memset(pointers[0], c.fill, static_cast<size_t>(amount));
+    break;
+  }
+}
+
+void HostContext::gather(size_t index, int worker) {
+  const Command &c = pass->commands[index];
+  char *const *arena = pass->pointers.data() + pass->firstPointer[index];
+  int64_t rows = values->amounts[index];
+  char *ids = hostMap.data() + c.hostOffset, *staging = hostMap.data() + c.stagingOffset;
+  char *pointers[3] = {hostMap.data() + c.tableOffset, ids, staging};
+  link.copy(ids, arena[0], c.args[0].bytes, values->cancel);
+  moved[1].fetch_add(c.args[0].bytes, std::memory_order_relaxed);
+  const auto *dims = reinterpret_cast<const int64_t *>(arenaMap.data() + values->dimsOffset);
+  if (rows > 0) {
+    kernels[c.kernel].function(pointers, dims, c.params.data(), 0, rows, scratchOf(worker));
+  }
+  link.copy(arena[1], staging, rows * c.rowBytes, values->cancel);
+  moved[0].fetch_add(rows * c.rowBytes, std::memory_order_relaxed);
+}
+
+Status HostContext::run(Pass &base, const RunValues &runValues, RunCounters *out) {
+  auto &hostPass = static_cast<HostPass &>(base);
+  size_t count = hostPass.commands.size();
+  if (runValues.amounts.size() != count ||
+      (!runValues.times.empty() && runValues.times.size() != count)) {
+    return failure(StatusClass::Internal, "device.amounts", "%zu amounts for %zu commands",
+                   runValues.amounts.size(), count);
+  }
+  for (size_t i = 0; i < count; ++i) {
+    const Command &c = hostPass.commands[i];
+    int64_t amount = runValues.amounts[i], limit = INT64_MAX;
+    if (c.kind == CommandKind::Gather) {
+      limit = c.rowBytes > 0 ? c.args[1].bytes / c.rowBytes : 0;
+    } else if (c.kind != CommandKind::Launch) {
+      limit = c.args[0].bytes;
+    }
+    if (amount < 0 || amount > limit) {
+      return failure(StatusClass::Environment, "device.amount",
+                     "command %zu is refused: an amount of %lld, at most %lld fit", i,
+                     static_cast<long long>(amount), static_cast<long long>(limit));
+    }
+  }
+  CIUIC_TRY(checkArena(runValues.dimsOffset, static_cast<int64_t>(runValues.dims.size()) * 8,
+                       "the dims block"));
+  if (!runValues.dims.empty()) {
+    std::memcpy(arenaMap.data() + runValues.dimsOffset, runValues.dims.data(),
+                runValues.dims.size_bytes());
+  }
+  pass = &hostPass;
+  values = &runValues;
+  stallNs = 0;
+  for (auto &counter : done) {
+    counter.store(0);
+  }
+  moved[0].store(0);
+  moved[1].store(0);
+  for (Stream stream : {Stream::H2D, Stream::D2H}) {
+    if (!hostPass.order[static_cast<int>(stream)].empty()) {
+      engines[static_cast<int>(stream)].passes.fetch_add(1);
+      engines[static_cast<int>(stream)].passes.notify_all();
+    }
+  }
+  walk(Stream::Compute);
+  int64_t begin = nowNs();
+  for (Stream stream : {Stream::H2D, Stream::D2H}) {
+    int i = static_cast<int>(stream);
+    awaitCount(static_cast<int>(Stream::Compute), i,
+               static_cast<uint32_t>(hostPass.order[i].size()));
+  }
+  out->stallNs = stallNs + (nowNs() - begin);
+  out->h2dBytes = moved[0].load();
+  out->d2hBytes = moved[1].load();
+  return Status::ok();
+}
+
+} // namespace ciuic::device

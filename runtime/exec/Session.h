@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// A program on a device: memory, weights, states and the passes of all entries. The plan decides
+// what happens in a run; a session chooses the entry, moves inputs and outputs, and keeps the
+// states' lengths and what the slots hold.
+#pragma once
+
+#include "runtime/base/Status.h"
+#include "runtime/device/Device.h"
+#include "runtime/exec/EntryMatch.h"
+#include "runtime/format/ProgramFile.h"
+
+#include <condition_variable>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+namespace ciuic {
+
+struct SessionOptions {
+  int64_t budgetBytes = 0; // 0: the program's own
+  int threads = 0;
+  double linkGbps = 0;
+};
+
+struct RunStats {
+  uint32_t entry = 0;
+  double latencyMs = 0; // from the copy of the first input to that of the last output
+  double stallMs = 0;
+  int64_t h2dBytes = 0, d2hBytes = 0, diskBytes = 0;
+  int64_t peakDeviceBytes = 0;
+  bool prologue = false;
+};
+
+struct TraceEvent {
+  const format::StepT *step;
+  double beginUs, endUs; // since the start of the run
+};
+
+class Session {
+public:
+  static Status create(std::shared_ptr<format::ProgramFile> file, device::Device &device,
+                       const SessionOptions &options, std::unique_ptr<Session> *out);
+  ~Session();
+
+  // Not while a run is in progress (code "busy").
+  Status bindInput(const std::string &name, format::DType dtype, std::span<const int64_t> dims,
+                   const void *data);
+  Status bindOutput(const std::string &name, void *data, int64_t capacity);
+  /// Runs the named entry, or, for an empty name, the admissible one with the smallest bounds.
+  Status run(std::string_view entry);
+  Status runAsync(std::string_view entry);
+  Status wait();
+  /// Thread-safe; without a run in progress it does nothing.
+  void cancel();
+
+  /// Fails with code "busy" during a run: what follows describes the last one.
+  Status checkIdle();
+  /// The entry that run("") would choose now.
+  Status selectEntry(uint32_t *out);
+  const RunStats &stats() const { return lastStats; }
+  /// Shape of an output in the last run.
+  Status outputDims(const std::string &name, std::vector<int64_t> &dims) const;
+  size_t traceSize() const { return times.size(); }
+  TraceEvent traceEvent(size_t index) const;
+
+  int64_t budgetBytes() const { return budget; }
+  int64_t deviceBytes() const;
+  const format::ProgramT &program() const { return file->program(); }
+
+  Status stateLength(uint32_t state, int64_t *out);
+  Status stateReset(uint32_t state);
+  /// Contiguous values at the present length.
+  Status stateRead(uint32_t state, void *data, int64_t bytes);
+  Status stateWrite(uint32_t state, const void *data, int64_t bytes, int64_t length);
+  /// Bytes of the contiguous values at a length.
+  Status stateBytes(uint32_t state, int64_t length, int64_t *out) const;
+
+private:
+  struct BoundOutput {
+    void *data = nullptr;
+    int64_t capacity = 0;
+  };
+  struct PreparedEntry {
+    const format::EntryT *entry;
+    std::unique_ptr<device::Pass> pass, prologue;
+    std::vector<const format::ExprT *> amountExprs; // null: the fixed amount
+    std::vector<int64_t> amounts, prologueAmounts;
+    std::vector<device::CommandTime> times;
+    std::vector<BoundInput *> inputs;
+    std::vector<BoundOutput *> outputs;
+    std::vector<int64_t> symbols;
+    int slotGroup = -1; // entries with the same prologue share it; -1: no prologue
+    bool wraps = false;
+  };
+
+  Session() = default;
+  Status load(device::Device &device, const SessionOptions &options);
+  Status loadKernels(device::Device &device);
+  Status loadWeights();
+  Status prepareEntry(const format::EntryT &entry);
+  Status begin();
+  Status choose(std::string_view name, PreparedEntry **out);
+  Status execute(std::string_view name);
+  Status executeEntry(PreparedEntry &e);
+  Status moveInputs(PreparedEntry &e);
+  Status moveOutputs(PreparedEntry &e);
+  Status transferState(uint32_t state, char *data, int64_t length, bool read);
+  Status checkState(uint32_t state);
+  Status cancelledStatus() const;
+
+  std::shared_ptr<format::ProgramFile> file;
+  std::unique_ptr<device::Context> context;
+  int64_t budget = 0;
+  std::vector<uint32_t> kernels; // of the context, by index in the program
+  std::vector<PreparedEntry> entries;
+  std::map<std::string, BoundInput> inputs;
+  std::map<std::string, BoundOutput> outputs;
+  std::vector<int64_t> stateLengths;
+  std::vector<bool> stateBroken; // replaced as a whole by a run that did not end well
+  int slotsHold = -1;            // slot group that the last pass left behind
+  RunStats lastStats;
+  PreparedEntry *lastEntry = nullptr;
+  std::vector<device::CommandTime> times;
+  int64_t runStartNs = 0;
+
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool busy = false, asyncPending = false, asyncDone = false, closing = false;
+  std::string asyncEntry;
+  Status asyncStatus;
+  std::atomic<bool> cancelFlag{false};
+  std::thread runner;
+};
+
+} // namespace ciuic

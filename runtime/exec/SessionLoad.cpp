@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// From a program file to memory that is ready to run: budget, kernels, weights, passes.
+#include "runtime/exec/Session.h"
+
+#include "runtime/base/Checked.h"
+#include "runtime/format/Expr.h"
+#include "runtime/format/program_generated.h"
+
+#include <algorithm>
+#include <cstring>
+#include <tuple>
+
+namespace ciuic {
+
+using namespace format;
+
+Status Session::create(std::shared_ptr<ProgramFile> file, device::Device &device,
+                       const SessionOptions &options, std::unique_ptr<Session> *out) {
+  std::unique_ptr<Session> session(new Session());
+  session->file = std::move(file);
+  CIUIC_TRY(session->load(device, options));
+  *out = std::move(session);
+  return Status::ok();
+}
+
+static std::string sizeText(int64_t bytes) {
+  double mib = static_cast<double>(bytes) / (1 << 20);
+  return formatText("%lldK (%.4g %s)", static_cast<long long>((bytes + 1023) / 1024),
+                    mib < 1024 ? mib : mib / 1024, mib < 1024 ? "MiB" : "GiB");
+}
+
+Status Session::load(device::Device &device, const SessionOptions &options) {
+  const ProgramT &p = program();
+  device::DeviceInfo info = device.info();
+  if (p.device_kind != info.kind) {
+    return failure(StatusClass::Unsupported, "device.kind",
+                   "the program is for device '%s', not '%s': compile it with --target %s",
+                   p.device_kind.c_str(), info.kind.c_str(), info.kind.c_str());
+  }
+  int64_t need = p.arena_bytes + p.reserve_bytes; // checked by rule P1
+  budget = options.budgetBytes > 0 ? options.budgetBytes : p.budget_bytes;
+  if (budget < need) {
+    return failure(StatusClass::Infeasible, "budget.below-plan",
+                   "the program was planned for %s, the budget is %s: compile it with a smaller "
+                   "--vram; nearest budget that fits: %s",
+                   sizeText(need).c_str(), sizeText(budget).c_str(), sizeText(need).c_str())
+        .withNearestBudget(need);
+  }
+  CIUIC_TRY(
+      device.createContext({.threads = options.threads, .linkGbps = options.linkGbps}, &context));
+  CIUIC_TRY(loadKernels(device));
+  CIUIC_TRY(context->reserve(p.arena_bytes, p.host_bytes));
+  CIUIC_TRY(loadWeights());
+  stateLengths.assign(p.states.size(), 0);
+  stateBroken.assign(p.states.size(), false);
+  for (const auto &entry : p.entries) {
+    for (const auto &port : entry->inputs) {
+      inputs[port->name];
+    }
+    for (const auto &port : entry->outputs) {
+      outputs[port->name];
+    }
+  }
+  entries.reserve(p.entries.size());
+  for (const auto &entry : p.entries) {
+    CIUIC_TRY(prepareEntry(*entry));
+  }
+  size_t most = 0;
+  for (const PreparedEntry &e : entries) {
+    most = std::max(most, e.times.size());
+  }
+  times.reserve(most);
+  return Status::ok();
+}
+
+Status Session::loadKernels(device::Device &device) {
+  const ProgramT &p = program();
+  std::map<uint32_t, uint32_t> libraries;
+  for (const auto &kernel : p.kernels) {
+    int best = -1;
+    uint32_t chosen = 0;
+    std::string offered;
+    for (uint32_t blob : kernel->blobs) {
+      int rank = device.variantRank(p.blobs[blob]->variant);
+      offered += (offered.empty() ? "" : ", ") + p.blobs[blob]->variant;
+      if (rank > best) {
+        best = rank;
+        chosen = blob;
+      }
+    }
+    if (best < 0) {
+      return failure(StatusClass::Unsupported, "device.variant",
+                     "kernel '%s' is there for %s; this machine runs none of them",
+                     kernel->name.c_str(), offered.c_str());
+    }
+    auto [it, fresh] = libraries.try_emplace(chosen, 0);
+    if (fresh) {
+      const std::vector<char> &bytes = file->blob(chosen);
+      CIUIC_TRY(context->loadLibrary({bytes.data(), bytes.size()}, &it->second));
+    }
+    uint32_t id = 0;
+    CIUIC_TRY(context->findKernel(it->second, kernel->symbol, kernel->scratch_bytes, &id));
+    kernels.push_back(id);
+  }
+  return Status::ok();
+}
+
+Status Session::loadWeights() {
+  constexpr int64_t kPiece = 4 << 20;
+  std::vector<char> bounce;
+  std::vector<const WeightT *> order;
+  for (const auto &w : program().weights) {
+    order.push_back(w.get());
+  }
+  std::sort(order.begin(), order.end(),
+            [](const WeightT *a, const WeightT *b) { return a->file_offset < b->file_offset; });
+  for (const WeightT *w : order) {
+    if (w->mode != WeightMode::Resident) {
+      CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->hostTier() + w->host_offset));
+      for (const format::ResidentRange &r : w->resident) {
+        const char *from = context->hostTier() + w->host_offset + r.begin();
+        if (context->arena()) { // not across the link: loading is not paced
+          std::memcpy(context->arena() + r.arena_offset(), from, static_cast<size_t>(r.bytes()));
+        } else {
+          CIUIC_TRY(context->write(r.arena_offset(), from, r.bytes()));
+        }
+      }
+    } else if (context->arena()) {
+      CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->arena() + w->arena_offset));
+    } else {
+      for (int64_t at = 0; at < w->bytes; at += kPiece) {
+        int64_t take = std::min(kPiece, w->bytes - at);
+        bounce.resize(static_cast<size_t>(take));
+        CIUIC_TRY(file->readWeights(w->file_offset + at, take, bounce.data()));
+        CIUIC_TRY(context->write(w->arena_offset + at, bounce.data(), take));
+      }
+    }
+  }
+  return Status::ok();
+}
+
+static device::Command copyCommand(const CopyT &c) {
+  device::Command command;
+  command.kind = device::CommandKind::Upload;
+  command.stream = device::Stream::H2D;
+  command.args = {{c.arena_offset, c.bytes}};
+  command.hostOffset = c.host_offset;
+  return command;
+}
+
+Status Session::prepareEntry(const EntryT &entry) {
+  PreparedEntry e;
+  e.entry = &entry;
+  std::vector<device::Command> commands;
+  for (const auto &step : entry.steps) {
+    device::Command c;
+    const ExprT *expr = nullptr;
+    int64_t amount = 0;
+    if (const LaunchT *l = step->body.AsLaunch()) {
+      c.kind = device::CommandKind::Launch;
+      c.kernel = kernels[l->kernel];
+      for (const Arg &arg : l->args) {
+        c.args.push_back({arg.offset(), arg.bytes()});
+      }
+      c.params = l->params;
+      expr = l->grid.get();
+    } else if (const CopyT *copy = step->body.AsCopy()) {
+      c = copyCommand(*copy);
+      amount = copy->bytes;
+    } else if (const CopyBackT *back = step->body.AsCopyBack()) {
+      c.kind = device::CommandKind::Upload;
+      c.args = {{back->arena_offset, back->bytes}};
+      c.hostOffset = back->host_offset;
+      expr = back->extent.get();
+      amount = back->bytes;
+    } else if (const CopyOutT *down = step->body.AsCopyOut()) {
+      c.kind = device::CommandKind::Download;
+      c.args = {{down->arena_offset, down->bytes}};
+      c.hostOffset = down->host_offset;
+      expr = down->extent.get();
+      amount = down->bytes;
+    } else if (const HostGatherT *g = step->body.AsHostGather()) {
+      c.kind = device::CommandKind::Gather;
+      c.kernel = kernels[g->kernel];
+      c.params = g->params;
+      c.args = {{g->ids_offset, g->ids_bytes}, {g->arena_offset, g->bytes}};
+      c.hostOffset = g->ids_host_offset;
+      c.stagingOffset = g->staging_host_offset;
+      c.tableOffset = program().weights[g->weight]->host_offset;
+      c.rowBytes = g->row_bytes;
+      expr = g->rows.get();
+    } else if (const FillT *f = step->body.AsFill()) {
+      c.kind = device::CommandKind::Fill;
+      c.args = {{f->arena_offset, f->bytes}};
+      c.fill = f->value;
+      amount = f->bytes;
+    }
+    c.stream = static_cast<device::Stream>(step->stream);
+    c.waits = step->waits;
+    e.wraps = e.wraps || step->wrap;
+    e.amountExprs.push_back(expr);
+    e.amounts.push_back(amount);
+    commands.push_back(std::move(c));
+  }
+  CIUIC_TRY(context->prepare(std::move(commands), &e.pass));
+  commands.clear();
+  for (const auto &copy : entry.prologue) {
+    commands.push_back(copyCommand(*copy));
+    e.prologueAmounts.push_back(copy->bytes);
+  }
+  CIUIC_TRY(context->prepare(std::move(commands), &e.prologue));
+  e.times.resize(entry.steps.size());
+  e.symbols.reserve(entry.symbols.size());
+  for (const auto &port : entry.inputs) {
+    e.inputs.push_back(&inputs[port->name]);
+  }
+  for (const auto &port : entry.outputs) {
+    e.outputs.push_back(&outputs[port->name]);
+  }
+  if (!entry.prologue.empty()) {
+    auto loads = [](const EntryT &x) {
+      std::vector<std::tuple<int64_t, int64_t, int64_t>> list;
+      for (const auto &c : x.prologue) {
+        list.emplace_back(c->arena_offset, c->host_offset, c->bytes);
+      }
+      std::sort(list.begin(), list.end());
+      return list;
+    };
+    e.slotGroup = static_cast<int>(entries.size());
+    for (size_t i = 0; i < entries.size(); ++i) {
+      if (entries[i].slotGroup == static_cast<int>(i) && loads(*entries[i].entry) == loads(entry)) {
+        e.slotGroup = static_cast<int>(i);
+        break;
+      }
+    }
+  }
+  entries.push_back(std::move(e));
+  return Status::ok();
+}
+
+} // namespace ciuic

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception */
+/* The runtime's C API: load a program, open a session on a device, run.
+
+   Status. Every function that can fail returns a ciuic_status *: NULL is success; anything else is
+   owned by the caller and freed with ciuic_status_free. Results come last, through out_ pointers,
+   and are written on success only.
+   Ownership. *_create, *_load_* and *_open make objects the caller destroys; destroying NULL is
+   allowed. A session keeps its program alive: the program handle may be destroyed first. A device
+   must outlive its sessions. Strings and structs that point into an object live as long as it.
+   Threads. A program and a device may be used from any number of threads. A session serves one
+   thread at a time, and one run at a time: a call during a run is refused with class "busy".
+   ciuic_session_cancel alone may be called from any thread at any time, short of destruction.
+   Options structs start with their size; zero in every other field is the default.
+   C99; no exception leaves the library. */
+#ifndef CIUIC_CIUIC_H
+#define CIUIC_CIUIC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CIUIC_VERSION_MAJOR 0
+#define CIUIC_VERSION_MINOR 1
+#define CIUIC_API __attribute__((visibility("default")))
+#define CIUIC_MUST_USE __attribute__((warn_unused_result))
+
+typedef struct ciuic_status ciuic_status;
+typedef struct ciuic_program ciuic_program;
+typedef struct ciuic_device ciuic_device;
+typedef struct ciuic_session ciuic_session;
+
+/* The class says who has to act; ciuic-run ends with it as its exit status. */
+typedef enum ciuic_status_class {
+  CIUIC_OK = 0,
+  CIUIC_USAGE = 2,       /* an argument is wrong */
+  CIUIC_INPUT = 3,       /* a program file is damaged or breaks a rule of its format */
+  CIUIC_UNSUPPORTED = 4, /* a program of another format version, or for another machine */
+  CIUIC_INFEASIBLE = 5,  /* the budget is too small */
+  CIUIC_ENVIRONMENT = 6, /* a file, a disk, memory or the device failed */
+  CIUIC_SHAPE = 7,       /* a shape or dtype fits no entry */
+  CIUIC_STATE = 8,       /* a state has another length than the run needs, or is full */
+  CIUIC_MISMATCH = 9,    /* ciuic-run alone: values differ from those expected */
+  CIUIC_CANCELLED = 10,
+  CIUIC_BUSY = 11,    /* a session runs one pass at a time */
+  CIUIC_INTERNAL = 63 /* a defect of the runtime */
+} ciuic_status_class;
+
+CIUIC_API ciuic_status_class ciuic_status_get_class(const ciuic_status *status);
+CIUIC_API const char *ciuic_status_class_name(ciuic_status_class c);
+/* Stable within a major version: "format.E10", "shape.bound", "budget.below-plan", ... */
+CIUIC_API const char *ciuic_status_code(const ciuic_status *status);
+CIUIC_API const char *ciuic_status_message(const ciuic_status *status);
+/* The least budget that would do, where the class is infeasible; 0 elsewhere. */
+CIUIC_API int64_t ciuic_status_nearest_budget(const ciuic_status *status);
+CIUIC_API void ciuic_status_free(ciuic_status *status);
+
+/* ---- programs ------------------------------------------------------------------------------- */
+
+/* Checks everything but the weights, which are checked as a session reads them. */
+CIUIC_API ciuic_status *ciuic_program_load_path(const char *path,
+                                                ciuic_program **out_program) CIUIC_MUST_USE;
+/* Duplicates the descriptor. The file must stay as it is while sessions are created. */
+CIUIC_API ciuic_status *ciuic_program_load_fd(int fd, ciuic_program **out_program) CIUIC_MUST_USE;
+/* Lends the bytes until the program and all its sessions are gone. */
+CIUIC_API ciuic_status *ciuic_program_load_memory(const void *data, size_t bytes,
+                                                  ciuic_program **out_program) CIUIC_MUST_USE;
+CIUIC_API void ciuic_program_destroy(ciuic_program *program);
+
+typedef enum ciuic_dtype {
+  CIUIC_F32 = 1,
+  CIUIC_F16 = 2,
+  CIUIC_BF16 = 3,
+  CIUIC_F64 = 4,
+  CIUIC_I64 = 5,
+  CIUIC_I32 = 6,
+  CIUIC_I16 = 7,
+  CIUIC_I8 = 8,
+  CIUIC_U64 = 9,
+  CIUIC_U32 = 10,
+  CIUIC_U16 = 11,
+  CIUIC_U8 = 12,
+  CIUIC_BOOL = 13
+} ciuic_dtype;
+CIUIC_API const char *ciuic_dtype_name(ciuic_dtype dtype);
+/* 0 for a dtype that does not exist. */
+CIUIC_API size_t ciuic_dtype_bytes(ciuic_dtype dtype);
+
+typedef struct ciuic_program_info {
+  size_t struct_size;
+  const char *device_kind, *target, *producer, *profile, *quality;
+  uint64_t model_hash, profile_hash;
+  int64_t budget_bytes, reserve_bytes, arena_bytes, host_bytes;
+  int64_t weights_bytes, resident_bytes, streamed_bytes, state_bytes;
+  uint32_t entries, states, kernels, weights;
+} ciuic_program_info;
+CIUIC_API ciuic_status *ciuic_program_get_info(const ciuic_program *program,
+                                               ciuic_program_info *out_info) CIUIC_MUST_USE;
+
+typedef struct ciuic_entry_info {
+  size_t struct_size;
+  const char *name;
+  uint32_t symbols, inputs, outputs, steps;
+  int64_t peak_bytes;
+  double predicted_ms, lower_bound_ms, gap;
+} ciuic_entry_info;
+CIUIC_API ciuic_status *ciuic_entry_get_info(const ciuic_program *program, uint32_t entry,
+                                             ciuic_entry_info *out_info) CIUIC_MUST_USE;
+
+typedef struct ciuic_symbol_info {
+  size_t struct_size;
+  const char *name;
+  int64_t lower, upper;
+  int32_t input; /* the input whose axis gives its value; -1: none */
+  uint32_t axis;
+  int32_t state; /* the state whose length is its value; -1: none */
+} ciuic_symbol_info;
+CIUIC_API ciuic_status *ciuic_entry_get_symbol(const ciuic_program *program, uint32_t entry,
+                                               uint32_t symbol,
+                                               ciuic_symbol_info *out_info) CIUIC_MUST_USE;
+
+typedef enum ciuic_direction { CIUIC_PORT_INPUT = 0, CIUIC_PORT_OUTPUT = 1 } ciuic_direction;
+typedef struct ciuic_port_info {
+  size_t struct_size;
+  const char *name;
+  ciuic_dtype dtype;
+  uint32_t rank;
+  int64_t bytes; /* at the bounds */
+} ciuic_port_info;
+CIUIC_API ciuic_status *ciuic_entry_get_port(const ciuic_program *program, uint32_t entry,
+                                             ciuic_direction direction, uint32_t index,
+                                             ciuic_port_info *out_info) CIUIC_MUST_USE;
+/* The dims of a port where the entry's symbols have these values (one each, in their order; those
+   that come from neither an input nor a state are computed). out_dims holds `rank` numbers. */
+CIUIC_API ciuic_status *ciuic_entry_get_port_dims(const ciuic_program *program, uint32_t entry,
+                                                  ciuic_direction direction, uint32_t index,
+                                                  const int64_t *symbols,
+                                                  int64_t *out_dims) CIUIC_MUST_USE;
+
+/* ---- devices -------------------------------------------------------------------------------- */
+
+/* "host". */
+CIUIC_API ciuic_status *ciuic_device_open(const char *name,
+                                          ciuic_device **out_device) CIUIC_MUST_USE;
+CIUIC_API void ciuic_device_close(ciuic_device *device);
+typedef struct ciuic_device_info {
+  size_t struct_size;
+  const char *kind, *name;
+  int64_t total_bytes, free_bytes;
+} ciuic_device_info;
+CIUIC_API ciuic_status *ciuic_device_get_info(const ciuic_device *device,
+                                              ciuic_device_info *out_info) CIUIC_MUST_USE;
+
+/* ---- sessions ------------------------------------------------------------------------------- */
+
+typedef struct ciuic_session_options {
+  size_t struct_size;
+  int64_t budget_bytes; /* 0: the program's own. Smaller than planned is of class infeasible;
+                           larger changes nothing. */
+  int32_t threads;      /* host device: compute threads; 0: one a CPU */
+  double link_gbps;     /* host device: 10^9 bytes/s between the tiers; 0: as fast as it goes */
+} ciuic_session_options;
+/* Takes all memory that runs will need and reads all weights; a damaged weight page fails here.
+   options may be NULL. */
+CIUIC_API ciuic_status *ciuic_session_create(ciuic_program *program, ciuic_device *device,
+                                             const ciuic_session_options *options,
+                                             ciuic_session **out_session) CIUIC_MUST_USE;
+/* Cancels a run in progress and waits for it. */
+CIUIC_API void ciuic_session_destroy(ciuic_session *session);
+
+/* Lends a contiguous row-major array until another is bound or the session ends; it is read during
+   runs. Its shape chooses the entry. data may be NULL for an array without elements. */
+CIUIC_API ciuic_status *ciuic_session_bind_input(ciuic_session *session, const char *name,
+                                                 ciuic_dtype dtype, uint32_t rank,
+                                                 const int64_t *dims,
+                                                 const void *data) CIUIC_MUST_USE;
+/* Lends a buffer of `capacity` bytes; a run writes its output there, contiguous and row-major. An
+   output without a buffer, or with NULL, is not copied out. */
+CIUIC_API ciuic_status *ciuic_session_bind_output(ciuic_session *session, const char *name,
+                                                  void *data, size_t capacity) CIUIC_MUST_USE;
+
+/* Runs an entry; NULL chooses the admissible one with the smallest product of bounds, the first of
+   equals. Returns when the outputs are there and all copies have ended. Allocates nothing. */
+CIUIC_API ciuic_status *ciuic_session_run(ciuic_session *session, const char *entry) CIUIC_MUST_USE;
+/* The index of the entry that ciuic_session_run(session, NULL) would run now. */
+CIUIC_API ciuic_status *ciuic_session_select_entry(ciuic_session *session,
+                                                   uint32_t *out_entry) CIUIC_MUST_USE;
+/* Starts a run on a thread of the session; its result comes from ciuic_session_wait, which must be
+   called once for each. */
+CIUIC_API ciuic_status *ciuic_session_run_async(ciuic_session *session,
+                                                const char *entry) CIUIC_MUST_USE;
+CIUIC_API ciuic_status *ciuic_session_wait(ciuic_session *session) CIUIC_MUST_USE;
+/* Ends the run in progress within one step or one piece of a copy; it then fails with class
+   cancelled. States that grow keep the length they had; states replaced as a whole must be reset.
+ */
+CIUIC_API void ciuic_session_cancel(ciuic_session *session);
+
+/* Dims of an output of the last run that ended well. *inout_rank: room in out_dims, then the rank.
+ */
+CIUIC_API ciuic_status *ciuic_session_get_output_dims(const ciuic_session *session,
+                                                      const char *name, uint32_t *inout_rank,
+                                                      int64_t *out_dims) CIUIC_MUST_USE;
+
+typedef struct ciuic_run_stats {
+  size_t struct_size;
+  uint32_t entry;
+  double latency_ms;                        /* from the first input's copy to the last output's */
+  double stall_ms;                          /* of it, compute waited for copies */
+  int64_t h2d_bytes, d2h_bytes, disk_bytes; /* inputs, outputs, weights and spills of this run */
+  int64_t peak_device_bytes;                /* arena as mapped, plus reserve */
+  int prologue;                             /* the slots had to be filled first */
+} ciuic_run_stats;
+/* Of the last run. */
+CIUIC_API ciuic_status *ciuic_session_get_stats(const ciuic_session *session,
+                                                ciuic_run_stats *out_stats) CIUIC_MUST_USE;
+
+typedef struct ciuic_trace_event {
+  size_t struct_size;
+  const char *name;                        /* of the step */
+  const char *stream;                      /* "compute", "h2d", "d2h" */
+  double begin_us, end_us;                 /* since the start of the run */
+  double predicted_begin_us, predicted_us; /* what the plan said */
+} ciuic_trace_event;
+/* One event a step of the last run that ended well. */
+CIUIC_API uint32_t ciuic_session_trace_size(const ciuic_session *session);
+CIUIC_API ciuic_status *ciuic_session_get_trace_event(const ciuic_session *session, uint32_t index,
+                                                      ciuic_trace_event *out_event) CIUIC_MUST_USE;
+
+/* ---- states --------------------------------------------------------------------------------- */
+/* A state is an output that continues an input, such as a KV cache: memory of the session that
+   starts at length 0; a run advances it. Callers see contiguous arrays at the present length. */
+
+typedef struct ciuic_state_info {
+  size_t struct_size;
+  const char *name, *input, *output; /* input and output are the names in the model */
+  ciuic_dtype dtype;
+  uint32_t rank;
+  const int64_t *capacity; /* `rank` numbers */
+  int32_t grow_axis;       /* -1: replaced as a whole by a run */
+} ciuic_state_info;
+CIUIC_API ciuic_status *ciuic_program_get_state(const ciuic_program *program, uint32_t state,
+                                                ciuic_state_info *out_info) CIUIC_MUST_USE;
+CIUIC_API ciuic_status *ciuic_session_state_length(ciuic_session *session, uint32_t state,
+                                                   int64_t *out_length) CIUIC_MUST_USE;
+/* Bytes of a contiguous copy at a length. */
+CIUIC_API ciuic_status *ciuic_session_state_bytes(ciuic_session *session, uint32_t state,
+                                                  int64_t length, size_t *out_bytes) CIUIC_MUST_USE;
+/* Back to length 0, or to zeros where the state does not grow. */
+CIUIC_API ciuic_status *ciuic_session_state_reset(ciuic_session *session,
+                                                  uint32_t state) CIUIC_MUST_USE;
+CIUIC_API ciuic_status *ciuic_session_state_read(ciuic_session *session, uint32_t state, void *data,
+                                                 size_t bytes) CIUIC_MUST_USE;
+/* Sets contents and length; `bytes` must be those of that length. */
+CIUIC_API ciuic_status *ciuic_session_state_write(ciuic_session *session, uint32_t state,
+                                                  const void *data, size_t bytes,
+                                                  int64_t length) CIUIC_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

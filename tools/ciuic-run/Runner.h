@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Loads, feeds, runs and measures one program through the C API.
+#pragma once
+
+#include "ciuic/ciuic.h"
+#include "tools/ciuic-run/Options.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace ciuic::run {
+
+struct OutputResult {
+  std::string name;
+  ciuic_dtype dtype;
+  std::vector<int64_t> dims;
+  std::vector<char> data;
+  uint64_t hash = 0;
+};
+
+struct ExpectResult {
+  std::string name;
+  double relativeError = 0; // norm of the difference over the norm of what was expected
+  double largest = 0;       // largest difference of an element
+  bool good = false;
+};
+
+struct Event {
+  std::string name, stream;
+  double beginUs, endUs, predictedBeginUs, predictedUs;
+};
+
+struct Result {
+  ciuic_program_info program = {};
+  ciuic_entry_info entry = {};
+  int64_t budgetBytes = 0;
+  double loadMs = 0;
+  std::vector<double> latencyMs; // sorted
+  ciuic_run_stats last = {};
+  std::vector<OutputResult> outputs;
+  std::vector<ExpectResult> expects;
+  std::vector<Event> events;
+};
+
+/// Takes over a status of the C API.
+Status fromC(ciuic_status *status);
+#define TRY_C(call) CIUIC_TRY(::ciuic::run::fromC(call))
+
+/// A struct of the C API that says its size.
+template <class T>
+T sized() {
+  T value = {};
+  value.struct_size = sizeof(T);
+  return value;
+}
+
+class Runner {
+public:
+  explicit Runner(const Options &options) : o(options) {}
+  ~Runner();
+  /// The result points into the program, which lives as long as the runner.
+  Status run(Result &out);
+
+private:
+  struct InputArray {
+    std::string name;
+    ciuic_dtype dtype;
+    std::vector<int64_t> dims;
+    std::vector<char> data;
+  };
+  struct StateArray {
+    int64_t length = 0;
+    std::vector<char> data;
+  };
+
+  Status open(Result &out);
+  Status chooseEntry();
+  Status readInputFiles();
+  Status readStates();
+  Status writeStates();
+  Status placeStates();
+  Status symbolValues(uint32_t entry, std::vector<int64_t> &values, std::string &misfit);
+  Status makeInputs(const std::vector<int64_t> &symbols);
+  Status bindInputs();
+  Status bindOutputs(Result &out);
+  Status measure(Result &out);
+  Status collect(Result &out);
+  Status compare(Result &out);
+  std::string stateFile(const std::string &folder, uint32_t state, const char *name) const;
+  const Named *spec(const std::string &input) const;
+
+  const Options &o;
+  ciuic_program *program = nullptr;
+  ciuic_device *device = nullptr;
+  ciuic_session *session = nullptr;
+  ciuic_program_info info = {};
+  uint32_t entry = 0;
+  std::string entryName;
+  std::vector<InputArray> inputs;
+  std::vector<StateArray> states;
+};
+
+} // namespace ciuic::run

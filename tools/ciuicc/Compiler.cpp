@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// See Compiler.h. The stages in order; each either hands on or ends the compilation with coded diagnostics.
+#include "tools/ciuicc/Compiler.h"
+
+#include "codegen/HostBackend.h"
+#include "codegen/Program/ProgramBuilder.h"
+#include "frontend/Import.h"
+#include "ir/Diagnostics.h"
+#include "ir/Mem/Mem.h"
+#include "ir/Plan/Plan.h"
+#include "passes/Legalize/Legalize.h"
+#include "passes/Offload/BuildProblem.h"
+#include "passes/Pipelines.h"
+#include "tools/ciuicc/Summary.h"
+
+#include "mlir/IR/MLIRContext.h"
+#include "mlir/Pass/PassManager.h"
+#include "llvm/Support/ToolOutputFile.h"
+#include "llvm/Support/xxhash.h"
+
+#include <cmath>
+#include <thread>
+#include <unistd.h>
+
+using namespace mlir;
+
+namespace ciuic::tool {
+namespace {
+
+constexpr int64_t granule = solver::kBudgetGranule;
+
+int64_t roundUp(int64_t bytes) { return (bytes + granule - 1) / granule * granule; }
+
+/// Half of the memory that is available for new work.
+int64_t halfOfFreeMemory() {
+  int64_t available = 0;
+  if (FILE *file = fopen("/proc/meminfo", "r")) {
+    char line[256];
+    while (fgets(line, sizeof line, file)) {
+      long long kib;
+      if (sscanf(line, "MemAvailable: %lld kB", &kib) == 1) {
+        available = kib * 1024;
+      }
+    }
+    fclose(file);
+  }
+  return available / 2 / granule * granule;
+}
+
+class Compilation {
+public:
+  Compilation(const Options &options, const OnStage &onStage)
+      : options(options), onStage(onStage), context(registry(), MLIRContext::Threading::DISABLED) {
+    context.loadAllAvailableDialects();
+    context.getDiagEngine().registerHandler([this](Diagnostic &diagnostic) { collect(diagnostic); });
+  }
+
+  Outcome run() {
+    Outcome outcome;
+    outcome.ok = stages();
+    outcome.failure = std::move(failure);
+    if (!outcome.ok && outcome.failure.code.empty()) {
+      outcome.failure.code = "internal.no-diagnostic";
+      outcome.failure.message = "the compiler stopped without saying why; please report this model";
+    }
+    outcome.summary = std::move(summary);
+    return outcome;
+  }
+
+private:
+  static DialectRegistry registry() {
+    DialectRegistry registry;
+    codegen::registerCodegen(registry);
+    registry.insert<onnx::OnnxDialect, graph::GraphDialect, mem::MemDialect, plan::PlanDialect, func::FuncDialect, arith::ArithDialect,
+                    math::MathDialect>();
+    return registry;
+  }
+
+  void collect(Diagnostic &diagnostic) {
+    if (diagnostic.getSeverity() != DiagnosticSeverity::Error) {
+      return;
+    }
+    std::string text = diagnostic.str();
+    auto [code, message] = splitErrorCode(text);
+    if (failure.code.empty()) {
+      failure.code = code.empty() ? "internal.verifier" : std::string(code);
+    }
+    if (code == "infeasible.budget") {
+      failure.nearestBudget = module->getOperation()->getAttrOfType<IntegerAttr>("mem.nearest_budget").getInt();
+    }
+    std::string line;
+    if (auto name = dyn_cast<NameLoc>(diagnostic.getLocation()); name && message.find("node \"") == std::string::npos) {
+      line = "node \"" + name.getName().str() + "\": ";
+    }
+    line += std::string(message);
+    for (Diagnostic &note : diagnostic.getNotes()) {
+      line += "\n  " + note.str();
+    }
+    failure.message += (failure.message.empty() ? "" : "\n") + line;
+  }
+
+  bool fail(std::string code, std::string message) {
+    failure.code = std::move(code);
+    failure.message = std::move(message);
+    return false;
+  }
+
+  bool runPasses(ModuleOp target, llvm::function_ref<void(OpPassManager &)> build) {
+    PassManager manager(&context);
+    build(manager);
+    return succeeded(manager.run(target));
+  }
+
+  PipelineOptions pipeline() const { return {!options.disableRaise, !options.disableFusion, options.profile, !options.noState, options.states}; }
+
+  /// Prints the module and ends the compilation, if this is the level asked for.
+  bool stopsAfter(const char *level) {
+    if (options.stopAfter != level) {
+      return false;
+    }
+    std::error_code error;
+    llvm::ToolOutputFile file(options.output.empty() ? "-" : options.output, error, llvm::sys::fs::OF_Text);
+    if (error) {
+      fail("environment.write-text", options.output + ": " + error.message());
+      return true;
+    }
+    module->print(file.os());
+    file.os() << '\n';
+    file.keep();
+    return true;
+  }
+
+  bool stages() {
+    auto profileOrError = loadProfile(options.profile);
+    if (auto *error = std::get_if<std::string>(&profileOrError)) {
+      return fail("usage.profile", *error);
+    }
+    profile = std::get<cost::Profile>(profileOrError);
+
+    onStage("importing", -1);
+    auto imported = frontend::importOnnx(options.model, context);
+    if (failed(imported)) {
+      return false;
+    }
+    files = imported->files;
+    module = std::move(imported->module);
+    if (stopsAfter("onnx")) {
+      return failure.code.empty();
+    }
+
+    onStage("legalizing", -1);
+    if (!legalizeEntries()) {
+      return false;
+    }
+    onStage("fusing", -1);
+    if (!runPasses(*module, [&](OpPassManager &m) { buildGraphPipeline(m, pipeline()); })) {
+      return false;
+    }
+    if (stopsAfter("graph")) {
+      return failure.code.empty();
+    }
+    onStage("planning", -1);
+    if (!runPasses(*module, [](OpPassManager &m) { buildMemPipeline(m); })) {
+      return false;
+    }
+    if (!setBudget()) {
+      return false;
+    }
+    if (!runPasses(*module, [&](OpPassManager &m) { buildOffloadPipeline(m, pipeline()); })) {
+      return false;
+    }
+    if (stopsAfter("mem")) {
+      return failure.code.empty();
+    }
+    if (!runPasses(*module, [](OpPassManager &m) { buildPlanPipeline(m); })) {
+      return false;
+    }
+    if (stopsAfter("plan")) {
+      return failure.code.empty();
+    }
+    summary = summarize(*module, options, report, budgetBytes, profile.reserveBytes);
+    return options.dryRun || write();
+  }
+
+  bool legalizeEntries() {
+    legalize::LegalizeOptions legalizeOptions;
+    for (const std::string &text : options.entries) {
+      legalize::EntrySpec entry;
+      std::string error;
+      if (!legalize::parseEntry(text, entry, error)) {
+        return fail("usage.entry", error);
+      }
+      legalizeOptions.entries.push_back(std::move(entry));
+    }
+    legalizeOptions.readWeight = [this](onnx::WeightAttr weight, Location location, std::vector<char> &bytes) {
+      bytes.resize(weight.getBytes());
+      std::string error;
+      if (!files->read(weight, 0, bytes, error)) {
+        emitError(location) << error;
+        return false;
+      }
+      return true;
+    };
+    return succeeded(legalize::legalize(*module, legalizeOptions, &report));
+  }
+
+  /// The need, and from it the budget in bytes. Needs the module at the mem level.
+  bool setBudget() {
+    ModuleView view = viewOf(*module, profile, std::nullopt);
+    solver::OffloadOptions all;
+    all.streaming = false;
+    auto solved = solver::solveOffload(view.problem, all);
+    auto *resident = std::get_if<solver::OffloadPlan>(&solved);
+    if (!resident) {
+      return fail("internal.need", "the plan that keeps everything in memory does not exist");
+    }
+    int64_t need = roundUp(resident->arenaBytes), reserve = profile.reserveBytes;
+    switch (options.budget.kind) {
+    case Budget::Kind::Need:
+      budgetBytes = reserve + need;
+      break;
+    case Budget::Kind::Percent:
+      budgetBytes = reserve + static_cast<int64_t>(std::floor(options.budget.percent / 100 * static_cast<double>(need)));
+      break;
+    case Budget::Kind::Bytes:
+      budgetBytes = options.budget.bytes;
+      break;
+    case Budget::Kind::Auto:
+      budgetBytes = halfOfFreeMemory();
+      break;
+    }
+    // The arena is counted in granules, so the budget that it may fill is too.
+    int64_t arena = std::max<int64_t>(0, budgetBytes - reserve) / granule * granule;
+    Builder b(&context);
+    (*module)->setAttr("mem.budget", b.getI64IntegerAttr(arena));
+    (*module)->setAttr("mem.reserve", b.getI64IntegerAttr(reserve));
+    (*module)->setAttr("mem.need", b.getI64IntegerAttr(need));
+    return true;
+  }
+
+  bool write() {
+    onStage("generating kernels", -1);
+    SmallVector<graph::KernelOp> kernels(module->getOps<graph::KernelOp>());
+    codegen::HostOptions host;
+    host.threads = options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+    auto code = codegen::compileHostKernels(kernels, host);
+    if (failed(code)) {
+      return false;
+    }
+    std::vector<codegen::KernelLibrary> libraries{{"x86-64-v3", std::string(code->v3.begin(), code->v3.end())}};
+    if (!code->v4.empty()) {
+      libraries.push_back({"x86-64-v4", std::string(code->v4.begin(), code->v4.end())});
+    }
+    codegen::ProgramInfo info;
+    info.target = "x86-64";
+    info.producer = "ciuicc 0.1.0";
+    info.quality = options.quality;
+    info.profileName = profile.name;
+    info.profileHash = cost::profileHash(profile);
+    info.modelHash = modelHash();
+    info.budgetBytes = budgetBytes;
+    info.reserveBytes = profile.reserveBytes;
+    auto read = [this](plan::WeightOp weight, int64_t offset, std::span<std::byte> out) {
+      std::string error;
+      MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
+      if (!files->readFile(static_cast<int64_t>(*weight.getFile()), static_cast<int64_t>(*weight.getFileOffset()) + offset, bytes, error)) {
+        weight.emitError() << error;
+        return false;
+      }
+      return true;
+    };
+    return succeeded(codegen::writeProgram(*module, options.output, info, libraries, read, [this](int64_t done, int64_t total) {
+      onStage("packing weights", total ? static_cast<double>(done) / static_cast<double>(total) : 1);
+    }));
+  }
+
+  /// Of the plan and the model's name-independent text: two models with the same hash compute the same steps.
+  uint64_t modelHash() {
+    std::string text;
+    llvm::raw_string_ostream os(text);
+    module->print(os);
+    return llvm::xxh3_64bits(text);
+  }
+
+  const Options &options;
+  const OnStage &onStage;
+  MLIRContext context;
+  OwningOpRef<ModuleOp> module;
+  std::shared_ptr<onnx::WeightFiles> files;
+  legalize::LegalizeReport report;
+  cost::Profile profile;
+  int64_t budgetBytes = 0;
+  Failure failure;
+  nlohmann::ordered_json summary;
+};
+
+} // namespace
+
+Outcome compile(const Options &options, const OnStage &onStage) { return Compilation(options, onStage).run(); }
+
+} // namespace ciuic::tool
