@@ -16,8 +16,7 @@ Importer::Importer(onnx::GraphOp graph, const LegalizeOptions &options,
                    std::vector<SymbolInfo> &symbols)
     : builder(graph.getContext()), options(options), graph(graph), symbols(symbols) {}
 
-// --- Symbols
-// ---------------------------------------------------------------------------------------------------------
+// --- Symbols ---
 
 void Importer::resolveSymbols() {
   MLIRContext *context = builder.getContext();
@@ -281,8 +280,7 @@ SmallVector<AffineExpr> inputDims(onnx::GraphOp graph, unsigned input,
   return dims;
 }
 
-// --- Values
-// ----------------------------------------------------------------------------------------------------------
+// --- Values ---
 
 /// Fills element type and signedness; false for what the graph level has no tensors of.
 static bool setElement(Tensor &tensor, Type element) {
@@ -508,8 +506,7 @@ Tensor *Importer::define(Value value, Tensor tensor) {
   return storage.back().get();
 }
 
-// --- The walk
-// --------------------------------------------------------------------------------------------------------
+// --- The walk ---
 
 void Importer::importNode(onnx::NodeOp op) {
   Node node(*this, op);

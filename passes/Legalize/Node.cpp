@@ -36,8 +36,7 @@ LogicalResult Node::invalid(const Twine &reason) {
   return failure();
 }
 
-// --- Known elements and attributes
-// -----------------------------------------------------------------------------------
+// --- Known elements and attributes ---
 
 FailureOr<SmallVector<AffineExpr>> Node::knownInts(unsigned i, StringRef what) {
   const Contents *known = contents(i);
@@ -107,8 +106,7 @@ std::optional<SmallVector<int64_t>> Node::attrInts(StringRef name) {
   return value ? std::optional(llvm::to_vector(value.asArrayRef())) : std::nullopt;
 }
 
-// --- Results
-// ---------------------------------------------------------------------------------------------------------
+// --- Results ---
 
 LogicalResult Node::set(unsigned i, Tensor tensor) {
   if (i >= op.getNumResults()) {
@@ -138,8 +136,7 @@ Tensor Node::tensor(Value v, bool isUnsigned) {
   return t;
 }
 
-// --- Shapes
-// ----------------------------------------------------------------------------------------------------------
+// --- Shapes ---
 
 FailureOr<int64_t> Node::axis(int64_t axis, int64_t rank) {
   int64_t positive = axis < 0 ? axis + rank : axis;
@@ -171,8 +168,7 @@ FailureOr<SmallVector<AffineExpr>> Node::broadcast(ArrayRef<AffineExpr> x, Array
   return result;
 }
 
-// --- Scalars
-// ---------------------------------------------------------------------------------------------------------
+// --- Scalars ---
 
 Value Scalars::f(double value, Type type) {
   APFloat v(value);
@@ -274,8 +270,7 @@ Value Scalars::cast(Value v, bool fromUnsigned, Type to, bool toUnsigned) {
                     : Value(arith::ExtSIOp::create(b, loc, to, v));
 }
 
-// --- Graph ops
-// -------------------------------------------------------------------------------------------------------
+// --- Graph ops ---
 
 static bool isHalf(Type type) { return type.isF16() || type.isBF16(); }
 

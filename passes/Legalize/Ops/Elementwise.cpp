@@ -441,8 +441,7 @@ LogicalResult importWhere(Node &node) {
                   isUnsigned);
 }
 
-// --- Casts
-// -----------------------------------------------------------------------------------------------------------
+// --- Casts ---
 
 static LogicalResult castTo(Node &node, Type element, bool toUnsigned) {
   Tensor &x = node.in(0);
