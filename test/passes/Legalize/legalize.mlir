@@ -6,7 +6,7 @@
 // CHECK-SAME: graph.symbols = [#graph.symbol<"batch_size", 1, 8>]
 // CHECK: graph.map(%arg0)
 // CHECK: arith.maximumf
-// CHECK-NOT: onnx
+// CHECK-NOT: onnx.node
 onnx.graph @main(%x "x" : tensor<?x4xf32, #onnx.dims<["batch_size", 4]>>)
     attributes {files = ["model.onnx"], opset = {ai.onnx = 18 : i64}} {
   %y = onnx.node "Relu"(%x) outputs ["y"] : (tensor<?x4xf32, #onnx.dims<["batch_size", 4]>>) -> !onnx.unknown
@@ -38,18 +38,18 @@ onnx.graph @main(%x "x" : tensor<?x?x8xf32, #onnx.dims<["batch", "seq", 8]>>)
 
 // An input's dim may be an expression. What is added to [.., past + seq] must have this extent, so `total` is no symbol.
 // CHECK-LABEL: func.func @main(
-// CHECK-SAME: %arg0: tensor<1x?xf32, #[[PAST:[a-z0-9]+]]>
-// CHECK-SAME: %arg1: tensor<1x?xf32, #[[SEQ:[a-z0-9]+]]>
-// CHECK-SAME: %arg2: tensor<1x?xf32, #[[SUM:[a-z0-9]+]]>
-// CHECK-SAME: graph.symbols = [#graph.symbol<"past", 0, 512>, #graph.symbol<"seq", 1, 512>]
+// CHECK-SAME: %arg0: tensor<?x?xf32, #[[PAST:[a-z0-9]+]]>
+// CHECK-SAME: %arg1: tensor<?x?xf32, #[[SEQ:[a-z0-9]+]]>
+// CHECK-SAME: %arg2: tensor<?x?xf32, #[[SUM:[a-z0-9]+]]>
+// CHECK-SAME: graph.symbols = [#graph.symbol<"batch", 1, 8>, #graph.symbol<"past", 0, 512>, #graph.symbol<"seq", 1, 512>]
 // CHECK: graph.concat %arg0, %arg1 axis 1
 // CHECK: graph.map(%{{.*}}, %arg2)
-onnx.graph @main(%past "past" : tensor<1x?xf32, #onnx.dims<[1, "past"]>>, %new "new" : tensor<1x?xf32, #onnx.dims<[1, "seq"]>>,
-                 %mask "mask" : tensor<1x?xf32, #onnx.dims<[1, "total"]>>)
+onnx.graph @main(%past "past" : tensor<?x?xf32, #onnx.dims<["batch", "past"]>>, %new "new" : tensor<?x?xf32, #onnx.dims<["batch", "seq"]>>,
+                 %mask "mask" : tensor<?x?xf32, #onnx.dims<["batch", "total"]>>)
     attributes {files = ["model.onnx"], opset = {ai.onnx = 18 : i64}} {
   %c = onnx.node "Concat"(%past, %new) {axis = 1 : i64} outputs ["c"]
-      : (tensor<1x?xf32, #onnx.dims<[1, "past"]>>, tensor<1x?xf32, #onnx.dims<[1, "seq"]>>) -> !onnx.unknown
-  %y = onnx.node "Add"(%c, %mask) outputs ["y"] : (!onnx.unknown, tensor<1x?xf32, #onnx.dims<[1, "total"]>>) -> !onnx.unknown
+      : (tensor<?x?xf32, #onnx.dims<["batch", "past"]>>, tensor<?x?xf32, #onnx.dims<["batch", "seq"]>>) -> !onnx.unknown
+  %y = onnx.node "Add"(%c, %mask) outputs ["y"] : (!onnx.unknown, tensor<?x?xf32, #onnx.dims<["batch", "total"]>>) -> !onnx.unknown
   onnx.return %y as ["y"] : !onnx.unknown
 }
 
