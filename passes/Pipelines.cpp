@@ -26,6 +26,13 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
   // Equal subgraphs first, so that patterns see each once.
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
+  if (options.raise) {
+    // Norms and rotary embeddings before attention, which ends its search at them.
+    function.addPass(createRaiseRmsNorm());
+    function.addPass(createRaiseLayerNorm());
+    function.addPass(createCanonicalizerPass());
+    function.addPass(createCSEPass());
+  }
   // Transposes must have moved before views fold into maps, which would hide them.
   function.addPass(createChannelsLast());
   function.addPass(createFoldViews());

@@ -24,3 +24,28 @@ def RaiseAppend : Pass<"ciuic-raise-append", "::mlir::ModuleOp"> {
   let options = [ListOption<"states", "states", "std::string", "INPUT=OUTPUT: an output that continues an input">];
   let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
+
+def RaiseRmsNorm : Pass<"ciuic-raise-rms-norm", "::mlir::func::FuncOp"> {
+  let summary = "Recognise x / √(mean(x²) + ε) · scale along the last dim";
+  let description = [{
+    The square may be a product or a power, the root a divisor or a reciprocal; casts between float types are passed.
+    ```mlir
+    %s = graph.map (%x) … arith.mulf %a, %a
+    %m = graph.reduce mean %s dims [2]
+    %r = graph.map (%m) … math.sqrt (%a + ε), 1 / …
+    %n = graph.map (%x, %r) … arith.mulf
+    %y = graph.map (%w, %n) … arith.mulf
+    // becomes
+    %y = graph.rms_norm %x, %w epsilon ε
+    ```
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def RaiseLayerNorm : Pass<"ciuic-raise-layer-norm", "::mlir::func::FuncOp"> {
+  let summary = "Recognise (x − mean(x)) / √(mean((x − mean(x))²) + ε) · scale + bias along the last dim";
+  let description = [{
+    As ciuic-raise-rms-norm does, for `graph.layer_norm`; the bias is optional.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
