@@ -27,9 +27,12 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
   if (options.raise) {
-    // Norms and rotary embeddings before attention, which ends its search at them.
-    function.addPass(createRaiseRmsNorm());
+    // Layer norms first: what stands behind their centring is an RMS norm too.
     function.addPass(createRaiseLayerNorm());
+    function.addPass(createRaiseRmsNorm());
+    // Rotary embeddings before attention, which ends its search at them.
+    function.addPass(createRaiseRope());
+    function.addPass(createRaiseAttention());
     function.addPass(createCanonicalizerPass());
     function.addPass(createCSEPass());
   }

@@ -12,9 +12,10 @@ bool isOne(AffineExpr e) {
   return constant && constant.getValue() == 1;
 }
 
-/// Reshapes as runs of dims with equal products: one operand dim that splits into several, or several that merge into
-/// one. Unit dims belong to no run.
-std::optional<SmallVector<AffineExpr>> throughReshape(ReshapeOp reshape, ArrayRef<AffineExpr> index, bool merging) {
+/// Reshapes as runs of dims with equal products: one operand dim that splits into several, or
+/// several that merge into one. Unit dims belong to no run.
+std::optional<SmallVector<AffineExpr>> throughReshape(ReshapeOp reshape, ArrayRef<AffineExpr> index,
+                                                      bool merging) {
   auto from = dimsOf(reshape.getInput()), to = dimsOf(reshape.getResult());
   MLIRContext *context = reshape.getContext();
   AffineExpr zero = getAffineConstantExpr(0, context), one = getAffineConstantExpr(1, context);
@@ -67,7 +68,8 @@ std::optional<SmallVector<AffineExpr>> throughReshape(ReshapeOp reshape, ArrayRe
 
 } // namespace
 
-std::optional<std::pair<Value, SmallVector<AffineExpr>>> throughView(Operation *view, ArrayRef<AffineExpr> index, bool merging) {
+std::optional<std::pair<Value, SmallVector<AffineExpr>>>
+throughView(Operation *view, ArrayRef<AffineExpr> index, bool merging) {
   MLIRContext *context = view->getContext();
   SmallVector<AffineExpr> result;
   if (auto transpose = dyn_cast<TransposeOp>(view)) {
@@ -78,7 +80,8 @@ std::optional<std::pair<Value, SmallVector<AffineExpr>>> throughView(Operation *
   } else if (auto expand = dyn_cast<ExpandOp>(view)) {
     auto from = dimsOf(expand.getInput());
     for (auto [i, extent] : llvm::enumerate(from)) {
-      result.push_back(isOne(extent) ? getAffineConstantExpr(0, context) : index[index.size() - from.size() + i]);
+      result.push_back(isOne(extent) ? getAffineConstantExpr(0, context)
+                                     : index[index.size() - from.size() + i]);
     }
   } else if (auto slice = dyn_cast<SliceOp>(view)) {
     for (auto [i, offset] : llvm::enumerate(slice.getOffsets().getResults())) {

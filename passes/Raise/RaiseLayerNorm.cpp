@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// c / √(mean(c²) + ε) · scale + bias with c = x − mean(x) is one layer_norm, with or without the bias. The root of the
-// mean says what c is; c must be a difference of x and its mean.
+// c / √(mean(c²) + ε) · scale + bias with c = x − mean(x) is one layer_norm, with or without the
+// bias. The root of the mean says what c is; c must be a difference of x and its mean.
 #include "passes/Raise/Passes.h"
 #include "passes/Raise/Term.h"
 
@@ -39,10 +39,13 @@ Value raise(OpBuilder &b, Location loc, RankedTensorType type, const Term &scale
       continue;
     }
     for (unsigned i = 0; i < 2; ++i) {
-      bool centred = passes(product.factors[i], deviation->element) || centredOf(product.factors[i], dims);
-      Value scale = centred ? vectorAlong(b, product.factors[1 - i], dims.size() - 1) : Value();
+      bool centred =
+          passes(product.factors[i], deviation->element) || centredOf(product.factors[i], dims);
+      Value scale =
+          centred ? vectorAlong(b, product.factors[1 - i], dims.size() - 1, dims.back()) : Value();
       if (scale && getElementTypeOrSelf(scale) == type.getElementType()) {
-        return LayerNormOp::create(b, loc, type, x->value, scale, bias, b.getF32FloatAttr(static_cast<float>(deviation->epsilon)));
+        return LayerNormOp::create(b, loc, type, x->value, scale, bias,
+                                   b.getF32FloatAttr(static_cast<float>(deviation->epsilon)));
       }
     }
   }
@@ -54,7 +57,8 @@ Value raise(OpBuilder &b, MapOp map) {
   Term root = elementOf(map.getResult(0));
   auto sum = operandsOf<arith::AddFOp>(root);
   for (unsigned i = 0; i < sum.size(); ++i) {
-    Value bias = type.getRank() ? vectorAlong(b, sum[i], type.getRank() - 1) : Value();
+    Value bias =
+        type.getRank() ? vectorAlong(b, sum[i], type.getRank() - 1, dimsOf(type).back()) : Value();
     if (bias && getElementTypeOrSelf(bias) == type.getElementType()) {
       if (Value norm = raise(b, map.getLoc(), type, sum[1 - i], bias)) {
         return norm;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// x / √(mean(x²) + ε) · scale, in any order of the factors and with the root as a divisor or as a reciprocal, is one
-// rms_norm. The root of the mean says what x is; the rest of the product must be x and one vector.
+// x / √(mean(x²) + ε) · scale, in any order of the factors and with the root as a divisor or as a
+// reciprocal, is one rms_norm. The root of the mean says what x is; the rest of the product must be
+// x and one vector.
 #include "passes/Raise/Passes.h"
 #include "passes/Raise/Term.h"
 
@@ -32,7 +33,9 @@ Value raise(OpBuilder &b, MapOp map) {
       continue;
     }
     for (unsigned i = 0; i < 2; ++i) {
-      Value scale = passes(product.factors[i], mean->element) ? vectorAlong(b, product.factors[1 - i], dims.size() - 1) : Value();
+      Value scale = passes(product.factors[i], mean->element)
+                        ? vectorAlong(b, product.factors[1 - i], dims.size() - 1, dims.back())
+                        : Value();
       if (scale && getElementTypeOrSelf(scale) == getElementTypeOrSelf(result)) {
         return RmsNormOp::create(b, map.getLoc(), result.getType(), mean->element.value, scale,
                                  b.getF32FloatAttr(static_cast<float>(mean->epsilon)));

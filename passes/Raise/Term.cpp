@@ -4,6 +4,8 @@
 
 #include "ir/Graph/Views.h"
 
+#include "mlir/IR/Matchers.h"
+
 using namespace mlir;
 using namespace ciuic::graph;
 
@@ -17,7 +19,8 @@ static bool isOne(AffineExpr e) {
 Term elementOf(Value tensor) {
   Term term{tensor, {}};
   for (auto [i, extent] : llvm::enumerate(dimsOf(tensor))) {
-    term.index.push_back(isOne(extent) ? getAffineConstantExpr(0, tensor.getContext()) : getAffineDimExpr(i, tensor.getContext()));
+    term.index.push_back(isOne(extent) ? getAffineConstantExpr(0, tensor.getContext())
+                                       : getAffineDimExpr(i, tensor.getContext()));
   }
   return term;
 }
@@ -30,7 +33,8 @@ bool step(Term &term) {
       term.value = cast<YieldOp>(map.getBody().front().getTerminator()).getValues()[number];
       return true;
     }
-    auto through = definition ? throughView(definition, term.index, /*merging=*/true) : std::nullopt;
+    auto through =
+        definition ? throughView(definition, term.index, /*merging=*/true) : std::nullopt;
     if (through) {
       // An extent of one has a single index.
       for (auto [e, extent] : llvm::zip(through->second, dimsOf(through->first))) {
@@ -45,7 +49,8 @@ bool step(Term &term) {
     AffineMap access = map.getMap(argument.getArgNumber());
     Term read{map.getInputs()[argument.getArgNumber()], {}};
     for (auto [e, extent] : llvm::zip(access.getResults(), dimsOf(read.value))) {
-      read.index.push_back(isOne(extent) ? getAffineConstantExpr(0, e.getContext()) : e.replaceDims(term.index));
+      read.index.push_back(isOne(extent) ? getAffineConstantExpr(0, e.getContext())
+                                         : e.replaceDims(term.index));
     }
     term = std::move(read);
     return true;
@@ -53,6 +58,15 @@ bool step(Term &term) {
   if (isa<arith::ExtFOp, arith::TruncFOp>(definition)) {
     term.value = definition->getOperand(0);
     return true;
+  }
+  // A factor of one, as a power written as a product begins with.
+  if (isa<arith::MulFOp>(definition)) {
+    for (unsigned i = 0; i < 2; ++i) {
+      if (matchPattern(definition->getOperand(i), m_OneFloat())) {
+        term.value = definition->getOperand(1 - i);
+        return true;
+      }
+    }
   }
   return false;
 }
@@ -74,6 +88,7 @@ Computation computationOf(Term term) {
   while (step(term)) {
   }
   Computation c;
+  c.index = term.index;
   if (!term.isTensor()) {
     c.op = term.value.getDefiningOp();
     for (Value operand : c.op->getOperands()) {
@@ -101,7 +116,9 @@ std::optional<double> constantOf(const Term &term) {
 }
 
 bool passes(const Term &term, const Term &element) {
-  return llvm::any_of(tensorsOf(term), [&](const Term &t) { return t.value == element.value && t.index == element.index; });
+  return llvm::any_of(tensorsOf(term), [&](const Term &t) {
+    return t.value == element.value && t.index == element.index;
+  });
 }
 
 std::optional<Term> sharedTensor(const Term &a, const Term &b) {
@@ -137,7 +154,8 @@ Product productOf(const Term &term, std::optional<Term> opaque) {
     return product;
   }
   Computation c = computationOf(term);
-  bool multiplies = isa_and_nonnull<arith::MulFOp>(c.op), divides = isa_and_nonnull<arith::DivFOp>(c.op);
+  bool multiplies = isa_and_nonnull<arith::MulFOp>(c.op),
+       divides = isa_and_nonnull<arith::DivFOp>(c.op);
   if (!multiplies && !divides) {
     product.factors.push_back(term);
     return product;
@@ -154,7 +172,8 @@ Product productOf(const Term &term, std::optional<Term> opaque) {
 bool isDim(AffineExpr expr, unsigned dim, AffineExpr extent) {
   auto position = dyn_cast<AffineDimExpr>(expr);
   auto constant = dyn_cast<AffineConstantExpr>(expr);
-  return (position && position.getPosition() == dim) || (isOne(extent) && constant && constant.getValue() == 0);
+  return (position && position.getPosition() == dim) ||
+         (isOne(extent) && constant && constant.getValue() == 0);
 }
 
 bool isIdentity(const Term &term) {
@@ -169,23 +188,22 @@ bool isIdentity(const Term &term) {
   return true;
 }
 
-Value vectorAlong(OpBuilder &b, const Term &term, unsigned dim) {
+Value vectorAlong(OpBuilder &b, const Term &term, unsigned dim, AffineExpr extent) {
   for (const Term &t : tensorsOf(term)) {
     auto dims = dimsOf(t.value);
-    std::optional<AffineExpr> extent;
-    bool vector = !dims.empty();
+    unsigned found = 0;
+    bool vector = true;
     for (auto [e, own] : llvm::zip(t.index, dims)) {
-      if (isOne(own)) {
-        continue;
+      if (!isOne(own)) {
+        vector &= isDim(e, dim, own) && sameDim(own, extent);
+        ++found;
       }
-      vector &= !extent && isDim(e, dim, own);
-      extent = own;
     }
-    if (vector && extent) {
-      if (dims.size() == 1) {
-        return t.value;
-      }
-      return ReshapeOp::create(b, t.value.getLoc(), tensorOf({*extent}, getElementTypeOrSelf(t.value)), t.value);
+    if (vector && found == 1) {
+      return dims.size() == 1
+                 ? t.value
+                 : ReshapeOp::create(b, t.value.getLoc(),
+                                     tensorOf({extent}, getElementTypeOrSelf(t.value)), t.value);
     }
   }
   return {};
@@ -210,7 +228,8 @@ std::optional<Term> meanOf(const Term &term, ArrayRef<AffineExpr> dims) {
   auto reduce = tensors.empty() ? ReduceOp() : tensors.back().value.getDefiningOp<ReduceOp>();
   Term operand = reduce ? elementOf(reduce.getInput()) : Term();
   auto own = reduce ? dimsOf(reduce.getInput()) : SmallVector<AffineExpr>();
-  if (!reduce || reduce.getKind() != ReduceKind::mean || own.size() != dims.size() || reduce.getDims().size() != 1 ||
+  if (!reduce || reduce.getKind() != ReduceKind::mean || own.size() != dims.size() ||
+      reduce.getDims().size() != 1 ||
       reduce.getDims()[0] + 1 != static_cast<int64_t>(dims.size()) || !sameDims(own, dims)) {
     return std::nullopt;
   }
