@@ -108,7 +108,7 @@ Value Emitter::materialise(const Lane &lane) {
   if (lane.kind != Lane::Unit || width == 1) {
     return lane.value;
   }
-  SmallVector<int64_t> steps(llvm::seq<int64_t>(0, width));
+  auto steps = llvm::to_vector(llvm::seq<int64_t>(0, width));
   auto type = VectorType::get({width}, builder.getI64Type());
   Value iota = arith::ConstantOp::create(builder, loc, DenseElementsAttr::get(type, ArrayRef(steps)));
   return add(splat(lane.value), iota);

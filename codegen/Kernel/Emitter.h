@@ -151,6 +151,10 @@ private:
 /// vectors of them; relative error about 2e-7, right at zeros, infinities and NaN. None if the op has no expansion.
 mlir::Value expandMath(mlir::OpBuilder &builder, mlir::Location loc, mlir::Operation &op, llvm::ArrayRef<mlir::Value> operands);
 
+/// A conversion to integer that clamps what does not fit (and makes 0 of NaN): `intrinsic` is llvm.fptosi.sat or
+/// llvm.fptoui.sat. The plain conversion's result would be undefined there.
+mlir::Value saturate(mlir::OpBuilder &builder, mlir::Location loc, llvm::StringRef intrinsic, mlir::Type result, mlir::Value value);
+
 /// The remainder of a truncated division (C's fmod) on f32.
 mlir::Value expandRemainder(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value a, mlir::Value b);
 

@@ -10,6 +10,10 @@ using namespace mlir;
 
 namespace ciuic::codegen {
 
+Value saturate(OpBuilder &builder, Location loc, StringRef intrinsic, Type result, Value value) {
+  return LLVM::CallIntrinsicOp::create(builder, loc, result, builder.getStringAttr(intrinsic), ValueRange{value}).getResult(0);
+}
+
 Type Emitter::computeType(Type element) {
   if (element.isF16() || element.isBF16()) {
     return Float32Type::get(element.getContext());
@@ -126,10 +130,10 @@ Value Emitter::apply(Operation &op, ArrayRef<Value> arguments, ArrayRef<Lane> in
     return operands.front();
   }
   if (isa<arith::FPToSIOp>(op)) {
-    return LLVM::FPToSISat::create(builder, loc, result, operands.front());
+    return saturate(builder, loc, "llvm.fptosi.sat", result, operands.front());
   }
   if (isa<arith::FPToUIOp>(op)) {
-    return LLVM::FPToUISat::create(builder, loc, result, operands.front());
+    return saturate(builder, loc, "llvm.fptoui.sat", result, operands.front());
   }
   if (isa<arith::SIToFPOp>(op)) {
     return rounded(arith::SIToFPOp::create(builder, loc, result, operands.front()));

@@ -28,7 +28,7 @@ void KernelFrame::forUnits(function_ref<void(Value)> unit) {
 }
 
 // The operands' buffers: dense, or with the strides of `graph.physical` extents.
-static LogicalResult placeOperands(KernelFrame &frame) {
+LogicalResult placeOperands(KernelFrame &frame) {
   ArrayAttr attrs = frame.kernel.getArgAttrsAttr();
   for (BlockArgument argument : frame.body.getArguments()) {
     unsigned i = argument.getArgNumber();
@@ -129,12 +129,15 @@ LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device d
   OwningOpRef<Operation *> copy(original->clone());
   auto kernel = cast<graph::KernelOp>(*copy);
   Block &body = kernel.getBody().front();
-  bool isLibrary = isLibraryTemplate(kernel.getTemplateKind());
-  FailureOr<AffineExpr> grid = isLibrary ? libraryGrid(kernel) : graph::gridOf(kernel.getTemplateKind(), body);
+  auto call = graph::libraryCallOf(kernel);
+  if (failed(call)) {
+    return failure();
+  }
+  bool isLibrary = call->has_value();
+  FailureOr<AffineExpr> grid = isLibrary ? FailureOr<AffineExpr>(graph::unitsOf(**call, (*call)->params)) : graph::gridOf(kernel.getTemplateKind(), body);
   if (succeeded(grid) && !graph::sameDim(*grid, kernel.getGrid().getResult(0))) {
     return original.emitError("the grid of a ") << graph::stringifyTemplate(kernel.getTemplateKind())
-                                                << " kernel of this body is " << *grid << ", not "
-                                                << kernel.getGrid().getResult(0);
+                                                << " kernel does not follow from its body";
   }
   if (failed(grid)) {
     return original.emitError("no units follow from this body for template ")
@@ -191,7 +194,7 @@ LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device d
   }
   emitter.builder.setInsertionPoint(main->getTerminator());
   if (isLibrary) {
-    emitLibraryCall(frame, module);
+    emitLibraryCall(frame, **call, module);
   } else {
     emitTemplate(frame);
   }

@@ -48,6 +48,11 @@ mlir::Value loadPointer(Emitter &emitter, mlir::Value ptrs, unsigned number);
 /// Rewrites softmax, layer_norm and rms_norm into reductions and maps with f32 between them.
 void expandNorms(mlir::Block &body);
 
+/// The operands' buffers: dense, or with the strides of `graph.physical` extents. Needs `pointers`.
+mlir::LogicalResult placeOperands(KernelFrame &frame);
+/// Pointer `number` of the array `ptrs`.
+mlir::Value loadPointer(Emitter &emitter, mlir::Value ptrs, unsigned number);
+
 /// Appends the kernel's function (and for a GPU its gpu.module) to `module`. Errors are reported at the kernel.
 mlir::LogicalResult generateKernel(graph::KernelOp kernel, mlir::ModuleOp module, Device device);
 

@@ -39,7 +39,7 @@ struct Coordinates {
   }
   Value real(Value i) { return arith::SIToFPOp::create(e.builder, e.loc, like(e.builder.getF32Type(), i), i); }
   Lane index(Value f) {
-    Value i = LLVM::FPToSISat::create(e.builder, e.loc, like(e.builder.getI64Type(), f), f);
+    Value i = saturate(e.builder, e.loc, "llvm.fptosi.sat", like(e.builder.getI64Type(), f), f);
     return {i, e.isVector(i) ? Lane::Any : Lane::Uniform};
   }
 };

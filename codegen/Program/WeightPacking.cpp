@@ -2,7 +2,7 @@
 // See WeightPacking.h. Memory: one tile of panels, or 4 MiB of a plain weight, whatever the model's size.
 #include "codegen/Program/WeightPacking.h"
 
-#include "passes/Lower/Weights.h"
+#include "ir/Graph/Weights.h"
 #include "runtime/format/ProgramWriter.h"
 #include "runtime/format/program_generated.h"
 

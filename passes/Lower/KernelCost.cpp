@@ -3,7 +3,7 @@
 // products two per multiply-add.
 #include "passes/Lower/KernelCost.h"
 
-#include "passes/Lower/Weights.h"
+#include "ir/Graph/Weights.h"
 
 using namespace mlir;
 using namespace ciuic::graph;

@@ -2,10 +2,11 @@
 // Values become buffers. One pass over each function assigns every tensor a buffer (sharing where an op only renames),
 // then a second one places allocs and frees around first and last use.
 #include "ir/Graph/KernelGeometry.h"
+#include "ir/Graph/LibraryCall.h"
 #include "passes/Lower/KernelCost.h"
 #include "passes/Lower/Passes.h"
 #include "passes/Lower/Tiling.h"
-#include "passes/Lower/Weights.h"
+#include "ir/Graph/Weights.h"
 
 #include "llvm/ADT/MapVector.h"
 
@@ -214,8 +215,9 @@ private:
                                          b.getNamedAttr("flops", b.getF64FloatAttr(cost.flops)),
                                          b.getNamedAttr("format", b.getStringAttr(cost.format)),
                                          b.getNamedAttr("rows", b.getI64IntegerAttr(cost.rows))});
-    SmallVector<int64_t> params = ciuic::defaultParamsOf(kernel);
-    IntegerAttr tiled = params.size() == 2 ? b.getI64IntegerAttr(1) : IntegerAttr();
+    auto call = *libraryCallOf(kernel); // setGeometry() has seen it succeed
+    SmallVector<int64_t> params = call ? call->params : SmallVector<int64_t>();
+    IntegerAttr tiled = call && call->tiles ? b.getI64IntegerAttr(*call->pointers[1]) : IntegerAttr();
     AffineMapAttr rows;
     IntegerAttr rowBytes;
     if (auto gather = ciuic::hostGatherOf(kernel)) {
@@ -306,6 +308,28 @@ LogicalResult createStates(ModuleOp module) {
   return success();
 }
 
+/// Units and scratch of a kernel: the library's where its loops are, else the template's.
+LogicalResult setGeometry(KernelOp kernel) {
+  Bounds bounds;
+  for (auto symbol : kernel.getSymbols().getAsRange<SymbolAttr>()) {
+    bounds.lower.push_back(symbol.getLower());
+    bounds.upper.push_back(symbol.getUpper());
+  }
+  auto call = libraryCallOf(kernel);
+  if (failed(call)) {
+    return failure();
+  }
+  Block &body = kernel.getBody().front();
+  FailureOr<AffineExpr> grid = *call ? FailureOr<AffineExpr>(unitsOf(**call, (*call)->params)) : gridOf(kernel.getTemplateKind(), body);
+  FailureOr<int64_t> scratch = *call ? FailureOr<int64_t>(scratchOf(**call, bounds.upper)) : scratchBytesOf(kernel.getTemplateKind(), body, bounds);
+  if (failed(grid) || failed(scratch)) {
+    return kernel.emitError("[internal.kernel-geometry] no units follow from the body of this ") << stringifyTemplate(kernel.getTemplateKind()) << " kernel";
+  }
+  kernel.setGrid(AffineMap::get(0, kernel.getSymbols().size(), *grid));
+  kernel.setScratch(*scratch);
+  return success();
+}
+
 struct LowerToMemPass : ciuic::impl::LowerToMemBase<LowerToMemPass> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
@@ -314,19 +338,9 @@ struct LowerToMemPass : ciuic::impl::LowerToMemBase<LowerToMemPass> {
     }
     // Geometry is a property of the kernel: set once, read by every launch.
     for (auto kernel : module.getOps<KernelOp>()) {
-      Block &body = kernel.getBody().front();
-      Bounds bounds;
-      for (auto symbol : kernel.getSymbols().getAsRange<SymbolAttr>()) {
-        bounds.lower.push_back(symbol.getLower());
-        bounds.upper.push_back(symbol.getUpper());
-      }
-      auto grid = gridOf(kernel.getTemplateKind(), body);
-      auto scratch = scratchBytesOf(kernel.getTemplateKind(), body, bounds);
-      if (failed(grid) || failed(scratch)) {
+      if (failed(setGeometry(kernel))) {
         return signalPassFailure();
       }
-      kernel.setGrid(AffineMap::get(0, kernel.getSymbols().size(), *grid));
-      kernel.setScratch(*scratch);
     }
     WeightTable weights(module);
     SymbolTable kernels(module);

@@ -5,9 +5,11 @@
 #include "passes/Offload/BuildProblem.h"
 #include "passes/Offload/Passes.h"
 
+#include "ir/Graph/LibraryCall.h"
 #include "passes/Lower/Tiling.h"
 
 #include "llvm/Support/Format.h"
+#include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace ciuic::mem;
@@ -176,7 +178,7 @@ private:
         auto packing = cast<ciuic::graph::PackingAttr>(*view.weights[operand->weight].getPacking());
         params = ciuic::tileParamsOf(packing, operand->begin, operand->end);
         auto kernel = kernels.lookup<ciuic::graph::KernelOp>(launch.getKernel());
-        grid = AffineMap::get(0, grid.getNumSymbols(), ciuic::tileGridOf(kernel, params));
+        grid = AffineMap::get(0, grid.getNumSymbols(), ciuic::graph::unitsOf(**ciuic::graph::libraryCallOf(kernel), params));
       }
     }
     for (Value write : launch.getWrites()) {
@@ -289,7 +291,7 @@ struct ApplyOffloadPass : ciuic::impl::ApplyOffloadBase<ApplyOffloadPass> {
     }
     auto i64 = [&](int64_t v) -> Attribute { return b.getI64IntegerAttr(v); };
     module->setAttr("mem.plan", b.getDictionaryAttr({
-        b.getNamedAttr("arena_bytes", i64(plan.arenaBytes)), b.getNamedAttr("need_bytes", i64(plan.needBytes)),
+        b.getNamedAttr("arena_bytes", i64(llvm::alignTo(plan.arenaBytes, ciuic::solver::kBudgetGranule))), b.getNamedAttr("need_bytes", i64(plan.needBytes)),
         b.getNamedAttr("policy", b.getStringAttr(plan.policy)), b.getNamedAttr("resident_bytes", i64(plan.residentBytes)),
         b.getNamedAttr("slot_bytes", i64(plan.slotBytes)), b.getNamedAttr("slots", b.getI64ArrayAttr(plan.slotOffsets)),
         b.getNamedAttr("streamed_bytes", i64(plan.streamedBytes))}));

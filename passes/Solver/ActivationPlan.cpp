@@ -31,13 +31,13 @@ EntryActivations wholeLives(const Entry &entry) {
   return result;
 }
 
-void pack(const OffloadProblem &problem, const OffloadOptions &options,
+void pack(const OffloadProblem &problem, const PackingOptions &options,
           EntryActivations &activations) {
   PackingProblem packing;
   for (const Segment &segment : activations.segments) {
     packing.buffers.push_back({"", segment.bytes, problem.alignment, segment.begin, segment.end});
   }
-  PackingSolution solution = solve(packing, options.packing);
+  PackingSolution solution = solve(packing, options);
   for (size_t i = 0; i < activations.segments.size(); ++i) {
     activations.segments[i].offset = solution.offsets[i];
   }
@@ -135,13 +135,16 @@ std::vector<ActivationVariant> activationVariants(const OffloadProblem &problem,
   int64_t floor = 0;
   for (const Entry &entry : problem.entries) {
     EntryActivations activations = wholeLives(entry);
-    pack(problem, options, activations);
+    pack(problem, options.packing, activations);
     plain.height = std::max(plain.height, activations.height);
     peak = std::max(peak, peakOf(liveBytes(entry, activations)));
     plain.entries.push_back(std::move(activations));
     floor = std::max(floor, options.spill ? leastActivationBytes(entry) : peak);
   }
   variants.push_back(plain);
+  PackingOptions quick = options.packing; // there are many variants, and most are never used
+  quick.orderSearchWork /= 16;
+  quick.branchAndBoundWork /= 16;
   for (int i = 1; i <= kMostVariants && floor < peak; ++i) {
     int64_t limit = peak - (peak - floor) / kMostVariants * i;
     limit = i == kMostVariants ? floor : limit;
@@ -150,7 +153,7 @@ std::vector<ActivationVariant> activationVariants(const OffloadProblem &problem,
       EntryActivations activations = plain.entries[e];
       swapDownTo(problem.entries[e], limit, activations);
       if (!activations.swaps.empty()) {
-        pack(problem, options, activations);
+        pack(problem, quick, activations);
       }
       variant.height = std::max(variant.height, activations.height);
       variant.entries.push_back(std::move(activations));

@@ -46,8 +46,14 @@ std::vector<bool> chooseResident(const UnitSet &set, Policy policy, int64_t capa
 bool scheduleEntry(const OffloadProblem &problem, const Entry &entry, const UnitSet &set, int slots,
                    EntryPlan &plan);
 
+/// One pass in the steady state, in microseconds.
+struct Pass {
+  double time = 0, stall = 0;
+};
+
 /// Predicts the steady state: passes back to back, one compute stream, one copy stream a direction.
-/// Fills predictedMicroseconds and stallMicroseconds.
-void simulate(const OffloadProblem &problem, const Entry &entry, EntryPlan &plan);
+/// Every copy takes `copyScale` times what the link says.
+Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan,
+              double copyScale = 1);
 
 } // namespace ciuic::solver

@@ -49,7 +49,8 @@ struct CopyStream {
 
 } // namespace
 
-void simulate(const OffloadProblem &problem, const Entry &entry, EntryPlan &plan) {
+Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan,
+              double copyScale) {
   int64_t launches = static_cast<int64_t>(plan.launches.size());
   CopyStream streams[kDirections];
   for (CopyStream &stream : streams) {
@@ -61,7 +62,7 @@ void simulate(const OffloadProblem &problem, const Entry &entry, EntryPlan &plan
     CopyStream &stream = streams[out ? 1 : 0];
     stream.after.push_back(copy.after);
     stream.microseconds.push_back(
-        copyMicroseconds(out ? problem.toHost : problem.toDevice, copy.bytes));
+        copyScale * copyMicroseconds(out ? problem.toHost : problem.toDevice, copy.bytes));
     int64_t place = static_cast<int64_t>(stream.after.size());
     (copy.before < launches ? stream.need[copy.before]
                             : stream.needBefore[copy.before - launches]) = place;
@@ -74,6 +75,7 @@ void simulate(const OffloadProblem &problem, const Entry &entry, EntryPlan &plan
   double passStart = 0;
   double passTime = 0;
   double stalled = 0;
+  double passStall = 0;
   for (int pass = 0; pass < kMostPasses && launches > 0;) {
     int64_t launch = done - pass * launches;
     if (!running) {
@@ -107,8 +109,7 @@ void simulate(const OffloadProblem &problem, const Entry &entry, EntryPlan &plan
       dt = stream.running ? std::min(dt, stream.left) : dt;
     }
     if (!std::isfinite(dt)) {
-      plan.predictedMicroseconds = dt; // nothing can go on: validate() names the cycle
-      return;
+      return {dt, dt}; // nothing can go on: validate() names the cycle
     }
     now += dt;
     stalled += running ? 0 : dt;
@@ -134,7 +135,7 @@ void simulate(const OffloadProblem &problem, const Entry &entry, EntryPlan &plan
       double time = now - passStart;
       bool steady = pass > 0 && std::abs(time - passTime) <= 1e-9 * time;
       passTime = time;
-      plan.stallMicroseconds = stalled;
+      passStall = stalled;
       passStart = now;
       stalled = 0;
       if (steady || plan.copies.empty()) {
@@ -143,7 +144,7 @@ void simulate(const OffloadProblem &problem, const Entry &entry, EntryPlan &plan
       ++pass;
     }
   }
-  plan.predictedMicroseconds = passTime;
+  return {passTime, passStall};
 }
 
 } // namespace ciuic::solver

@@ -3,10 +3,11 @@
 // resident x activation variant), which depends on the problem without its budget. The budget only
 // admits members of the family, hence
 //  - feasibility is monotone, and the nearest feasible budget is the least arena of the family;
-//  - more budget never predicts worse: it admits a superset.
-// Members are judged by simulation; those whose lower bound is no better than the best so far are
-// not simulated, which changes no answer. An exact solver would join here: as one more producer of
-// residencies for tryResidency().
+//  - the least objective never grows with the budget, which admits a superset.
+// Among the admitted plans within kTolerance of the least objective, the one is taken that does
+// best over a slow link. Members are judged by simulation; those whose lower bound is no better
+// than the best so far are not simulated, which changes no answer. An exact solver would join here:
+// as one more producer of residencies for tryResidency().
 
 #include "passes/Solver/ActivationPlan.h"
 #include "passes/Solver/OffloadParts.h"
@@ -19,6 +20,8 @@
 namespace ciuic::solver {
 
 namespace {
+
+constexpr double kTolerance = 0.01;
 
 double fastestRate(const Link &link) {
   double rate = 0;
@@ -44,6 +47,9 @@ public:
   Searcher(const OffloadProblem &problem, const OffloadOptions &options)
       : problem(problem), options(options),
         budget(problem.budget.value_or(std::numeric_limits<int64_t>::max())) {
+    for (const Weight &weight : problem.weights) {
+      weightBytes += static_cast<double>(weight.bytes);
+    }
     for (const Entry &entry : problem.entries) {
       computeBound.push_back(0);
       slowest.push_back(0);
@@ -58,8 +64,8 @@ public:
   void run() {
     variants = activationVariants(problem, options);
     tryAllResident();
-    if (!options.streaming) {
-      return;
+    if (!options.streaming || needBytes <= budget) {
+      return; // nothing is faster than no copies
     }
     std::vector<int64_t> sizes = slotCandidates(problem);
     for (size_t v = 0; v < variants.size(); ++v) {
@@ -69,13 +75,73 @@ public:
     }
   }
 
-  std::optional<OffloadPlan> best;
+  /// Of the plans nearly as fast as the fastest, the one that spreads its copies best; nullopt if
+  /// none fits.
+  std::optional<OffloadPlan> take() {
+    if (front.empty()) {
+      return std::nullopt;
+    }
+    auto key = [](const Member &m) { return std::tuple(m.paced, m.copied, m.plan.arenaBytes); };
+    return std::move(
+        std::min_element(front.begin(), front.end(), [&](const Member &a, const Member &b) {
+          return key(a) < key(b);
+        })->plan);
+  }
+
   int64_t leastArena = std::numeric_limits<int64_t>::max();
   int leastVariant = 0;
   int64_t needBytes = 0;
   std::vector<ActivationVariant> variants; // the first keeps all activations where they are
 
 private:
+  struct Member {
+    OffloadPlan plan;
+    double paced = 0;
+    int64_t copied = 0;
+  };
+
+  /// Keeps the members within the tolerance of the fastest that no other beats in both times.
+  void admit(Member member) {
+    best = front.empty() ? member.plan.objective : std::min(best, member.plan.objective);
+    auto key = [](const Member &m) {
+      return std::tuple(m.plan.objective, m.paced, m.copied, m.plan.arenaBytes);
+    };
+    auto beats = [&](const Member &a, const Member &b) {
+      return a.plan.objective <= b.plan.objective && a.paced <= b.paced && key(a) <= key(b);
+    };
+    for (const Member &other : front) {
+      if (beats(other, member)) {
+        return;
+      }
+    }
+    std::erase_if(front, [&](const Member &other) {
+      return beats(member, other) || other.plan.objective > best * (1 + kTolerance);
+    });
+    front.push_back(std::move(member));
+  }
+
+  /// The objective over a link so slow that copies take three quarters of compute: whether copies
+  /// are spread evenly over the compute that hides them, which a fast link does not show. Copying
+  /// all weights counts a tenth of compute on top, as the slow link here is slower the less there
+  /// is to copy.
+  double pacedTime(const OffloadPlan &plan) const {
+    double sum = 0;
+    for (size_t e = 0; e < problem.entries.size(); ++e) {
+      const EntryPlan &entry = plan.entries[e];
+      double copies = 0;
+      for (const Copy &copy : entry.copies) {
+        const Link &link = copy.kind == CopyKind::SwapOut ? problem.toHost : problem.toDevice;
+        copies += copyMicroseconds(link, copy.bytes);
+      }
+      double scale = copies > 0 ? std::max(1.0, entry.computeMicroseconds * 0.75 / copies) : 1;
+      double share = static_cast<double>(entry.copiedToDevice + entry.copiedToHost) / weightBytes;
+      sum +=
+          problem.entries[e].frequency * (simulate(problem, problem.entries[e], entry, scale).time +
+                                          0.1 * share * entry.computeMicroseconds);
+    }
+    return sum;
+  }
+
   void tryAllResident() {
     UnitSet set = makeUnits(problem, std::numeric_limits<int64_t>::max() / 4);
     std::vector<bool> resident(set.units.size(), true);
@@ -141,8 +207,8 @@ private:
     plan.activationOffset = at;
     plan.arenaBytes = at + variants[variant].height;
     bool admitted = plan.arenaBytes <= budget;
-    if (admitted ? best && bound(set, resident, plan) > best->objective
-                 : best || plan.arenaBytes >= leastArena) {
+    if (admitted ? !front.empty() && bound(set, resident, plan) > best * (1 + kTolerance)
+                 : !front.empty() || plan.arenaBytes >= leastArena) {
       return plan.arenaBytes;
     }
 
@@ -168,18 +234,19 @@ private:
     if (!admitted) {
       return plan.arenaBytes;
     }
-    int64_t copied = 0;
+    Member member;
     for (size_t e = 0; e < problem.entries.size(); ++e) {
       EntryPlan &entry = plan.entries[e];
       addActivations(variants[variant].entries[e], plan.activationOffset, entry);
-      simulate(problem, problem.entries[e], entry);
-      plan.objective += problem.entries[e].frequency * entry.predictedMicroseconds;
-      copied += entry.copiedToDevice + entry.copiedToHost;
+      Pass pass = simulate(problem, problem.entries[e], entry);
+      entry.predictedMicroseconds = pass.time;
+      entry.stallMicroseconds = pass.stall;
+      plan.objective += problem.entries[e].frequency * pass.time;
+      member.copied += entry.copiedToDevice + entry.copiedToHost;
     }
     int64_t arena = plan.arenaBytes;
-    // Among equally fast plans the one that copies least: it leans least on the model being right.
-    if (!best || std::tuple(plan.objective, copied, arena) <
-                     std::tuple(best->objective, bestCopied, best->arenaBytes)) {
+    if (front.empty() || plan.objective <= best * (1 + kTolerance)) {
+      member.paced = pacedTime(plan);
       plan.policy = policy;
       plan.units = std::move(placed.units);
       plan.hostGathered.assign(problem.weights.size(), false);
@@ -188,8 +255,8 @@ private:
           plan.hostGathered[plan.units[u].pieces.front().weight] = true;
         }
       }
-      best = std::move(plan);
-      bestCopied = copied;
+      member.plan = std::move(plan);
+      admit(std::move(member));
     }
     return arena;
   }
@@ -220,7 +287,9 @@ private:
   const OffloadProblem &problem;
   const OffloadOptions &options;
   int64_t budget;
-  int64_t bestCopied = 0;
+  std::vector<Member> front;
+  double best = 0; // least objective of the front
+  double weightBytes = 1;
   std::vector<double> computeBound, slowest;
   std::vector<std::vector<bool>> onDevice;
 };
@@ -306,10 +375,11 @@ std::variant<OffloadPlan, Infeasible, std::string> solveOffload(const OffloadPro
   }
   Searcher searcher(problem, options);
   searcher.run();
-  if (!searcher.best) {
+  std::optional<OffloadPlan> found = searcher.take();
+  if (!found) {
     return explain(problem, searcher);
   }
-  OffloadPlan &plan = *searcher.best;
+  OffloadPlan &plan = *found;
   plan.needBytes = searcher.needBytes;
   boundEntries(problem, plan);
   if (std::optional<std::string> wrong = validate(problem, plan)) {

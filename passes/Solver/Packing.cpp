@@ -77,6 +77,9 @@ std::optional<std::string> check(const PackingProblem &problem) {
         buffer.alignment > (int64_t{1} << 40)) {
       return "buffer \"" + buffer.name + "\": alignment must be a power of two up to 2^40";
     }
+    if (buffer.begin < -(int64_t{1} << 40) || buffer.end > (int64_t{1} << 40)) {
+      return "buffer \"" + buffer.name + "\": instants must lie within 2^40";
+    }
     if (buffer.begin >= buffer.end) {
       return "buffer \"" + buffer.name + "\" ends before it begins";
     }

@@ -42,8 +42,8 @@ struct PackingSolution {
 struct PackingOptions {
   bool orderSearch = true;
   bool branchAndBound = true;
-  int64_t orderSearchWork = 40'000'000;    // pairs of buffers looked at
-  int64_t branchAndBoundWork = 60'000'000; // the same, over all capacities tried
+  int64_t orderSearchWork = 20'000'000;    // pairs of buffers looked at
+  int64_t branchAndBoundWork = 30'000'000; // the same, over all capacities tried
 };
 
 /// What is wrong with the problem, naming the buffer; nothing if it can be solved.

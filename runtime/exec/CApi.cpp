@@ -504,7 +504,7 @@ ciuic_status *ciuic_session_get_trace_event(const ciuic_session *session, uint32
     e.stream = streams[static_cast<int>(event.step->stream)];
     e.begin_us = event.beginUs;
     e.end_us = event.endUs;
-    e.predicted_begin_us = event.step->predicted_start_us;
+    e.predicted_begin_us = event.predictedBeginUs;
     e.predicted_us = event.step->predicted_us;
     return deliver(e, out);
   });

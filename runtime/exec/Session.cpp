@@ -331,7 +331,7 @@ Status Session::executeEntry(PreparedEntry &e) {
   }
   context->beginRun();
   device::RunCounters counters;
-  if (!e.prologueAmounts.empty() && (!e.wraps || slotsHold != e.slotGroup)) {
+  if (!e.prologueAmounts.empty() && (!e.keepsSlots || slotsHold != e.slotGroup)) {
     device::RunValues values;
     values.amounts = e.prologueAmounts;
     values.cancel = &cancelFlag;
@@ -356,7 +356,7 @@ Status Session::executeEntry(PreparedEntry &e) {
     return cancelledStatus();
   }
   CIUIC_TRY(moveOutputs(e));
-  slotsHold = e.wraps ? e.slotGroup : -1;
+  slotsHold = e.keepsSlots ? e.slotGroup : -1;
   return Status::ok();
 }
 
@@ -380,7 +380,7 @@ Status Session::outputDims(const std::string &name, std::vector<int64_t> &dims) 
 TraceEvent Session::traceEvent(size_t index) const {
   auto micros = [&](int64_t ns) { return static_cast<double>(ns - runStartNs) / 1e3; };
   return {lastEntry->entry->steps[index].get(), micros(times[index].beginNs),
-          micros(times[index].endNs)};
+          micros(times[index].endNs), lastEntry->predictedStart[index]};
 }
 
 } // namespace ciuic

@@ -38,6 +38,7 @@ struct RunStats {
 struct TraceEvent {
   const format::StepT *step;
   double beginUs, endUs; // since the start of the run
+  double predictedBeginUs;
 };
 
 class Session {
@@ -93,8 +94,9 @@ private:
     std::vector<BoundInput *> inputs;
     std::vector<BoundOutput *> outputs;
     std::vector<int64_t> symbols;
-    int slotGroup = -1; // entries with the same prologue share it; -1: no prologue
-    bool wraps = false;
+    std::vector<double> predictedStart; // microseconds, one a step
+    int slotGroup = -1;                 // entries with the same prologue share it; -1: no prologue
+    bool keepsSlots = false;            // after a pass the slots hold what the prologue loads
   };
 
   Session() = default;

@@ -148,6 +148,55 @@ static device::Command copyCommand(const CopyT &c) {
   return command;
 }
 
+/// Starts of the steps by the plan's own times: each as early as its stream and its waits allow.
+static std::vector<double> predictStarts(const EntryT &entry) {
+  std::vector<double> starts;
+  double streamEnd[device::kStreams] = {};
+  for (const auto &step : entry.steps) {
+    double &end = streamEnd[static_cast<int>(step->stream)];
+    double start = std::max(end, step->predicted_start_us);
+    for (uint32_t w : step->waits) {
+      start = std::max(start, starts[w] + entry.steps[w]->predicted_us);
+    }
+    starts.push_back(start);
+    end = start + step->predicted_us;
+  }
+  return starts;
+}
+
+/// Rule E12 makes wrapped copies restore the slots; without any, they hold if no step writes there.
+static bool keepsSlots(const EntryT &entry) {
+  std::vector<std::pair<int64_t, int64_t>> written;
+  for (const auto &step : entry.steps) {
+    if (step->wrap) {
+      return true;
+    }
+    if (const LaunchT *l = step->body.AsLaunch()) {
+      for (const Arg &arg : l->args) {
+        if (arg.access() != Access::Read) {
+          written.emplace_back(arg.offset(), arg.bytes());
+        }
+      }
+    } else if (const CopyT *c = step->body.AsCopy()) {
+      written.emplace_back(c->arena_offset, c->bytes);
+    } else if (const CopyBackT *c = step->body.AsCopyBack()) {
+      written.emplace_back(c->arena_offset, c->bytes);
+    } else if (const HostGatherT *g = step->body.AsHostGather()) {
+      written.emplace_back(g->arena_offset, g->bytes);
+    } else if (const FillT *f = step->body.AsFill()) {
+      written.emplace_back(f->arena_offset, f->bytes);
+    }
+  }
+  for (const auto &c : entry.prologue) {
+    for (auto [offset, bytes] : written) {
+      if (offset < c->arena_offset + c->bytes && c->arena_offset < offset + bytes) {
+        return false;
+      }
+    }
+  }
+  return true;
+}
+
 Status Session::prepareEntry(const EntryT &entry) {
   PreparedEntry e;
   e.entry = &entry;
@@ -197,7 +246,6 @@ Status Session::prepareEntry(const EntryT &entry) {
     }
     c.stream = static_cast<device::Stream>(step->stream);
     c.waits = step->waits;
-    e.wraps = e.wraps || step->wrap;
     e.amountExprs.push_back(expr);
     e.amounts.push_back(amount);
     commands.push_back(std::move(c));
@@ -210,6 +258,8 @@ Status Session::prepareEntry(const EntryT &entry) {
   }
   CIUIC_TRY(context->prepare(std::move(commands), &e.prologue));
   e.times.resize(entry.steps.size());
+  e.predictedStart = predictStarts(entry);
+  e.keepsSlots = keepsSlots(entry);
   e.symbols.reserve(entry.symbols.size());
   for (const auto &port : entry.inputs) {
     e.inputs.push_back(&inputs[port->name]);

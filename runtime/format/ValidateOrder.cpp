@@ -298,34 +298,52 @@ private:
     return Status::ok();
   }
 
-  // After a pass the slots must hold what the prologue would load, byte for byte.
+  // Where copies wrap, the slots must hold after a pass what the prologue would load, byte for
+  // byte: loaded again by a wrapped copy that nothing overwrites, or never touched.
   Status checkWrap() {
     using Key = std::tuple<int64_t, int64_t, int64_t>;
-    std::vector<Key> first, last;
-    for (const auto &c : e.prologue) {
-      first.emplace_back(c->arena_offset, c->host_offset, c->bytes);
-    }
+    std::map<Key, size_t> wrapped;
     for (size_t i = 0; i < e.steps.size(); ++i) {
       if (!e.steps[i]->wrap) {
         continue;
       }
       const CopyT &c = *e.steps[i]->body.AsCopy();
-      last.emplace_back(c.arena_offset, c.host_offset, c.bytes);
-      auto it = arena.lower_bound(c.arena_offset);
-      if (c.bytes > 0 && (it == arena.end() || it->first != c.arena_offset ||
-                          it->second.writer != static_cast<int32_t>(i) ||
-                          it->second.end < c.arena_offset + c.bytes)) {
+      if (!writtenBy(static_cast<int32_t>(i), c)) {
         return broken("E12",
                       "step %zu '%s' loads for the next pass, but a later step overwrites it", i,
                       e.steps[i]->name.c_str());
       }
+      wrapped[{c.arena_offset, c.host_offset, c.bytes}] = i;
     }
-    std::sort(first.begin(), first.end());
-    std::sort(last.begin(), last.end());
-    if (!last.empty() && first != last) {
-      return broken("E12", "the wrapped copies and the prologue load different bytes");
+    size_t found = 0;
+    for (const auto &c : e.prologue) {
+      bool again = wrapped.count({c->arena_offset, c->host_offset, c->bytes}) > 0;
+      found += again;
+      if (!wrapped.empty() && !again && !writtenBy(kBeforeRun, *c)) {
+        return broken("E12",
+                      "the prologue loads bytes to %lld that a pass overwrites and no wrapped "
+                      "copy loads again",
+                      static_cast<long long>(c->arena_offset));
+      }
+    }
+    if (found != wrapped.size()) {
+      return broken("E12", "a wrapped copy loads what the prologue does not");
     }
     return Status::ok();
+  }
+
+  /// True when `step` wrote every byte of the copy's destination last.
+  bool writtenBy(int32_t step, const CopyT &c) {
+    split(arena, c.arena_offset);
+    split(arena, c.arena_offset + c.bytes);
+    int64_t at = c.arena_offset;
+    for (auto it = arena.lower_bound(at); at < c.arena_offset + c.bytes; ++it) {
+      if (it == arena.end() || it->first != at || it->second.writer != step) {
+        return false;
+      }
+      at = it->second.end;
+    }
+    return true;
   }
 
   const ProgramT &p;

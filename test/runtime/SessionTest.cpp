@@ -228,6 +228,47 @@ TEST(Session, AlternatingEntriesRefillTheSlots) {
   }
 }
 
+// Without wrapped copies: slots that a pass overwrites are filled before each pass, slots that it
+// leaves alone only once.
+TEST(Session, PrologueWithoutWrapRunsWhenItMust) {
+  for (bool overwrite : {true, false}) {
+    std::vector<std::vector<float>> w;
+    PlanBuilder b = streamingChain(&w);
+    auto &steps = b.last().steps;
+    steps.resize(overwrite ? 5 : 3);
+    if (!overwrite) {
+      steps.erase(steps.begin() + 1);
+    } else {
+      steps.erase(steps.begin() + 3); // the copy of w3
+    }
+    LaunchT &last = *steps.back()->body.AsLaunch();
+    last.args[2] = Arg(64 + kChainLength * 4, kChainLength * 4, Access::Write); // y
+    uint32_t end = static_cast<uint32_t>(steps.size()) - 1;
+    if (overwrite) {
+      steps.back()->waits = {1};
+    }
+    for (auto &buffer : b.last().buffers) {
+      buffer->last_step = end;
+      buffer->first_step = buffer->kind == BufferKind::Output ? end : 0;
+    }
+    b.seal();
+    Opened o;
+    Failure opened = o.open(b);
+    ASSERT_EQ(opened.cls, CIUIC_OK) << opened.message;
+    int64_t n = 1024;
+    std::vector<float> x = ramp(n), y(1024);
+    OK(ciuic_session_bind_input(o.session, "x", CIUIC_F32, 1, &n, x.data()));
+    OK(ciuic_session_bind_output(o.session, "y", y.data(), y.size() * 4));
+    for (int pass = 0; pass < 3; ++pass) {
+      OK(ciuic_session_run(o.session, nullptr));
+      EXPECT_EQ(o.stats().prologue, pass == 0 || overwrite);
+      for (int64_t i = 0; i < n; ++i) {
+        ASSERT_EQ(y[i], x[i] + w[0][i] + w[1][i] + (overwrite ? w[2][i] : 0)) << pass;
+      }
+    }
+  }
+}
+
 // x is appended to a state of 12 floats; sum is the sum of all there is. Entries of 1 and 2..8.
 PlanBuilder stateful() {
   PlanBuilder b;
@@ -517,6 +558,9 @@ TEST(Session, TraceHasEveryStepInItsStreamAndInOrder) {
     EXPECT_LE(events[i].begin_us, events[i].end_us);
     EXPECT_EQ(std::string(events[i].stream), i == 0 || i % 2 == 0 ? "compute" : "h2d");
     EXPECT_EQ(events[i].predicted_us, 1);
+    // By hand: kernels at 0, 1, 2, 3; each copy when the kernel before it ends.
+    const double starts[8] = {0, 1, 1, 2, 2, 3, 3, 4};
+    EXPECT_EQ(events[i].predicted_begin_us, starts[i]);
     for (uint32_t wait : b.last().steps[i]->waits) {
       EXPECT_GE(events[i].begin_us, events[wait].end_us) << i << " " << wait;
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // See Weights.h.
-#include "passes/Lower/Weights.h"
+#include "ir/Graph/Weights.h"
 
 #include "kernels/host/Abi.h"
 

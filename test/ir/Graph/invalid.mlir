@@ -1,0 +1,234 @@
+// RUN: ciuic-opt %s --split-input-file --verify-diagnostics
+// One case per constraint of the dialect; labels are those of the ops' descriptions.
+
+// expected-error@+1 {{bounds of symbol 'seq' must satisfy 0 <= 5 <= 3}}
+func.func @f() attributes {graph.symbols = [#graph.symbol<"seq", 5, 3>]} { return }
+
+// -----
+// expected-error@+1 {{graph.symbols stands on a function and is an array of #graph.symbol}}
+func.func @f() attributes {graph.symbols = [1 : i64]} { return }
+
+// -----
+func.func @f() {
+  // expected-error@+1 {{(C1) bytes must be the size of the result type, 256}}
+  %w = graph.weight "w" file 0 offset 0 bytes 255 : tensor<8x8xf32>
+  return
+}
+
+// -----
+func.func @f() {
+  // expected-error@+1 {{(C2) result type must be static}}
+  %w = graph.weight "w" file 0 offset 0 bytes 255 : tensor<?xf32, affine_map<()[s0] -> (s0)>>
+  return
+}
+
+// -----
+func.func @f() {
+  // expected-error@+1 {{(C2) at most 65536 bytes}}
+  %w = graph.constant dense<0.0> : tensor<16385xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{(C1) map 0 must take 1 dims to 1}}
+  %y = graph.map (%x) [affine_map<(d0, d1) -> (d0)>] {
+  ^bb0(%a: f32):
+    graph.yield %a : f32
+  } : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{(C2) block argument 0 must be of the operand's element type}}
+  %y = graph.map (%x) [affine_map<(d0) -> (d0)>] {
+  ^bb0(%a: f16):
+    graph.yield %a : f16
+  } : (tensor<4xf32>) -> tensor<4xf16>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{(C3) must yield scalars of the results' element types}}
+  %y = graph.map (%x) [affine_map<(d0) -> (d0)>] {
+  ^bb0(%a: f32):
+    graph.yield %a : f32
+  } : (tensor<4xf32>) -> tensor<4xf16>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{(C4) results must share a shape}}
+  %y:2 = graph.map (%x) [affine_map<(d0) -> (d0)>] {
+  ^bb0(%a: f32):
+    graph.yield %a, %a : f32, f32
+  } : (tensor<4xf32>) -> (tensor<4xf32>, tensor<5xf32>)
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4xf32>) {
+  %y = graph.map (%x) [affine_map<(d0) -> (d0)>] {
+  ^bb0(%a: f32):
+    // expected-error@+1 {{(C1) dim must lie below 1}}
+    %i = graph.index 1 : i64
+    graph.yield %a : f32
+  } : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) dims must ascend and lie below the rank}}
+  %y = graph.reduce sum %x dims [2] : tensor<4x8xf32> -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C2) result extent 1 must be 1}}
+  %y = graph.reduce sum %x dims [1] : tensor<4x8xf32> -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C3) element types must agree}}
+  %y = graph.reduce sum %x dims [1] : tensor<4x8xf32> -> tensor<4x1xf16>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) must keep element type and count}}
+  %y = graph.reshape %x : tensor<4x8xf32> -> tensor<31xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) must be a permutation}}
+  %y = graph.transpose %x [0, 0] : tensor<4x8xf32> -> tensor<4x4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C2) result extent 0 must be operand extent 1}}
+  %y = graph.transpose %x [1, 0] : tensor<4x8xf32> -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) operand extent 0 must be 1 or the result's}}
+  %y = graph.expand %x : tensor<4x8xf32> -> tensor<5x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) needs one offset and one nonzero step per dim}}
+  %y = graph.slice %x offsets affine_map<() -> (0, 0)> steps [1, 0] : tensor<4x8xf32> -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C3) extents must add up along the axis}}
+  %y = graph.concat %x, %x axis 0 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<9x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) needs one non-negative low side per dim and a value of the element type}}
+  %y = graph.pad %x low [-1, 0] value 0.0 : f32 : tensor<4x8xf32> -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %i: tensor<3xi64>) {
+  // expected-error@+1 {{(C2) result shape must be input[:axis] ++ indices ++ input[axis+1:]}}
+  %y = graph.gather %x, %i axis 0 : (tensor<4x8xf32>, tensor<3xi64>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %w: tensor<7x16xf32>) {
+  // expected-error@+1 {{(C2) the contracted extents must agree}}
+  %y = graph.matmul %x, %w : (tensor<4x8xf32>, tensor<7x16xf32>) -> tensor<4x16xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %w: tensor<8x16xf32>) {
+  // expected-error@+1 {{(C3) the result must be [broadcast..., M, N]}}
+  %y = graph.matmul %x, %w : (tensor<4x8xf32>, tensor<8x16xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x4x8x8xf32>) {
+  %w = graph.weight "w" file 0 offset 0 bytes 1152 : tensor<8x4x3x3xf32>
+  // expected-error@+1 {{(C1) needs one positive stride, dilation and kernel extent and two pads per spatial dim}}
+  %y = graph.conv %x, %w strides [1] pads [0, 0, 0, 0] dilations [1, 1] group 1 channels_first : (tensor<1x4x8x8xf32>, tensor<8x4x3x3xf32>) -> tensor<1x8x6x6xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x4x8x8xf32>) {
+  %w = graph.weight "w" file 0 offset 0 bytes 1152 : tensor<8x4x3x3xf32>
+  // expected-error@+1 {{(C2) channels must divide by the group and match the filter}}
+  %y = graph.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 2 channels_first : (tensor<1x4x8x8xf32>, tensor<8x4x3x3xf32>) -> tensor<1x8x6x6xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x4x8x8xf32>) {
+  %w = graph.weight "w" file 0 offset 0 bytes 1152 : tensor<8x4x3x3xf32>
+  // expected-error@+1 {{(C3) result extent does not follow from the window at spatial dim 0}}
+  %y = graph.conv %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 channels_first : (tensor<1x4x8x8xf32>, tensor<8x4x3x3xf32>) -> tensor<1x8x8x6xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %v: tensor<4xf32>) {
+  // expected-error@+1 {{(C1) scale and bias must be vectors of the last extent}}
+  %y = graph.rms_norm %x, %v epsilon 1.0e-5 : (tensor<4x8xf32>, tensor<4xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%q: tensor<1x6x4x32xf32>, %k: tensor<1x4x4x32xf32>) {
+  // expected-error@+1 {{(C2) key/value heads must divide the query heads}}
+  %y = graph.attention %q bhsd, %k bhsd, %k bhsd scale 1.0 to bhsd : (tensor<1x6x4x32xf32>, tensor<1x4x4x32xf32>, tensor<1x4x4x32xf32>) -> tensor<1x6x4x32xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x6x4x31xf32>, %c: tensor<1x4x31xf32>) {
+  // expected-error@+1 {{(C1) needs four dims, the last constant and even}}
+  %y = graph.rope %x bhsd, %c, %c : (tensor<1x6x4x31xf32>, tensor<1x4x31xf32>, tensor<1x4x31xf32>) -> tensor<1x6x4x31xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) block arguments must have the operands' types}}
+  %y = graph.fusion row(%x) {
+  ^bb0(%a: tensor<8x4xf32>):
+    graph.yield %a : tensor<8x4xf32>
+  } : (tensor<4x8xf32>) -> tensor<8x4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) names no kernel: missing}}
+  %y = graph.launch @missing(%x) : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  return
+}
