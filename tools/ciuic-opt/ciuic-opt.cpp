@@ -6,6 +6,7 @@
 #include "ir/Onnx/Onnx.h"
 #include "ir/Plan/Plan.h"
 #include "passes/Fuse/Passes.h"
+#include "passes/Legalize/Passes.h"
 #include "passes/Lower/Passes.h"
 #include "passes/Offload/Passes.h"
 #include "passes/Raise/Passes.h"
@@ -23,6 +24,7 @@ int main(int argc, char **argv) {
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
   ciuic::registerFusePasses();
+  ciuic::legalize::registerLegalizePasses();
   ciuic::registerLowerPasses();
   ciuic::registerOffloadPasses();
   ciuic::registerRaisePasses();

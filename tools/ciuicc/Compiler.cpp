@@ -12,6 +12,7 @@
 #include "passes/Offload/BuildProblem.h"
 #include "passes/Pipelines.h"
 #include "tools/ciuicc/Summary.h"
+#include "tools/report/Report.h"
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
@@ -181,7 +182,7 @@ private:
       return failure.code.empty();
     }
     summary = summarize(*module, options, report, budgetBytes, profile.reserveBytes);
-    return options.dryRun || write();
+    return (options.dryRun || write()) && (options.report.empty() || writeReport());
   }
 
   bool legalizeEntries() {
@@ -234,9 +235,37 @@ private:
     // The arena is counted in granules, so the budget that it may fill is too.
     int64_t arena = std::max<int64_t>(0, budgetBytes - reserve) / granule * granule;
     Builder b(&context);
+    offload = std::move(view.problem);
+    offload.budget = arena;
     (*module)->setAttr("mem.budget", b.getI64IntegerAttr(arena));
     (*module)->setAttr("mem.reserve", b.getI64IntegerAttr(reserve));
     (*module)->setAttr("mem.need", b.getI64IntegerAttr(need));
+    return true;
+  }
+
+  /// The page is drawn from the solver's own answer: the same problem has the same plan.
+  bool writeReport() {
+    auto solved = solver::solveOffload(offload);
+    auto *plan = std::get_if<solver::OffloadPlan>(&solved);
+    if (!plan) {
+      return fail("internal.report", "the plan of the report does not exist");
+    }
+    ReportInfo info{options.model, options.quality, profile.name, budgetBytes, profile.reserveBytes, {}};
+    for (const auto &row : summary["formats"]) {
+      info.formats.push_back({row["weight"], row["format"], row["bytes"], row["relative_error"]});
+    }
+    std::error_code error;
+    llvm::ToolOutputFile file(options.report, error, llvm::sys::fs::OF_None);
+    if (!error) {
+      file.os() << htmlReport(offload, *plan, info);
+      file.os().flush();
+      error = file.os().error();
+      file.os().clear_error();
+    }
+    if (error) {
+      return fail("environment.write-report", options.report + ": " + error.message());
+    }
+    file.keep();
     return true;
   }
 
@@ -291,6 +320,7 @@ private:
   std::shared_ptr<onnx::WeightFiles> files;
   legalize::LegalizeReport report;
   cost::Profile profile;
+  solver::OffloadProblem offload; ///< the problem that the plan solves, kept for the report
   int64_t budgetBytes = 0;
   Failure failure;
   nlohmann::ordered_json summary;
