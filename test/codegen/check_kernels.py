@@ -448,7 +448,145 @@ def resize():
     return [g]
 
 
-TEMPLATES = {"math": math_functions, "flat": flat, "row": row, "column": column, "transpose": transpose, "gather": gather, "move": move,
+def panels(w, groups=1):
+    """[K, N] per group to panels of sixteen columns, zero beyond N."""
+    out = []
+    for g in range(groups):
+        k, n = w[g].shape
+        padded = np.zeros((k, -(-n // 16) * 16), np.float32)
+        padded[:, :n] = w[g]
+        out.append(padded.reshape(k, -1, 16).transpose(1, 0, 2).reshape(-1))
+    return np.concatenate(out)
+
+
+def packing(source, columns, channels, taps=1, groups=1):
+    return f'graph.packing = #graph.packing<"f32", "{source}", columns = {columns}, channels = {channels}, taps = {taps}, groups = {groups}>'
+
+
+def epilogue(root, other, dims, extra=""):
+    """relu(root + bias along the last dim) + residual."""
+    rank, t, n = len(dims), tensor(dims, "f32"), dims[-1]
+    d = ", ".join(f"d{i}" for i in range(rank))
+    return (f"%r = graph.map ({root}, {other}, %a3) [{identity(rank)}, affine_map<({d}) -> (d{rank - 1})>, {identity(rank)}] {{\n"
+            "^bb0(%x: f32, %y: f32, %z: f32):\n  %s = arith.addf %x, %y : f32\n  %k = arith.constant 0.0 : f32\n"
+            f"  %m = arith.maximumf %s, %k : f32\n  %o = arith.addf %m, %z : f32\n  graph.yield %o : f32\n}} : ({t}, tensor<{n}xf32>, {t}) -> {t}\ngraph.yield %r : {t}")
+
+
+def matmul():
+    groups = []
+    for s in (0, 1, 7, 100):
+        g = Group([("seq", 0, 128, s)])
+        for k, n in ((37, 19), (576, 96)):
+            a, w, b, r = f32(2, s, k), f32(n, k), f32(n), f32(2, s, n)
+            ta, to = tensor([2, "s0", k], "f32"), tensor([2, "s0", n], "f32")
+            c = a.astype(np.float64) @ w.T.astype(np.float64)
+            packed = panels([w.T])
+            mark = packing("columns", n, k)
+            op = f"%c = graph.matmul %a0, %a1 {{transpose_b}} : ({ta}, tensor<{n}x{k}xf32>) -> {to}\n"
+            g.add(f"matmul_{k}", "matmul", [([2, "s0", k], "f32", a), ([n, k], "f32", packed)], [([2, "s0", n], "f32", c.astype(np.float32))],
+                  op + f"graph.yield %c : {to}", attrs=["", mark], rtol=1e-5, atol=8e-5)
+            want = (np.maximum(c + b, 0) + r).astype(np.float32)
+            g.add(f"matmul_epilogue_{k}", "matmul", [([2, "s0", k], "f32", a), ([n, k], "f32", packed), ([n], "f32", b), ([2, "s0", n], "f32", r)],
+                  [([2, "s0", n], "f32", want)], op + epilogue("%c", "%a2", [2, "s0", n]), attrs=["", mark, "", ""], rtol=1e-5, atol=8e-5)
+            # The sums themselves, their half and a transposed read of an operand of the epilogue.
+            h, q = tensor([2, "s0", n], "f16"), f32(n, s)
+            tq = tensor([n, "s0"], "f32")
+            both = c + q.T
+            g.add(f"matmul_two_{k}", "matmul", [([2, "s0", k], "f32", a), ([n, k], "f32", packed), ([n, "s0"], "f32", q)],
+                  [([2, "s0", n], "f32", c.astype(np.float32)), ([2, "s0", n], "f16", both.astype(np.float16))],
+                  op + f"%r = graph.map (%c, %a2) [{identity(3)}, affine_map<(d0, d1, d2) -> (d2, d1)>] {{\n^bb0(%x: f32, %y: f32):\n"
+                  f"  %s = arith.addf %x, %y : f32\n  %h = arith.truncf %s : f32 to f16\n  graph.yield %h : f16\n}} : ({to}, {tq}) -> {h}\n"
+                  f"graph.yield %c, %r : {to}, {h}", attrs=["", mark, ""], rtol=1e-3, atol=2e-3)
+        # Neither packed; b of a state's buffer.
+        a, b, cap = f32(2, 3, 5, 24), f32(2, 1, s, 24), f32(2, 1, 128, 24)
+        cap[:, :, :s] = b
+        tb, to = tensor([2, 1, "s0", 24], "f32"), tensor([2, 3, 5, "s0"], "f32")
+        c = np.einsum("bhik,bgjk->bhij", a.astype(np.float64), b.astype(np.float64))
+        g.add("batch", "batch_matmul", [([2, 3, 5, 24], "f32", a), ([2, 1, "s0", 24], "f32", cap)], [([2, 3, 5, "s0"], "f32", c.astype(np.float32))],
+              f"%c = graph.matmul %a0, %a1 {{transpose_b}} : (tensor<2x3x5x24xf32>, {tb}) -> {to}\ngraph.yield %c : {to}",
+              attrs=["", "graph.physical = affine_map<() -> (2, 1, 128, 24)>"], rtol=1e-5, atol=2e-5)
+        groups.append(g)
+    return groups
+
+
+def attention():
+    groups = []
+    for seq, past in ((1, 0), (1, 40), (7, 3), (65, 0)):
+        g = Group([("seq", 1, 128, seq), ("past", 0, 64, past)])
+        keys, d, h, kv = seq + past, 16, 4, 2
+        q, k, v = f32(2, seq, h, d), f32(2, kv, keys, d), f32(2, kv, keys, d)
+        cap_k, cap_v = f32(2, kv, 200, d), f32(2, kv, 200, d)
+        cap_k[:, :, :keys], cap_v[:, :, :keys] = k, v
+        mask = np.where(rng.random((2, 1, 1, keys)) < 0.3, -1e9, 0).astype(np.float32)
+        mask[..., 0] = 0
+        s = np.einsum("bihd,bhjd->bhij", q.astype(np.float64), np.repeat(k, h // kv, 1).astype(np.float64)) * 0.25 + mask
+        i, j = np.meshgrid(np.arange(seq), np.arange(keys), indexing="ij")
+        s = np.where(j <= i + past, s, -np.inf)
+        p = np.exp(s - s.max(-1, keepdims=True))
+        p /= p.sum(-1, keepdims=True)
+        out = np.einsum("bhij,bhjd->bihd", p, np.repeat(v, h // kv, 1).astype(np.float64))
+        tq, tk, tm = tensor([2, "s0", h, d], "f32"), tensor([2, kv, "s0 + s1", d], "f32"), tensor([2, 1, 1, "s0 + s1"], "f32")
+        state = f"graph.physical = affine_map<() -> (2, {kv}, 200, {d})>"
+        g.add("attention", "attention", [([2, "s0", h, d], "f32", q), ([2, kv, "s0 + s1", d], "f32", cap_k), ([2, kv, "s0 + s1", d], "f32", cap_v),
+                                         ([2, 1, 1, "s0 + s1"], "f32", mask)], [([2, "s0", h, d], "f32", out.astype(np.float32))],
+              f"%r = graph.attention %a0 bshd, %a1 bhsd, %a2 bhsd mask %a3 scale 2.5e-1 to bshd {{causal}} : ({tq}, {tk}, {tk}, {tm}) -> {tq}\ngraph.yield %r : {tq}",
+              attrs=["", state, state, ""], rtol=2e-5, atol=5e-6)
+        groups.append(g)
+    return groups
+
+
+def convolve(x, w, stride, pad, dilation, groups):
+    """Channels last, float64; w is [OC, C / groups, KH, KW]."""
+    n, height, width, c = x.shape
+    oc, cg, kh, kw = w.shape
+    p = np.pad(x.astype(np.float64), ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    oh = (height + 2 * pad - dilation * (kh - 1) - 1) // stride + 1
+    ow = (width + 2 * pad - dilation * (kw - 1) - 1) // stride + 1
+    out = np.zeros((n, oh, ow, oc))
+    per = oc // groups
+    for g in range(groups):
+        for y in range(kh):
+            for z in range(kw):
+                part = p[:, y * dilation : y * dilation + stride * (oh - 1) + 1 : stride, z * dilation : z * dilation + stride * (ow - 1) + 1 : stride,
+                         g * cg : (g + 1) * cg]
+                out[..., g * per : (g + 1) * per] += part @ w[g * per : (g + 1) * per, :, y, z].T
+    return out
+
+
+def conv():
+    groups = []
+    for batch, size in ((1, 9), (3, 20)):
+        g = Group([("batch", 0, 4, batch)])
+        for number, (c, oc, k, stride, pad, dilation, group) in enumerate(
+                ((3, 20, 3, 2, 1, 1, 1), (16, 24, 1, 1, 0, 1, 1), (8, 8, 3, 1, 1, 1, 8), (8, 12, 3, 1, 2, 2, 2), (5, 16, 1, 2, 0, 1, 1))):
+            x, w, b = f32(batch, size, size, c), f32(oc, c // group, k, k), f32(oc)
+            y = convolve(x, w, stride, pad, dilation, group)
+            o = y.shape[1]
+            r = f32(*y.shape)
+            if group == c and oc == c:
+                packed, mark = panels([w.reshape(oc, k * k).T]), packing("depthwise", oc, 1, k * k)
+            else:
+                per = oc // group
+                packed = panels([w[i * per : (i + 1) * per].transpose(2, 3, 1, 0).reshape(-1, per) for i in range(group)], group)
+                mark = packing("conv", per, c // group, k * k, group)
+            ti, to = tensor(["s0", size, size, c], "f32"), tensor(["s0", o, o, oc], "f32")
+            g.add(f"conv_{number}", "conv", [(["s0", size, size, c], "f32", x), ([oc, c // group, k, k], "f32", packed), ([oc], "f32", b), (["s0", o, o, oc], "f32", r)],
+                  [(["s0", o, o, oc], "f32", (np.maximum(y + b, 0) + r).astype(np.float32))],
+                  f"%c = graph.conv %a0, %a1 strides [{stride}, {stride}] pads [{pad}, {pad}, {pad}, {pad}] dilations [{dilation}, {dilation}] group {group} "
+                  f"channels_last : ({ti}, tensor<{oc}x{c // group}x{k}x{k}xf32>) -> {to}\n" + epilogue("%c", "%a2", ["s0", o, o, oc]),
+                  attrs=["", mark, "", ""], rtol=1e-5, atol=2e-5)
+        x = f32(batch, size, size, 20)
+        o = (size + 2 - 3) // 2 + 1
+        p = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
+        y = np.max([p[:, i : i + 2 * o - 1 : 2, j : j + 2 * o - 1 : 2] for i in range(3) for j in range(3)], 0)
+        ti, to = tensor(["s0", size, size, 20], "f32"), tensor(["s0", o, o, 20], "f32")
+        g.add("max_pool", "pool", [(["s0", size, size, 20], "f32", x)], [(["s0", o, o, 20], "f32", y)],
+              f"%r = graph.pool max %a0 kernel [3, 3] strides [2, 2] pads [1, 1, 1, 1] dilations [1, 1] channels_last : {ti} -> {to}\ngraph.yield %r : {to}")
+        groups.append(g)
+    return groups
+
+
+TEMPLATES = {"matmul": matmul, "attention": attention, "conv": conv, "math": math_functions, "flat": flat, "row": row, "column": column, "transpose": transpose, "gather": gather, "move": move,
              "rope": rope, "resize": resize}
 
 

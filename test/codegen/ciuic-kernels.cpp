@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Compiles the graph.kernel ops of a file for tests: to a shared object whose functions a script calls, or to PTX.
-//   ciuic-kernels FILE.mlir OUT.so [DIM…]     host; prints `NAME UNITS SCRATCH` per kernel for these symbols' values
+//   ciuic-kernels FILE.mlir OUT.so [DIM…]     host; prints `NAME UNITS SCRATCH FIRST END` per kernel for these symbols'
+//                                             values (FIRST and END: the params of a launch over a whole weight)
 //   ciuic-kernels FILE.mlir --ptx CHIP        prints the PTX of every kernel
 // Grids and scratch sizes are those the lowering would set, whatever the file says.
 #include "codegen/HostBackend.h"
@@ -92,7 +93,11 @@ int main(int argc, char **argv) {
   }
   for (graph::KernelOp kernel : kernels) {
     auto units = graph::evaluate(kernel.getGrid().getResult(0), symbols);
-    llvm::outs() << kernel.getSymName() << " " << units.value_or(-1) << " " << kernel.getScratch() << "\n";
+    auto call = graph::libraryCallOf(kernel);
+    SmallVector<int64_t> params = succeeded(call) && *call ? (*call)->params : SmallVector<int64_t>();
+    params.resize(2);
+    llvm::outs() << kernel.getSymName() << " " << units.value_or(-1) << " " << kernel.getScratch() << " " << params[0]
+                 << " " << params[1] << "\n";
   }
   return 0;
 }
