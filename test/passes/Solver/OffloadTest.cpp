@@ -191,6 +191,26 @@ TEST(Offload, ActivationsLeaveWhereWeightsAloneDoNotReach) {
   EXPECT_EQ(planOf(problem).entries[0].copies.size(), 0u);
 }
 
+// The same in a long network: the copies have steps to run beside, and cost next to nothing.
+TEST(Offload, SwapsHideWhereTheyCan) {
+  OffloadProblem problem = transformer(1);
+  problem.weights = {{"w", 64, 64}};
+  problem.persistentBytes = 0;
+  Entry entry;
+  entry.name = "main";
+  for (int s = 0; s < 60; ++s) {
+    entry.steps.push_back({"step" + std::to_string(s), 100, 1, 0, {}});
+  }
+  entry.buffers.push_back({"skip", 1 << 20, 0, 60, {0, 59}});
+  entry.buffers.push_back({"wide", 4 << 20, 25, 35, {25, 30, 34}});
+  problem.entries = {entry};
+  problem.budget = 4 << 20;
+  OffloadPlan plan = planOf(problem);
+  ASSERT_EQ(plan.entries[0].copies.size(), 2u);
+  EXPECT_NEAR(plan.entries[0].predictedMicroseconds, 6000, 1e-6);
+  EXPECT_NEAR(plan.entries[0].stallMicroseconds, 0, 1e-6);
+}
+
 TEST(Offload, ATableThatIsOnlyGatheredStaysOnTheHost) {
   OffloadProblem problem = transformer(2);
   problem.weights.push_back({"positions", 1 << 20, 1 << 20});
