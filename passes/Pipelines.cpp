@@ -27,6 +27,16 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
   // Equal subgraphs first, so that patterns see each once.
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
+  if (options.raise) {
+    // Layer norms first: what stands behind their centring is an RMS norm too.
+    function.addPass(createRaiseLayerNorm());
+    function.addPass(createRaiseRmsNorm());
+    // Rotary embeddings before attention, which ends its search at them.
+    function.addPass(createRaiseRope());
+    function.addPass(createRaiseAttention());
+    function.addPass(createCanonicalizerPass());
+    function.addPass(createCSEPass());
+  }
   // Transposes must have moved before views fold into maps, which would hide them.
   function.addPass(createChannelsLast());
   function.addPass(createFoldViews());

@@ -42,7 +42,18 @@ private:
   LogicalResult packPanels(plan::WeightOp weight, graph::PackingAttr packing, kernels::PackError &error) {
     kernels::PackSpec spec = packSpecOf(packing);
     kernels::WeightSource source = weightSourceOf(packing, cast<RankedTensorType>(weight.getType()).getElementType());
-    source.read = [&](int64_t offset, std::span<std::byte> out) { return read(weight, offset, out); };
+    source.read = [&](int64_t offset, std::span<std::byte> out) {
+      if (!weight.getValue()) {
+        return read(weight, offset, out);
+      }
+      // A small filter held by the IR; a splat is one element.
+      auto value = cast<DenseElementsAttr>(*weight.getValue());
+      ArrayRef<char> raw = value.getRawData();
+      for (size_t i = 0; i < out.size(); ++i) {
+        out[i] = static_cast<std::byte>(raw[(offset + i) % raw.size()]);
+      }
+      return true;
+    };
     int64_t panels = kernels::panelCount(spec), bytes = kernels::panelBytes(spec);
     int64_t step = std::max<int64_t>(1, chunkBytes / std::max<int64_t>(1, bytes));
     std::vector<std::byte> buffer;

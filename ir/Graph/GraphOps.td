@@ -33,12 +33,15 @@ def Graph_ConstantOp : Graph_Op<"constant", [Pure, ConstantLike, AllTypesMatch<[
     %axes = graph.constant dense<[1, 2]> : tensor<2xi64>
     ```
   }];
-  let arguments = (ins ElementsAttr:$value);
+  let arguments = (ins ElementsAttr:$value, OptionalAttr<Graph_PackingAttr>:$packing);
   let results = (outs Graph_Tensor:$result);
   let assemblyFormat = "attr-dict $value";
   let hasVerifier = 1;
   let hasFolder = 1;
   let extraClassDeclaration = [{ static constexpr int64_t maxBytes = 65536; }];
+  let builders = [OpBuilder<(ins "::mlir::Type":$type, "::mlir::ElementsAttr":$value), [{
+    build($_builder, $_state, type, value, PackingAttr());
+  }]>];
 }
 
 def Graph_MapOp : Graph_Op<"map", [Pure, IsolatedFromAbove, SingleBlockImplicitTerminator<"YieldOp">]> {

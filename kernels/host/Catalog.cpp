@@ -15,10 +15,10 @@ int64_t matmulUnits(const int64_t *args, const int64_t *params) {
   return ceilDiv(args[kMatmulM], kMatmulRows) * ceilDiv(params[1] - params[0], kMatmulPanels);
 }
 
-// Sums, then a block of decoded weights or a single row prepared: at most K floats and a word, a
-// row rounded to bytes with two numbers per group of 32 takes less.
+// Sums, then a block of decoded weights or a single row prepared: K floats filled up to a word; a
+// row rounded to bytes takes less.
 int64_t matmulScratch(const int64_t *args) {
-  const int64_t decoded = kDepthBlock * kMatmulPanels * kPanel, row = args[kMatmulK] + 64;
+  const int64_t decoded = kDepthBlock * kMatmulPanels * kPanel, row = args[kMatmulK] + 8;
   return (kMatmulRows * kMatmulPanels * kPanel + std::max(decoded, row)) * kFloat;
 }
 

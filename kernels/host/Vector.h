@@ -26,9 +26,7 @@ inline constexpr bool kWide = false;
 CIUIC_INLINE v16f load(const float *p) { return *reinterpret_cast<const v16fUnaligned *>(p); }
 CIUIC_INLINE void store(float *p, v16f v) { *reinterpret_cast<v16fUnaligned *>(p) = v; }
 // Written out: adding a scalar to zeros would compute, and lose the sign of −0.
-CIUIC_INLINE v16f splat(float x) {
-  return v16f{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
-}
+CIUIC_INLINE v16f splat(float x) { return v16f{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x}; }
 CIUIC_INLINE v16f fma(v16f a, v16f b, v16f c) { return __builtin_elementwise_fma(a, b, c); }
 CIUIC_INLINE v16f max(v16f a, v16f b) { return a > b ? a : b; }
 

@@ -4,13 +4,11 @@
 // self-contained (scales included), so that any run of panels can be packed, moved and multiplied
 // by itself. Columns beyond N are zero.
 //
-//   F32, F16, BF16    [K][16]
-//   I8                f32 scale[16], then int8 [ceil(K/4)][16][4]: value = q · scale, one scale a
-//   column I4G32/64/128      f16 scale[ceil(K/G)][16], padded to 64 bytes, then uint32
-//   [ceil(K/8)][16]:
-//                     value = (nibble − 8) · scale of its group; byte b of a word holds k + b low
-//                     and k + 4 + b high. The last group of a column may be short; nibbles beyond K
-//                     are 8 (zero).
+// - F32, F16, BF16: [K][16].
+// - I8: f32 scale[16], then int8 [ceil(K/4)][16][4]; value = q · scale, one scale a column.
+// - I4G32, I4G64, I4G128: f16 scale[16] per group of so many values, padded to 64 bytes, then
+//   uint32 [ceil(K/8)][16]; value = (nibble − 8) · scale of its group. Byte b of a word holds
+//   k + b low and k + 4 + b high. The last group may be short; nibbles beyond K are 8 (zero).
 //
 // Convolutions order K as (tap, channel), channel fastest. With groups, each group's columns start
 // a new panel. Depthwise filters are one group with a column per channel and one channel: B[taps,

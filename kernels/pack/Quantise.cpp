@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Encoders and decoders of a panel. Scales of int4 groups are f16 and signed: the value of largest
-// magnitude may sit at −8, which symmetric int4 has and +8 it has not. For each group a fixed set
-// of shrink factors is tried on both signs and the scale of least squared error kept; the first of
-// equals wins, so that output is reproducible.
+// magnitude may sit at −8, which symmetric int4 has and +8 it has not.
+//
+// A group's scale is looked for among fixed fractions of its extreme, each improved once by least
+// squares; the first of equals wins, so that output is reproducible. Errors count by mean(w²) + w²
+// of the weight they fall on: large weights meet large activations. On SmolLM2 in groups of 64 the
+// plain squared error chose scales that cut the extremes off: error 5 % lower, perplexity up by
+// 34 % where this choice costs 21 %, and an affine grid of half the squared error still 31 %.
 #include "kernels/pack/Quantise.h"
 #include "kernels/pack/HalfFloat.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace ciuic::kernels {
 namespace {
@@ -29,12 +34,6 @@ float roundClamped(float x, float low, float high) {
   return shifted - kShift;
 }
 
-// The sixteen columns of a group at once, so that the compiler can use vectors: for each, the scale
-// of least error.
-struct GroupScales {
-  float scale[kLanes];
-};
-
 void squaredError(const float *panel, int64_t rows, const float *scale, float low, float high,
                   float *error) {
   float inverse[kLanes];
@@ -53,39 +52,94 @@ void squaredError(const float *panel, int64_t rows, const float *scale, float lo
   }
 }
 
-// f16 must hold the scale; its smallest normal keeps relative precision, below it a group is as
-// good as zero.
-float toHalfScale(float s) { return halfToFloat(floatToHalf(s)); }
+// A scale as it is stored: a finite half.
+float storedScale(float x) {
+  return halfToFloat(floatToHalf(std::min(std::max(x, -65504.0f), 65504.0f)));
+}
+
+struct GroupScales {
+  float scale[kLanes];
+};
+
+// The weighted error of the scales, and the scales of least error for the q that they pick. Sums
+// are local arrays, which the compiler keeps in registers.
+__attribute__((always_inline)) inline void tryScalesOf(const float *panel, int64_t rows,
+                                                       const float *meanSquare,
+                                                       const GroupScales &scales, float *error,
+                                                       GroupScales &refined) {
+  float scale[kLanes], inverse[kLanes], square[kLanes];
+  float sum[kLanes] = {}, above[kLanes] = {}, below[kLanes] = {};
+  for (int64_t c = 0; c < kLanes; ++c) {
+    scale[c] = scales.scale[c];
+    inverse[c] = scale[c] != 0 ? 1 / scale[c] : 0;
+    square[c] = meanSquare[c];
+  }
+  for (int64_t k = 0; k < rows; ++k) {
+    for (int64_t c = 0; c < kLanes; ++c) {
+      const float w = panel[k * kLanes + c], importance = square[c] + w * w;
+      float q = std::min(std::max(w * inverse[c], -8.0f), 7.0f);
+      q = (q + 12582912.0f) - 12582912.0f;
+      const float d = w - q * scale[c], weighted = importance * q;
+      sum[c] += importance * d * d;
+      above[c] += weighted * w;
+      below[c] += weighted * q;
+    }
+  }
+  for (int64_t c = 0; c < kLanes; ++c) {
+    error[c] = sum[c];
+    refined.scale[c] = below[c] > 0 ? storedScale(above[c] / below[c]) : scale[c];
+  }
+}
+
+// The same arithmetic without contraction, so the same bits, in wider registers where there are.
+#ifdef __x86_64__
+__attribute__((target("avx2"))) void tryScalesWide(const float *panel, int64_t rows,
+                                                   const float *square, const GroupScales &scales,
+                                                   float *error, GroupScales &refined) {
+  tryScalesOf(panel, rows, square, scales, error, refined);
+}
+#endif
+
+void tryScales(const float *panel, int64_t rows, const float *square, const GroupScales &scales,
+               float *error, GroupScales &refined) {
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2")) {
+    tryScalesWide(panel, rows, square, scales, error, refined);
+    return;
+  }
+#endif
+  tryScalesOf(panel, rows, square, scales, error, refined);
+}
 
 GroupScales int4Scales(const float *panel, int64_t rows) {
-  float extreme[kLanes] = {}; // the value of largest magnitude, with its sign
+  float extreme[kLanes] = {}, square[kLanes] = {}; // the largest magnitude with its sign; the mean
   for (int64_t k = 0; k < rows; ++k) {
     for (int64_t c = 0; c < kLanes; ++c) {
       const float w = panel[k * kLanes + c];
       extreme[c] = std::fabs(w) > std::fabs(extreme[c]) ? w : extreme[c];
+      square[c] += w * w / static_cast<float>(rows);
     }
   }
-  GroupScales best;
+  GroupScales best = {};
   float bestError[kLanes];
-  bool first = true;
-  auto attempt = [&](float divisor) {
-    float scale[kLanes], error[kLanes];
+  std::fill(bestError, bestError + kLanes, std::numeric_limits<float>::infinity());
+  auto attempt = [&](const GroupScales &scales, GroupScales &refined) {
+    float error[kLanes];
+    tryScales(panel, rows, square, scales, error, refined);
     for (int64_t c = 0; c < kLanes; ++c) {
-      scale[c] = toHalfScale(extreme[c] / divisor);
-    }
-    squaredError(panel, rows, scale, -8, 7, error);
-    for (int64_t c = 0; c < kLanes; ++c) {
-      if (first || error[c] < bestError[c]) {
+      if (error[c] < bestError[c]) {
         bestError[c] = error[c];
-        best.scale[c] = scale[c];
+        best.scale[c] = scales.scale[c];
       }
     }
-    first = false;
   };
-  // −8 onto the extreme, then shrinking; the same with the sign turned, where 7 is the end.
-  for (float divisor : {-8.0f, -7.5f, -7.0f, -8.5f, -9.0f, -9.5f, -10.0f, -11.0f, 7.0f, 7.5f, 8.0f,
-                        8.5f, 9.0f, 10.0f}) {
-    attempt(divisor);
+  for (float divisor : {-8.0f, -7.6f, -8.5f, -9.2f, 7.0f, 7.6f}) {
+    GroupScales scales, refined, again;
+    for (int64_t c = 0; c < kLanes; ++c) {
+      scales.scale[c] = storedScale(extreme[c] / divisor);
+    }
+    attempt(scales, refined);
+    attempt(refined, again);
   }
   return best;
 }
@@ -201,6 +255,9 @@ int64_t panelBytesOf(WeightFormat format, int64_t K) {
 void encodePanel(WeightFormat format, int64_t K, const float *panel, std::byte *out,
                  float *decoded) {
   const int64_t count = K * kLanes;
+  if (panelBytesOf(format, K) == 0) {
+    return; // no bytes, perhaps no memory either
+  }
   switch (format) {
   case WeightFormat::F32:
     std::memcpy(out, panel, static_cast<size_t>(count * 4));
@@ -232,6 +289,9 @@ void encodePanel(WeightFormat format, int64_t K, const float *panel, std::byte *
 
 void decodePanel(WeightFormat format, int64_t K, const std::byte *in, float *panel) {
   const int64_t count = K * kLanes;
+  if (panelBytesOf(format, K) == 0) {
+    return; // no bytes, perhaps no memory either
+  }
   switch (format) {
   case WeightFormat::F32:
     std::memcpy(panel, in, static_cast<size_t>(count * 4));

@@ -161,7 +161,9 @@ struct SinkBelowConcat : OpRewritePattern<ConcatOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(ConcatOp op, PatternRewriter &rewriter) const override {
     int64_t rank = cast<RankedTensorType>(op.getType()).getRank();
-    if (rank < 3 || !llvm::any_of(op.getInputs(), behindRestore)) {
+    // With one spatial dim both permutations are the same: a transpose added here would look like a restoring one.
+    bool restored = rank == 3 ? llvm::all_of(op.getInputs(), behindRestore) : llvm::any_of(op.getInputs(), behindRestore);
+    if (rank < 3 || !restored) {
       return failure();
     }
     SmallVector<Value> inputs;

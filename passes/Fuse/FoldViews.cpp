@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Views become access maps: a map reads the operand of a transpose, expand, slice or index-splitting reshape at the
 // composed index, so that moving data costs nothing where the reader can move it itself.
+#include "ir/Graph/Views.h"
 #include "passes/Fuse/Passes.h"
 
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -20,74 +21,6 @@ bool isOne(AffineExpr e) {
   return constant && constant.getValue() == 1;
 }
 
-/// For a reshape that drops or adds unit dims and splits dims (never merges them): the operand's index at a result
-/// index, or nothing.
-std::optional<SmallVector<AffineExpr>> indexThroughReshape(ReshapeOp reshape, ArrayRef<AffineExpr> index) {
-  auto from = dimsOf(reshape.getInput()), to = dimsOf(reshape.getResult());
-  MLIRContext *context = reshape.getContext();
-  AffineExpr zero = getAffineConstantExpr(0, context);
-  SmallVector<AffineExpr> result;
-  size_t j = 0;
-  for (AffineExpr extent : from) {
-    if (isOne(extent)) {
-      result.push_back(zero);
-      continue;
-    }
-    while (j < to.size() && isOne(to[j])) {
-      ++j;
-    }
-    AffineExpr product = getAffineConstantExpr(1, context), linear = zero;
-    while (j < to.size() && !sameDim(product, extent)) {
-      product = product * to[j];
-      linear = linear * to[j] + index[j];
-      ++j;
-    }
-    if (!sameDim(product, extent)) {
-      return std::nullopt;
-    }
-    result.push_back(linear);
-  }
-  for (; j < to.size(); ++j) {
-    if (!isOne(to[j])) {
-      return std::nullopt;
-    }
-  }
-  return result;
-}
-
-/// The value a view reads and the index at which, for the view's element at `index`; nothing if `view` is no view.
-std::optional<std::pair<Value, SmallVector<AffineExpr>>> throughView(Operation *view, ArrayRef<AffineExpr> index) {
-  MLIRContext *context = view->getContext();
-  if (auto transpose = dyn_cast<TransposeOp>(view)) {
-    SmallVector<AffineExpr> result(index.size());
-    for (auto [i, p] : llvm::enumerate(transpose.getPermutation())) {
-      result[p] = index[i];
-    }
-    return std::pair(transpose.getInput(), result);
-  }
-  if (auto expand = dyn_cast<ExpandOp>(view)) {
-    auto from = dimsOf(expand.getInput());
-    SmallVector<AffineExpr> result;
-    for (auto [i, extent] : llvm::enumerate(from)) {
-      result.push_back(isOne(extent) ? getAffineConstantExpr(0, context) : index[index.size() - from.size() + i]);
-    }
-    return std::pair(expand.getInput(), result);
-  }
-  if (auto slice = dyn_cast<SliceOp>(view)) {
-    SmallVector<AffineExpr> result;
-    for (auto [i, offset] : llvm::enumerate(slice.getOffsets().getResults())) {
-      result.push_back(offset + index[i] * slice.getSteps()[i]);
-    }
-    return std::pair(slice.getInput(), result);
-  }
-  if (auto reshape = dyn_cast<ReshapeOp>(view)) {
-    if (auto result = indexThroughReshape(reshape, index)) {
-      return std::pair(reshape.getInput(), *result);
-    }
-  }
-  return std::nullopt;
-}
-
 struct FoldIntoMap : OpRewritePattern<MapOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MapOp map, PatternRewriter &rewriter) const override {
@@ -102,15 +35,7 @@ struct FoldIntoMap : OpRewritePattern<MapOp> {
           break;
         }
         inputs[i] = through->first;
-        unsigned symbols = access.getNumSymbols();
-        for (AffineExpr e : through->second) {
-          e.walk([&](AffineExpr x) {
-            if (auto symbol = dyn_cast<AffineSymbolExpr>(x)) {
-              symbols = std::max(symbols, symbol.getPosition() + 1);
-            }
-          });
-        }
-        access = simplifyAffineMap(AffineMap::get(access.getNumDims(), symbols, through->second, map.getContext()));
+        access = accessMap(access.getNumDims(), through->second, map.getContext());
         changed = true;
       }
       maps.push_back(access);

@@ -22,7 +22,10 @@ struct Group {
 /// Operands one kernel may have: the runtime passes them by pointer, codegen keeps them in registers.
 constexpr size_t maxGroupOperands = 12;
 
-bool isWeight(Value value) { return value.getDefiningOp<WeightOp>() != nullptr; }
+bool isWeight(Value value) {
+  Operation *leaf = value.getDefiningOp();
+  return leaf && isa<WeightOp, ConstantOp>(leaf);
+}
 
 bool reducesLastDimOnly(ReduceOp op) {
   int64_t rank = cast<RankedTensorType>(op.getInput().getType()).getRank();

@@ -21,9 +21,9 @@ namespace {
 /// strides of its largest extents.
 DictionaryAttr argumentAttrs(Value operand, func::FuncOp function) {
   Builder b(function.getContext());
-  if (auto weight = operand.getDefiningOp<WeightOp>()) {
-    return weight.getPackingAttr() ? b.getDictionaryAttr({b.getNamedAttr("graph.packing", weight.getPackingAttr())})
-                                   : b.getDictionaryAttr({});
+  if (Operation *leaf = operand.getDefiningOp(); leaf && isa<WeightOp, ConstantOp>(leaf)) {
+    auto packing = leaf->getAttrOfType<PackingAttr>("packing");
+    return packing ? b.getDictionaryAttr({b.getNamedAttr("graph.packing", packing)}) : b.getDictionaryAttr({});
   }
   // A state reaches its readers as the argument itself or as the result of the launch that appends to it.
   while (auto append = operand.getDefiningOp<FusionOp>()) {

@@ -69,15 +69,19 @@ Use useOf(FusionOp fusion, unsigned operand) {
 
 struct SelectLayoutsPass : ciuic::impl::SelectLayoutsBase<SelectLayoutsPass> {
   void runOnOperation() override {
-    // The same bytes may be named by weight ops of several entries.
-    llvm::MapVector<std::tuple<int64_t, int64_t, Type>, SmallVector<WeightOp>> weights;
-    getOperation().walk([&](WeightOp weight) {
-      weights[{weight.getFile(), weight.getOffset(), weight.getType()}].push_back(weight);
+    // The same bytes may be named by weight ops of several entries; a small filter is a constant.
+    llvm::MapVector<Attribute, SmallVector<Operation *>> weights;
+    getOperation().walk([&](Operation *op) {
+      if (auto weight = dyn_cast<WeightOp>(op)) {
+        weights[ArrayAttr::get(&getContext(), {weight.getFileAttr(), weight.getOffsetAttr(), TypeAttr::get(weight.getType())})].push_back(op);
+      } else if (auto constant = dyn_cast<ConstantOp>(op)) {
+        weights[constant.getValue()].push_back(op);
+      }
     });
     for (auto &[key, copies] : weights) {
       SmallVector<Use> uses;
       PackingAttr packing;
-      for (WeightOp weight : copies) {
+      for (Operation *weight : copies) {
         for (OpOperand &operand : weight->getUses()) {
           auto fusion = dyn_cast<FusionOp>(operand.getOwner());
           if (!fusion) {
@@ -90,8 +94,8 @@ struct SelectLayoutsPass : ciuic::impl::SelectLayoutsBase<SelectLayoutsPass> {
       if (!packing) {
         continue;
       }
-      for (WeightOp weight : copies) {
-        WeightOp plain;
+      for (Operation *weight : copies) {
+        Operation *plain = nullptr;
         for (OpOperand &operand : llvm::make_early_inc_range(weight->getUses())) {
           auto fusion = dyn_cast<FusionOp>(operand.getOwner());
           Use use = fusion ? useOf(fusion, operand.getOperandNumber()) : Use{};
@@ -102,11 +106,11 @@ struct SelectLayoutsPass : ciuic::impl::SelectLayoutsBase<SelectLayoutsPass> {
           }
           if (!plain) {
             OpBuilder b(weight);
-            plain = cast<WeightOp>(b.clone(*weight));
+            plain = b.clone(*weight);
           }
-          operand.set(plain);
+          operand.set(plain->getResult(0));
         }
-        weight.setPackingAttr(packing);
+        weight->setAttr("packing", packing);
       }
     }
   }

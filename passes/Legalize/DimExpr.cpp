@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Dim expressions as polynomials over atoms. An atom is a symbol or a division or remainder that stays; monomials are
-// sorted lists of atoms, ordered by their text, so that the normal form does not depend on how an expression came about.
+// Dim expressions as polynomials over atoms. An atom is a symbol or a division or remainder that
+// stays; monomials are sorted lists of atoms, ordered by their text, so that the normal form does
+// not depend on how an expression came about.
 #include "passes/Legalize/DimExpr.h"
 
 #include "llvm/ADT/StringExtras.h"
@@ -123,7 +124,8 @@ std::optional<int64_t> constantOf(const Poly &poly) {
   if (poly.empty()) {
     return 0;
   }
-  return poly.size() == 1 && poly.begin()->first.empty() ? std::optional(poly.begin()->second) : std::nullopt;
+  return poly.size() == 1 && poly.begin()->first.empty() ? std::optional(poly.begin()->second)
+                                                         : std::nullopt;
 }
 
 Poly atomPoly(AffineExpr expr) {
@@ -155,7 +157,8 @@ std::optional<Poly> divisionPoly(AffineExprKind kind, AffineExpr lhs, AffineExpr
     // What the divisor divides comes out: (d·q + r) / d = q + r / d.
     Poly rest;
     for (auto &[monomial, coefficient] : *a) {
-      int64_t q = llvm::divideFloorSigned(coefficient, *divisor), r = llvm::mod(coefficient, *divisor);
+      int64_t q = llvm::divideFloorSigned(coefficient, *divisor),
+              r = llvm::mod(coefficient, *divisor);
       if (q != 0) {
         whole[monomial] = q;
       }
@@ -252,7 +255,8 @@ private:
   AffineExpr term(int depth) {
     AffineExpr e = factor(depth);
     while (e) {
-      bool times = take("*"), over = !times && (take("//") || take("/")), rem = !times && !over && take("%");
+      bool times = take("*"), over = !times && (take("//") || take("/")),
+           rem = !times && !over && take("%");
       if (!times && !over && !rem) {
         break;
       }
@@ -281,15 +285,17 @@ private:
       return e ? -e : e;
     }
     skip();
-    StringRef word = rest.take_until([](char c) { return llvm::isSpace(c) || StringRef("+-*/%()").contains(c); });
+    StringRef word = rest.take_until(
+        [](char c) { return llvm::isSpace(c) || StringRef("+-*/%()").contains(c); });
     rest = rest.drop_front(word.size());
     int64_t value;
     if (word.empty()) {
       return {};
     }
     if (llvm::isDigit(word.front())) {
-      return word.getAsInteger(10, value) || value > (int64_t(1) << 48) ? AffineExpr()
-                                                                       : getAffineConstantExpr(value, context);
+      return word.getAsInteger(10, value) || value > (int64_t(1) << 48)
+                 ? AffineExpr()
+                 : getAffineConstantExpr(value, context);
     }
     return symbol(word);
   }
@@ -310,7 +316,8 @@ AffineExpr divideExactly(AffineExpr numerator, AffineExpr denominator) {
 
 bool hasOperator(StringRef text) { return text.find_first_of("+-*/%()") != StringRef::npos; }
 
-AffineExpr parseDim(StringRef text, MLIRContext *context, llvm::function_ref<AffineExpr(StringRef)> symbol) {
+AffineExpr parseDim(StringRef text, MLIRContext *context,
+                    llvm::function_ref<AffineExpr(StringRef)> symbol) {
   AffineExpr e = DimParser(text, context, symbol).parse();
   return e ? canonical(e) : e;
 }
@@ -322,11 +329,14 @@ AffineExpr substitute(AffineExpr expr, ArrayRef<AffineExpr> replacements) {
     return i < replacements.size() && replacements[i] ? replacements[i] : expr;
   }
   if (auto binary = dyn_cast<AffineBinaryOpExpr>(expr)) {
-    AffineExpr lhs = substitute(binary.getLHS(), replacements), rhs = substitute(binary.getRHS(), replacements);
+    AffineExpr lhs = substitute(binary.getLHS(), replacements),
+               rhs = substitute(binary.getRHS(), replacements);
     auto divisor = dyn_cast<AffineConstantExpr>(rhs);
     bool divides = expr.getKind() != AffineExprKind::Add && expr.getKind() != AffineExprKind::Mul;
     // A division by a symbol that has become zero stays as it was: its value is never asked for.
-    replaced = divides && divisor && divisor.getValue() <= 0 ? expr : getAffineBinaryOpExpr(expr.getKind(), lhs, rhs);
+    replaced = divides && divisor && divisor.getValue() <= 0
+                   ? expr
+                   : getAffineBinaryOpExpr(expr.getKind(), lhs, rhs);
   }
   return canonical(replaced);
 }

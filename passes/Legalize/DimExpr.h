@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Arithmetic on dim expressions beyond what MLIR simplifies: a normal form (a sum of products, so that equal extents are
-// equal expressions), exact division (what Reshape's -1 needs), and the expressions that ONNX files write as dim_param.
+// Arithmetic on dim expressions beyond what MLIR simplifies: a normal form (a sum of products, so
+// that equal extents are equal expressions), exact division (what Reshape's -1 needs), and the
+// expressions that ONNX files write as dim_param.
 #pragma once
 #include "mlir/IR/AffineExpr.h"
 #include "llvm/ADT/STLFunctionalExtras.h"
@@ -10,16 +11,17 @@
 
 namespace ciuic::legalize {
 
-/// The normal form of an expression over symbols: terms and factors in a fixed order, divisions and remainders by
-/// constants reduced. Returns the expression itself where a coefficient would exceed 64 bits.
+/// The normal form of an expression over symbols: terms and factors in a fixed order, divisions and
+/// remainders by constants reduced. Returns the expression itself where a coefficient would exceed
+/// 64 bits.
 mlir::AffineExpr canonical(mlir::AffineExpr expr);
 
-/// `numerator / denominator` where that leaves no remainder for any value of the symbols (the denominator being
-/// nonzero); null otherwise.
+/// `numerator / denominator` where that leaves no remainder for any value of the symbols (the
+/// denominator being nonzero); null otherwise.
 mlir::AffineExpr divideExactly(mlir::AffineExpr numerator, mlir::AffineExpr denominator);
 
-/// Reads `+ - * / // % ( )`, integers and names. Division is floor division. Null if `text` is no such expression or
-/// `symbol` returns null for a name.
+/// Reads `+ - * / // % ( )`, integers and names. Division is floor division. Null if `text` is no
+/// such expression or `symbol` returns null for a name.
 mlir::AffineExpr parseDim(llvm::StringRef text, mlir::MLIRContext *context,
                           llvm::function_ref<mlir::AffineExpr(llvm::StringRef)> symbol);
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Folding: see Fold.h. Comparisons of expressions are decided by intervals over the symbols' bounds and never guessed.
+// Folding: see Fold.h. Comparisons of expressions are decided by intervals over the symbols' bounds
+// and never guessed.
 #include "passes/Legalize/Fold.h"
 #include "passes/Legalize/DimExpr.h"
 
@@ -33,8 +34,8 @@ SmallVector<int64_t> broadcastPositions(ArrayRef<AffineExpr> from, ArrayRef<Affi
   return positions;
 }
 
-std::optional<Contents> foldElementwise(ArrayRef<Tensor *> operands, ArrayRef<AffineExpr> dims, Type element,
-                                        FoldInt onInt, FoldFloat onFloat) {
+std::optional<Contents> foldElementwise(ArrayRef<Tensor *> operands, ArrayRef<AffineExpr> dims,
+                                        Type element, FoldInt onInt, FoldFloat onFloat) {
   bool allSingle = true, anyFloat = isa<FloatType>(element);
   for (Tensor *t : operands) {
     if (!t->contents) {
@@ -43,7 +44,8 @@ std::optional<Contents> foldElementwise(ArrayRef<Tensor *> operands, ArrayRef<Af
     allSingle &= t->isSingle();
     anyFloat |= t->isFloat();
   }
-  bool allFloat = isa<FloatType>(element) && llvm::all_of(operands, [](Tensor *t) { return t->isFloat(); });
+  bool allFloat =
+      isa<FloatType>(element) && llvm::all_of(operands, [](Tensor *t) { return t->isFloat(); });
   if (anyFloat && !allFloat) {
     return std::nullopt;
   }
@@ -59,7 +61,8 @@ std::optional<Contents> foldElementwise(ArrayRef<Tensor *> operands, ArrayRef<Af
   std::vector<SmallVector<int64_t>> positions;
   if (!allSingle) {
     for (Tensor *t : operands) {
-      positions.push_back(t->isSingle() ? SmallVector<int64_t>(*n, 0) : broadcastPositions(t->dims, dims));
+      positions.push_back(t->isSingle() ? SmallVector<int64_t>(*n, 0)
+                                        : broadcastPositions(t->dims, dims));
     }
   }
   for (int64_t k = 0; k < (allSingle ? 1 : *n); ++k) {
@@ -81,7 +84,8 @@ std::optional<Contents> foldElementwise(ArrayRef<Tensor *> operands, ArrayRef<Af
       // Every step rounds to the element type, as the model's own arithmetic does.
       APFloat rounded(*v);
       bool lost;
-      rounded.convert(cast<FloatType>(element).getFloatSemantics(), APFloat::rmNearestTiesToEven, &lost);
+      rounded.convert(cast<FloatType>(element).getFloatSemantics(), APFloat::rmNearestTiesToEven,
+                      &lost);
       rounded.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lost);
       result.floats.push_back(rounded.convertToDouble());
     } else {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The walk over an onnx.graph: symbols, inputs, constants, nodes, results. Operators themselves are imported in Ops/.
+// The walk over an onnx.graph: symbols, inputs, constants, nodes, results. Operators themselves are
+// imported in Ops/.
 //
-// A walk assumes that the model's symbols are independent. Where a node shows otherwise (`total` must equal
-// `past + seq`), the news is kept and the walk done again, so that no type ever has to be rewritten.
+// A walk assumes that the model's symbols are independent. Where a node shows otherwise (`total`
+// must equal `past + seq`), the news is kept and the walk done again, so that no type ever has to
+// be rewritten.
 #include "passes/Legalize/Importer.h"
 #include "passes/Legalize/DimExpr.h"
 
@@ -10,10 +12,11 @@ using namespace mlir;
 
 namespace ciuic::legalize {
 
-Importer::Importer(onnx::GraphOp graph, const LegalizeOptions &options, std::vector<SymbolInfo> &symbols)
+Importer::Importer(onnx::GraphOp graph, const LegalizeOptions &options,
+                   std::vector<SymbolInfo> &symbols)
     : builder(graph.getContext()), options(options), graph(graph), symbols(symbols) {}
 
-// --- Symbols ---------------------------------------------------------------------------------------------------------
+// --- Symbols ---
 
 void Importer::resolveSymbols() {
   MLIRContext *context = builder.getContext();
@@ -30,7 +33,8 @@ void Importer::resolveSymbols() {
       compact[i] = getAffineConstantExpr(symbol.lower, context);
     }
   }
-  // An expression may mention symbols that are expressions themselves; each round resolves one level.
+  // An expression may mention symbols that are expressions themselves; each round resolves one
+  // level.
   std::vector<AffineExpr> resolved(symbols.size());
   for (auto [i, symbol] : llvm::enumerate(symbols)) {
     if (symbol.equals) {
@@ -114,7 +118,8 @@ AffineExpr Importer::unify(AffineExpr a, AffineExpr b) {
         other.upper = symbol.upper;
         other.isDefault = false;
       } else if (other.isDefault == symbol.isDefault) {
-        int64_t lower = std::max(other.lower, symbol.lower), upper = std::min(other.upper, symbol.upper);
+        int64_t lower = std::max(other.lower, symbol.lower),
+                upper = std::min(other.upper, symbol.upper);
         if (lower > upper) {
           return {};
         }
@@ -136,7 +141,8 @@ AffineExpr Importer::unify(AffineExpr a, AffineExpr b) {
 }
 
 /// The only symbol in `e`, if there is one and its bounds are defaults.
-static std::optional<unsigned> onlyDefault(AffineExpr e, ArrayRef<unsigned> live, ArrayRef<SymbolInfo> symbols) {
+static std::optional<unsigned> onlyDefault(AffineExpr e, ArrayRef<unsigned> live,
+                                           ArrayRef<SymbolInfo> symbols) {
   std::optional<unsigned> found;
   bool several = false;
   e.walk([&](AffineExpr x) {
@@ -199,7 +205,8 @@ bool collectSymbols(onnx::GraphOp graph, std::vector<SymbolInfo> &symbols) {
       }
     }
   };
-  // Names first, so that an expression counts as one only if each of its names is a dim of its own somewhere.
+  // Names first, so that an expression counts as one only if each of its names is a dim of its own
+  // somewhere.
   forEachDim([&](unsigned i, unsigned axis, StringAttr name) {
     if (!name || name.getValue().trim().empty()) {
       add((graph.getInputName(i) + "." + Twine(axis)).str(), axis);
@@ -209,10 +216,11 @@ bool collectSymbols(onnx::GraphOp graph, std::vector<SymbolInfo> &symbols) {
   });
   forEachDim([&](unsigned i, unsigned axis, StringAttr name) {
     if (name && hasOperator(name.getValue())) {
-      bool known = static_cast<bool>(parseDim(name.getValue(), graph.getContext(), [&](StringRef word) {
-        bool found = llvm::any_of(symbols, [&](const SymbolInfo &s) { return s.name == word; });
-        return found ? getAffineSymbolExpr(0, graph.getContext()) : AffineExpr();
-      }));
+      bool known =
+          static_cast<bool>(parseDim(name.getValue(), graph.getContext(), [&](StringRef word) {
+            bool found = llvm::any_of(symbols, [&](const SymbolInfo &s) { return s.name == word; });
+            return found ? getAffineSymbolExpr(0, graph.getContext()) : AffineExpr();
+          }));
       if (!known) {
         add(name.getValue().trim(), axis);
       }
@@ -229,7 +237,8 @@ bool collectSymbols(onnx::GraphOp graph, std::vector<SymbolInfo> &symbols) {
       return;
     }
     auto dims = inputDims(graph, argument.getArgNumber(), symbols);
-    int64_t position = axis.getInt() < 0 ? axis.getInt() + static_cast<int64_t>(dims.size()) : axis.getInt();
+    int64_t position =
+        axis.getInt() < 0 ? axis.getInt() + static_cast<int64_t>(dims.size()) : axis.getInt();
     if (position >= 0 && position < static_cast<int64_t>(dims.size())) {
       if (auto symbol = dyn_cast<AffineSymbolExpr>(dims[position])) {
         symbols[symbol.getPosition()].lower = 0;
@@ -239,7 +248,8 @@ bool collectSymbols(onnx::GraphOp graph, std::vector<SymbolInfo> &symbols) {
   return true;
 }
 
-SmallVector<AffineExpr> inputDims(onnx::GraphOp graph, unsigned input, const std::vector<SymbolInfo> &symbols) {
+SmallVector<AffineExpr> inputDims(onnx::GraphOp graph, unsigned input,
+                                  const std::vector<SymbolInfo> &symbols) {
   MLIRContext *context = graph.getContext();
   auto symbolOf = [&](StringRef name) {
     for (auto [i, symbol] : llvm::enumerate(symbols)) {
@@ -270,7 +280,7 @@ SmallVector<AffineExpr> inputDims(onnx::GraphOp graph, unsigned input, const std
   return dims;
 }
 
-// --- Values ----------------------------------------------------------------------------------------------------------
+// --- Values ---
 
 /// Fills element type and signedness; false for what the graph level has no tensors of.
 static bool setElement(Tensor &tensor, Type element) {
@@ -344,7 +354,8 @@ std::optional<Tensor> tensorOfAttribute(Attribute attribute) {
       APInt v = values[i];
       bool zeroExtend = tensor.isUnsigned || tensor.isBool();
       contents.ints.push_back(getAffineConstantExpr(
-          zeroExtend ? static_cast<int64_t>(v.getZExtValue()) : v.getSExtValue(), type.getContext()));
+          zeroExtend ? static_cast<int64_t>(v.getZExtValue()) : v.getSExtValue(),
+          type.getContext()));
     }
   }
   tensor.contents = std::move(contents);
@@ -370,7 +381,8 @@ const Contents *Importer::contentsOf(Tensor &tensor, Location location) {
   auto n = tensor.count(limit);
   int64_t width = graph::elementBytes(tensor.element);
   std::vector<char> bytes;
-  if (!n || *n * width > limit || !options.readWeight || !options.readWeight(tensor.weight, location, bytes) ||
+  if (!n || *n * width > limit || !options.readWeight ||
+      !options.readWeight(tensor.weight, location, bytes) ||
       static_cast<int64_t>(bytes.size()) != *n * width) {
     return nullptr;
   }
@@ -384,8 +396,9 @@ const Contents *Importer::contentsOf(Tensor &tensor, Location location) {
       uint64_t raw = 0;
       std::memcpy(&raw, p, width);
       unsigned shift = 64 - 8 * width;
-      int64_t v = tensor.isUnsigned || tensor.isBool() ? static_cast<int64_t>(raw)
-                                                       : static_cast<int64_t>(raw << shift) >> shift;
+      int64_t v = tensor.isUnsigned || tensor.isBool()
+                      ? static_cast<int64_t>(raw)
+                      : static_cast<int64_t>(raw << shift) >> shift;
       contents.ints.push_back(getAffineConstantExpr(v, builder.getContext()));
     }
   }
@@ -407,12 +420,14 @@ static Value constantOf(OpBuilder &b, Location loc, const Tensor &tensor) {
       values.push_back(b.getFloatAttr(tensor.element, contents.real(i)));
     } else {
       int64_t v = *constantOf(contents.integer(i));
-      values.push_back(b.getIntegerAttr(tensor.element, APInt(tensor.element.getIntOrFloatBitWidth(), v,
-                                                              /*isSigned=*/false, /*implicitTrunc=*/true)));
+      values.push_back(
+          b.getIntegerAttr(tensor.element, APInt(tensor.element.getIntOrFloatBitWidth(), v,
+                                                 /*isSigned=*/false, /*implicitTrunc=*/true)));
     }
   }
   auto type = tensor.type();
-  auto value = *n == 0 ? DenseElementsAttr::get(type, ArrayRef<Attribute>()) : DenseElementsAttr::get(type, values);
+  auto value = *n == 0 ? DenseElementsAttr::get(type, ArrayRef<Attribute>())
+                       : DenseElementsAttr::get(type, values);
   return graph::ConstantOp::create(b, loc, type, value);
 }
 
@@ -420,19 +435,22 @@ Value Importer::materialize(Tensor &tensor, Location location) {
   if (tensor.value) {
     return tensor.value;
   }
-  Location loc = tensor.name.empty() ? location : Location(NameLoc::get(builder.getStringAttr(tensor.name)));
+  Location loc =
+      tensor.name.empty() ? location : Location(NameLoc::get(builder.getStringAttr(tensor.name)));
   if (tensor.weight && tensor.weight.getEncoding() == onnx::Encoding::Varint) {
     contentsOf(tensor, location);
   } else if (tensor.weight) {
-    tensor.value = graph::WeightOp::create(builder, loc, tensor.type(), tensor.name, tensor.weight.getFile(),
-                                           tensor.weight.getOffset(), tensor.weight.getBytes(), graph::PackingAttr());
+    tensor.value = graph::WeightOp::create(builder, loc, tensor.type(), tensor.name,
+                                           tensor.weight.getFile(), tensor.weight.getOffset(),
+                                           tensor.weight.getBytes(), graph::PackingAttr());
     return tensor.value;
   }
   if (!tensor.contents) {
     problems.push_back({{"unsupported.weight-encoding"},
                         "weight",
                         tensor.name,
-                        "integer weights written as varints are read only up to 64 KiB; save the model again with a "
+                        "integer weights written as varints are read only up to 64 KiB; save the "
+                        "model again with a "
                         "current exporter",
                         location});
     tensor.value = graph::ConstantOp::create(
@@ -446,38 +464,39 @@ Value Importer::materialize(Tensor &tensor, Location location) {
   // Not a constant: a value of the entry's symbols, computed where it is needed.
   const Contents &contents = *tensor.contents;
   auto type = tensor.type();
-  tensor.value =
-      graph::MapOp::create(builder, loc, TypeRange(type), ValueRange(), ArrayRef<AffineMap>(),
-                           [&](OpBuilder &b, Location l, ValueRange) {
-                             Scalars s{b, l};
-                             auto element = [&](size_t i) -> Value {
-                               if (contents.isFloat) {
-                                 return s.f(contents.real(i), tensor.element);
-                               }
-                               if (auto v = constantOf(contents.integer(i))) {
-                                 return s.i(*v, tensor.element);
-                               }
-                               Value v = s.extent(contents.integer(i));
-                               return s.cast(v, false, tensor.element, tensor.isUnsigned);
-                             };
-                             Value result = element(0);
-                             if (!contents.uniform && contents.size() > 1) {
-                               Value position = s.i(0, b.getI64Type());
-                               for (int64_t d = 0; d < tensor.rank(); ++d) {
-                                 Value index = graph::IndexOp::create(b, l, b.getI64Type(), b.getI64IntegerAttr(d));
-                                 Value extent = s.extent(tensor.dims[d]);
-                                 position = arith::MulIOp::create(b, l, position, extent);
-                                 position = arith::AddIOp::create(b, l, position, index);
-                               }
-                               for (size_t i = 1; i < contents.size(); ++i) {
-                                 Value here = arith::CmpIOp::create(b, l, arith::CmpIPredicate::eq, position,
-                                                                    s.i(i, b.getI64Type()));
-                                 result = arith::SelectOp::create(b, l, here, element(i), result);
-                               }
-                             }
-                             return SmallVector<Value>{result};
-                           })
-          .getResult(0);
+  tensor.value = graph::MapOp::create(
+                     builder, loc, TypeRange(type), ValueRange(), ArrayRef<AffineMap>(),
+                     [&](OpBuilder &b, Location l, ValueRange) {
+                       Scalars s{b, l};
+                       auto element = [&](size_t i) -> Value {
+                         if (contents.isFloat) {
+                           return s.f(contents.real(i), tensor.element);
+                         }
+                         if (auto v = constantOf(contents.integer(i))) {
+                           return s.i(*v, tensor.element);
+                         }
+                         Value v = s.extent(contents.integer(i));
+                         return s.cast(v, false, tensor.element, tensor.isUnsigned);
+                       };
+                       Value result = element(0);
+                       if (!contents.uniform && contents.size() > 1) {
+                         Value position = s.i(0, b.getI64Type());
+                         for (int64_t d = 0; d < tensor.rank(); ++d) {
+                           Value index =
+                               graph::IndexOp::create(b, l, b.getI64Type(), b.getI64IntegerAttr(d));
+                           Value extent = s.extent(tensor.dims[d]);
+                           position = arith::MulIOp::create(b, l, position, extent);
+                           position = arith::AddIOp::create(b, l, position, index);
+                         }
+                         for (size_t i = 1; i < contents.size(); ++i) {
+                           Value here = arith::CmpIOp::create(b, l, arith::CmpIPredicate::eq,
+                                                              position, s.i(i, b.getI64Type()));
+                           result = arith::SelectOp::create(b, l, here, element(i), result);
+                         }
+                       }
+                       return SmallVector<Value>{result};
+                     })
+                     .getResult(0);
   return tensor.value;
 }
 
@@ -487,7 +506,7 @@ Tensor *Importer::define(Value value, Tensor tensor) {
   return storage.back().get();
 }
 
-// --- The walk --------------------------------------------------------------------------------------------------------
+// --- The walk ---
 
 void Importer::importNode(onnx::NodeOp op) {
   Node node(*this, op);
@@ -495,7 +514,8 @@ void Importer::importNode(onnx::NodeOp op) {
   StringRef domain = op.getDomain();
   std::string shown = (domain.empty() ? op.getOpType() : domain + "." + op.getOpType()).str();
   auto report = [&](StringRef reason) {
-    problems.push_back({{"unsupported.operator"}, shown, op.getNodeName().str(), reason.str(), op.getLoc()});
+    problems.push_back(
+        {{"unsupported.operator"}, shown, op.getNodeName().str(), reason.str(), op.getLoc()});
   };
   bool isIf = op.getOpType() == "If" && domain.empty();
   if (!entry && !isIf) {
@@ -509,11 +529,13 @@ void Importer::importNode(onnx::NodeOp op) {
   }
   if (isIf) {
     const Contents *condition = node.inputs() == 1 ? node.contents(0) : nullptr;
-    auto value = condition && condition->size() == 1 && !condition->isFloat ? constantOf(condition->integer(0))
-                                                                            : std::nullopt;
+    auto value = condition && condition->size() == 1 && !condition->isFloat
+                     ? constantOf(condition->integer(0))
+                     : std::nullopt;
     Region *region = value ? op.getBody(*value ? "then_branch" : "else_branch") : nullptr;
     if (!region) {
-      return report("the condition depends on data; only conditions known at compile time are followed");
+      return report(
+          "the condition depends on data; only conditions known at compile time are followed");
     }
     importBlock(region->front());
     auto yielded = cast<onnx::ReturnOp>(region->front().getTerminator());
@@ -525,7 +547,9 @@ void Importer::importNode(onnx::NodeOp op) {
     return;
   }
   if (node.opset != 0 && node.opset < entry->since) {
-    return report(("needs opset " + Twine(entry->since) + " or later, the model has " + Twine(node.opset)).str());
+    return report(
+        ("needs opset " + Twine(entry->since) + " or later, the model has " + Twine(node.opset))
+            .str());
   }
   if (node.has(0)) {
     Tensor &first = node.in(0);
@@ -552,8 +576,11 @@ void Importer::importBlock(Block &block) {
           } else if (!weight.getResult().use_empty()) {
             std::string type;
             llvm::raw_string_ostream(type) << weight.getResult().getType();
-            problems.push_back(
-                {{"unsupported.type"}, "initializer", weight.getName().str(), "of type " + type, op.getLoc()});
+            problems.push_back({{"unsupported.type"},
+                                "initializer",
+                                weight.getName().str(),
+                                "of type " + type,
+                                op.getLoc()});
           }
         })
         .Case([&](onnx::ConstantOp constant) {
@@ -566,7 +593,8 @@ void Importer::importBlock(Block &block) {
   }
 }
 
-bool Importer::declareInput(unsigned i, SmallVectorImpl<Type> &types, SmallVectorImpl<bool> &isUnsigned) {
+bool Importer::declareInput(unsigned i, SmallVectorImpl<Type> &types,
+                            SmallVectorImpl<bool> &isUnsigned) {
   BlockArgument argument = graph.getBody().getArgument(i);
   auto type = dyn_cast<RankedTensorType>(argument.getType());
   Tensor tensor;
@@ -582,8 +610,11 @@ bool Importer::declareInput(unsigned i, SmallVectorImpl<Type> &types, SmallVecto
   }
   for (AffineExpr dim : inputDims(graph, i, symbols)) {
     if (!dim) {
-      problems.push_back(
-          {{"input.dim"}, "input", graph.getInputName(i).str(), "has a dim that is no expression", graph.getLoc()});
+      problems.push_back({{"input.dim"},
+                          "input",
+                          graph.getInputName(i).str(),
+                          "has a dim that is no expression",
+                          graph.getLoc()});
       return false;
     }
     tensor.dims.push_back(substitute(dim, compact));
@@ -617,7 +648,8 @@ func::FuncOp Importer::run(ModuleOp module, StringRef name, bool &restart) {
     return {};
   }
   builder.setInsertionPointToEnd(module.getBody());
-  auto function = func::FuncOp::create(builder, graph.getLoc(), name, builder.getFunctionType(types, {}));
+  auto function =
+      func::FuncOp::create(builder, graph.getLoc(), name, builder.getFunctionType(types, {}));
   Block *body = function.addEntryBlock();
   for (unsigned i = 0; i < inputs; ++i) {
     function.setArgAttr(i, "graph.name", builder.getStringAttr(graph.getInputName(i)));
@@ -631,7 +663,8 @@ func::FuncOp Importer::run(ModuleOp module, StringRef name, bool &restart) {
   // 2. Walk the nodes.
   importBlock(graph.getBody().front());
 
-  // 3. Results: each a value of its own, never an argument or a constant, so that each has a buffer.
+  // 3. Results: each a value of its own, never an argument or a constant, so that each has a
+  // buffer.
   onnx::ReturnOp ret = graph.getReturn();
   SmallVector<Value> returned;
   SmallVector<bool> unsignedResult;
@@ -644,7 +677,8 @@ func::FuncOp Importer::run(ModuleOp module, StringRef name, bool &restart) {
     if (isa<BlockArgument>(v) || isa<graph::WeightOp, graph::ConstantOp>(v.getDefiningOp()) ||
         llvm::is_contained(returned, v)) {
       AffineMap identity = builder.getMultiDimIdentityMap(tensor->rank());
-      v = graph::MapOp::create(builder, ret.getLoc(), TypeRange(v.getType()), ValueRange(v), {identity},
+      v = graph::MapOp::create(builder, ret.getLoc(), TypeRange(v.getType()), ValueRange(v),
+                               {identity},
                                [](OpBuilder &, Location, ValueRange args) {
                                  return SmallVector<Value>(args.begin(), args.end());
                                })
@@ -659,7 +693,8 @@ func::FuncOp Importer::run(ModuleOp module, StringRef name, bool &restart) {
     return {};
   }
   if (returned.size() != ret.getNumOperands()) {
-    problems.push_back({{"input.output"}, "output", "", "an output is never computed", graph.getLoc()});
+    problems.push_back(
+        {{"input.output"}, "output", "", "an output is never computed", graph.getLoc()});
     function.erase();
     return {};
   }
@@ -673,8 +708,8 @@ func::FuncOp Importer::run(ModuleOp module, StringRef name, bool &restart) {
   }
   SmallVector<Attribute> attributes;
   for (unsigned i : live) {
-    attributes.push_back(
-        graph::SymbolAttr::get(builder.getContext(), symbols[i].name, symbols[i].lower, symbols[i].upper));
+    attributes.push_back(graph::SymbolAttr::get(builder.getContext(), symbols[i].name,
+                                                symbols[i].lower, symbols[i].upper));
   }
   function->setAttr("graph.symbols", builder.getArrayAttr(attributes));
   if (!constraints.empty()) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The machinery under the operator importers: an Importer walks the onnx.graph once for one entry; a Node is what an
-// operator's importer sees: inputs with what is known of them, attributes, and helpers that build graph ops.
+// The machinery under the operator importers: an Importer walks the onnx.graph once for one entry;
+// a Node is what an operator's importer sees: inputs with what is known of them, attributes, and
+// helpers that build graph ops.
 #pragma once
 #include "passes/Legalize/Legalize.h"
 #include "passes/Legalize/Tensor.h"
@@ -34,8 +35,9 @@ class Importer {
 public:
   Importer(onnx::GraphOp graph, const LegalizeOptions &options, std::vector<SymbolInfo> &symbols);
 
-  /// Builds the entry's function. `restart` says that a symbol turned out to be an expression, or a default bound to be
-  /// too wide: `symbols` then has the news, nothing was built, and the walk has to be done again.
+  /// Builds the entry's function. `restart` says that a symbol turned out to be an expression, or a
+  /// default bound to be too wide: `symbols` then has the news, nothing was built, and the walk has
+  /// to be done again.
   mlir::func::FuncOp run(mlir::ModuleOp module, llvm::StringRef name, bool &restart);
 
   std::vector<Problem> problems;
@@ -48,10 +50,12 @@ public:
   std::optional<bool> lessOrEqual(mlir::AffineExpr a, mlir::AffineExpr b) const;
   std::optional<bool> equal(mlir::AffineExpr a, mlir::AffineExpr b) const;
 
-  /// The extent that both must have. Where they are not known to be equal, a symbol is replaced by the other side (and
-  /// the walk restarted), or a constraint is left to the runtime. Null if they cannot be equal.
+  /// The extent that both must have. Where they are not known to be equal, a symbol is replaced by
+  /// the other side (and the walk restarted), or a constraint is left to the runtime. Null if they
+  /// cannot be equal.
   mlir::AffineExpr unify(mlir::AffineExpr a, mlir::AffineExpr b);
-  /// Makes `e ≤ most` (`e ≥ least`) hold by narrowing a default bound; false if the user's bounds forbid that.
+  /// Makes `e ≤ most` (`e ≥ least`) hold by narrowing a default bound; false if the user's bounds
+  /// forbid that.
   bool limit(mlir::AffineExpr e, int64_t most);
   bool raise(mlir::AffineExpr e, int64_t least);
 
@@ -63,9 +67,10 @@ private:
   onnx::GraphOp graph;
   std::vector<SymbolInfo> &symbols;
   graph::Bounds bounds;
-  llvm::SmallVector<unsigned> live;               ///< compact position → the model's symbol
-  llvm::SmallVector<mlir::AffineExpr> compact;    ///< the model's symbol → expression over compact positions
-  llvm::SetVector<mlir::AffineExpr> constraints;  ///< expressions that must be zero
+  llvm::SmallVector<unsigned> live; ///< compact position → the model's symbol
+  llvm::SmallVector<mlir::AffineExpr>
+      compact; ///< the model's symbol → expression over compact positions
+  llvm::SetVector<mlir::AffineExpr> constraints; ///< expressions that must be zero
   llvm::DenseMap<mlir::Value, Tensor *> tensors;
   std::vector<std::unique_ptr<Tensor>> storage;
   bool restartAsked = false;
@@ -77,10 +82,12 @@ private:
   void importBlock(mlir::Block &block);
   void importNode(onnx::NodeOp node);
   std::optional<Tensor> describe(mlir::Type type);
-  bool declareInput(unsigned i, llvm::SmallVectorImpl<mlir::Type> &types, llvm::SmallVectorImpl<bool> &isUnsigned);
+  bool declareInput(unsigned i, llvm::SmallVectorImpl<mlir::Type> &types,
+                    llvm::SmallVectorImpl<bool> &isUnsigned);
 };
 
-/// The dims of an input in terms of the model's symbols, by position in `symbols`; adds what is new.
+/// The dims of an input in terms of the model's symbols, by position in `symbols`; adds what is
+/// new.
 bool collectSymbols(onnx::GraphOp graph, std::vector<SymbolInfo> &symbols);
 llvm::SmallVector<mlir::AffineExpr> inputDims(onnx::GraphOp graph, unsigned input,
                                               const std::vector<SymbolInfo> &symbols);
@@ -117,7 +124,9 @@ public:
   mlir::Value value(unsigned i) { return importer.materialize(in(i), loc); }
   mlir::Value value(Tensor &t) { return importer.materialize(t, loc); }
   /// Known elements of input i, or null (read from the weight if it is one).
-  const Contents *contents(unsigned i) { return has(i) ? importer.contentsOf(in(i), loc) : nullptr; }
+  const Contents *contents(unsigned i) {
+    return has(i) ? importer.contentsOf(in(i), loc) : nullptr;
+  }
   /// The elements of an integer input that must be known; reports and fails if they are not.
   mlir::FailureOr<llvm::SmallVector<mlir::AffineExpr>> knownInts(unsigned i, llvm::StringRef what);
   mlir::FailureOr<llvm::SmallVector<int64_t>> constantInts(unsigned i, llvm::StringRef what);
@@ -147,28 +156,30 @@ public:
   /// `axis` counted from the front; fails on one out of range.
   mlir::FailureOr<int64_t> axis(int64_t axis, int64_t rank);
   /// Numpy broadcast of two shapes.
-  mlir::FailureOr<llvm::SmallVector<mlir::AffineExpr>> broadcast(llvm::ArrayRef<mlir::AffineExpr> a,
-                                                                 llvm::ArrayRef<mlir::AffineExpr> b);
+  mlir::FailureOr<llvm::SmallVector<mlir::AffineExpr>>
+  broadcast(llvm::ArrayRef<mlir::AffineExpr> a, llvm::ArrayRef<mlir::AffineExpr> b);
 
   // Building.
   Tensor tensor(mlir::Value value, bool isUnsigned = false);
   using Body = llvm::function_ref<mlir::Value(Scalars &, llvm::ArrayRef<mlir::Value>)>;
-  /// A graph.map over `dims`; operands broadcast into it (numpy rules), known single elements become constants of the
-  /// region. f16 and bf16 scalars reach the body as f32; the result is rounded to `element`.
-  mlir::Value map(llvm::ArrayRef<Tensor *> operands, llvm::ArrayRef<mlir::AffineExpr> dims, mlir::Type element,
-                  Body body);
+  /// A graph.map over `dims`; operands broadcast into it (numpy rules), known single elements
+  /// become constants of the region. f16 and bf16 scalars reach the body as f32; the result is
+  /// rounded to `element`.
+  mlir::Value map(llvm::ArrayRef<Tensor *> operands, llvm::ArrayRef<mlir::AffineExpr> dims,
+                  mlir::Type element, Body body);
   /// The same with a map per operand.
   mlir::Value mapWith(mlir::ValueRange operands, llvm::ArrayRef<mlir::AffineMap> maps,
                       llvm::ArrayRef<mlir::AffineExpr> dims, mlir::Type element, Body body);
   mlir::Value reshape(mlir::Value v, llvm::ArrayRef<mlir::AffineExpr> dims);
   mlir::Value transpose(mlir::Value v, llvm::ArrayRef<int64_t> permutation);
   mlir::Value reduce(graph::ReduceKind kind, mlir::Value v, llvm::ArrayRef<int64_t> dims);
-  mlir::Value slice(mlir::Value v, llvm::ArrayRef<mlir::AffineExpr> offsets, llvm::ArrayRef<int64_t> steps,
-                    llvm::ArrayRef<mlir::AffineExpr> dims);
+  mlir::Value slice(mlir::Value v, llvm::ArrayRef<mlir::AffineExpr> offsets,
+                    llvm::ArrayRef<int64_t> steps, llvm::ArrayRef<mlir::AffineExpr> dims);
   mlir::Value concat(llvm::ArrayRef<mlir::Value> parts, int64_t axis);
   mlir::Value expand(mlir::Value v, llvm::ArrayRef<mlir::AffineExpr> dims);
   mlir::Value cast(mlir::Value v, mlir::Type element);
-  mlir::Value constant(llvm::ArrayRef<double> values, mlir::Type element, llvm::ArrayRef<int64_t> shape);
+  mlir::Value constant(llvm::ArrayRef<double> values, mlir::Type element,
+                       llvm::ArrayRef<int64_t> shape);
 
 private:
   llvm::SmallVector<Tensor *> operands;
@@ -178,7 +189,13 @@ private:
 using ImportFn = mlir::LogicalResult (*)(Node &);
 
 /// Which element types the first input may have.
-enum Types : unsigned { kFloat = 1, kInt = 2, kBool = 4, kNumeric = kFloat | kInt, kAny = kNumeric | kBool };
+enum Types : unsigned {
+  kFloat = 1,
+  kInt = 2,
+  kBool = 4,
+  kNumeric = kFloat | kInt,
+  kAny = kNumeric | kBool
+};
 
 /// One line of the operator table.
 struct OpEntry {
@@ -191,7 +208,8 @@ struct OpEntry {
 /// The importer of an operator, or null.
 const OpEntry *findOp(llvm::StringRef domain, llvm::StringRef name);
 
-/// The elements of a `dense` or handle attribute of a node; empty optional for what has no known elements.
+/// The elements of a `dense` or handle attribute of a node; empty optional for what has no known
+/// elements.
 std::optional<Tensor> tensorOfAttribute(mlir::Attribute value);
 
 } // namespace ciuic::legalize

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The driver: entries and their symbols, the walks until they settle, and one report of everything that failed.
+// The driver: entries and their symbols, the walks until they settle, and one report of everything
+// that failed.
 #include "passes/Legalize/Legalize.h"
 #include "passes/Legalize/DimExpr.h"
 #include "passes/Legalize/Importer.h"
@@ -13,9 +14,11 @@ namespace ciuic::legalize {
 bool parseEntry(StringRef text, EntrySpec &entry, std::string &error) {
   auto [name, rest] = text.split(':');
   entry.name = name.trim().str();
-  bool isIdentifier = !entry.name.empty() && llvm::all_of(entry.name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
+  bool isIdentifier = !entry.name.empty() &&
+                      llvm::all_of(entry.name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
   if (!isIdentifier || llvm::isDigit(entry.name[0])) {
-    error = "an entry's name has letters, digits and '_' only, and no digit first: '" + entry.name + "'";
+    error = "an entry's name has letters, digits and '_' only, and no digit first: '" + entry.name +
+            "'";
     return false;
   }
   SmallVector<StringRef> parts;
@@ -27,8 +30,8 @@ bool parseEntry(StringRef text, EntrySpec &entry, std::string &error) {
     auto [low, high] = range.split("..");
     bool single = !range.contains("..");
     if (bound.symbol.empty() || low.trim().getAsInteger(10, bound.lower) ||
-        (single ? (bound.upper = bound.lower, false) : high.trim().getAsInteger(10, bound.upper)) || bound.lower < 0 ||
-        bound.upper < bound.lower || bound.upper > (int64_t(1) << 40)) {
+        (single ? (bound.upper = bound.lower, false) : high.trim().getAsInteger(10, bound.upper)) ||
+        bound.lower < 0 || bound.upper < bound.lower || bound.upper > (int64_t(1) << 40)) {
       error = "expected dim=n or dim=a..b with 0 <= a <= b, not '" + part.trim().str() + "'";
       return false;
     }
@@ -42,11 +45,15 @@ static std::string namesOf(const std::vector<SymbolInfo> &symbols) {
     return "the model has no dynamic dims";
   }
   return "the model's dims are " +
-         llvm::join(llvm::map_range(symbols, [](const SymbolInfo &s) { return "'" + s.name + "'"; }), ", ");
+         llvm::join(
+             llvm::map_range(symbols, [](const SymbolInfo &s) { return "'" + s.name + "'"; }),
+             ", ");
 }
 
-/// Gives the user's bounds to the symbols they name: exactly, or by a prefix that only one symbol has.
-static LogicalResult applyBounds(Location loc, const EntrySpec &entry, std::vector<SymbolInfo> &symbols) {
+/// Gives the user's bounds to the symbols they name: exactly, or by a prefix that only one symbol
+/// has.
+static LogicalResult applyBounds(Location loc, const EntrySpec &entry,
+                                 std::vector<SymbolInfo> &symbols) {
   for (const EntrySpec::Bound &bound : entry.bounds) {
     SymbolInfo *found = nullptr;
     int matches = 0;
@@ -64,7 +71,8 @@ static LogicalResult applyBounds(Location loc, const EntrySpec &entry, std::vect
     if (matches != 1) {
       return emitCoded(loc, {"usage.entry-dim"})
              << "entry '" << entry.name << "': dim '" << bound.symbol
-             << (matches == 0 ? "' is not a dim of the model; " : "' fits several dims; ") << namesOf(symbols);
+             << (matches == 0 ? "' is not a dim of the model; " : "' fits several dims; ")
+             << namesOf(symbols);
     }
     if (!found->isDefault) {
       return emitCoded(loc, {"usage.entry-dim"})
@@ -77,7 +85,8 @@ static LogicalResult applyBounds(Location loc, const EntrySpec &entry, std::vect
   return success();
 }
 
-/// One diagnostic for all operators that are missing, one for all forms that are not covered, one for each bad node.
+/// One diagnostic for all operators that are missing, one for all forms that are not covered, one
+/// for each bad node.
 static void report(onnx::GraphOp graph, ArrayRef<Problem> problems) {
   struct Group {
     std::string title;
@@ -118,14 +127,15 @@ static void report(onnx::GraphOp graph, ArrayRef<Problem> problems) {
     }
   }
   emitCoded(problems.front().location, {"unsupported.operators"})
-      << unsupported.size() << (unsupported.size() == 1 ? " operator" : " operators") << " at " << nodes
-      << (nodes == 1 ? " node" : " nodes") << " cannot be compiled:" << text;
+      << unsupported.size() << (unsupported.size() == 1 ? " operator" : " operators") << " at "
+      << nodes << (nodes == 1 ? " node" : " nodes") << " cannot be compiled:" << text;
 }
 
 LogicalResult legalize(ModuleOp module, const LegalizeOptions &options, LegalizeReport *report) {
   auto graphs = llvm::to_vector(module.getOps<onnx::GraphOp>());
   if (graphs.size() != 1) {
-    return emitCoded(module.getLoc(), {"input.graph"}) << "expected one onnx.graph, found " << graphs.size();
+    return emitCoded(module.getLoc(), {"input.graph"})
+           << "expected one onnx.graph, found " << graphs.size();
   }
   onnx::GraphOp graph = graphs.front();
   std::vector<EntrySpec> entries = options.entries;
@@ -142,7 +152,8 @@ LogicalResult legalize(ModuleOp module, const LegalizeOptions &options, Legalize
   for (auto [i, entry] : llvm::enumerate(entries)) {
     for (size_t j = 0; j < i; ++j) {
       if (entries[j].name == entry.name) {
-        emitCoded(module.getLoc(), {"usage.entry-name"}) << "two entries are called '" << entry.name << "'";
+        emitCoded(module.getLoc(), {"usage.entry-name"})
+            << "two entries are called '" << entry.name << "'";
         return abandon();
       }
     }
@@ -152,7 +163,8 @@ LogicalResult legalize(ModuleOp module, const LegalizeOptions &options, Legalize
     if (failed(applyBounds(graph.getLoc(), entry, symbols))) {
       return abandon();
     }
-    // 2. Walk until no symbol turns out to be something else; each walk settles a symbol or narrows a bound.
+    // 2. Walk until no symbol turns out to be something else; each walk settles a symbol or narrows
+    // a bound.
     func::FuncOp function;
     size_t most = 8 * symbols.size() + 8;
     bool restart = true;
@@ -165,7 +177,8 @@ LogicalResult legalize(ModuleOp module, const LegalizeOptions &options, Legalize
       }
     }
     if (!function) {
-      emitCoded(graph.getLoc(), {"internal.symbols"}) << "the dims of entry '" << entry.name << "' do not settle";
+      emitCoded(graph.getLoc(), {"internal.symbols"})
+          << "the dims of entry '" << entry.name << "' do not settle";
       return abandon();
     }
     functions.push_back(function);

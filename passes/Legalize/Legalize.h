@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// onnx → graph: one function per entry, with symbolic shapes inferred, shape arithmetic folded away and every operator
-// written as the graph dialect's few ops. All operators that have no importer are reported together.
+// onnx → graph: one function per entry, with symbolic shapes inferred, shape arithmetic folded away
+// and every operator written as the graph dialect's few ops. All operators that have no importer
+// are reported together.
 #pragma once
 #include "ir/Onnx/Onnx.h"
 
@@ -14,6 +15,10 @@
 
 namespace mlir {
 class Pass;
+}
+
+namespace ciuic::onnx {
+class WeightFiles;
 }
 
 namespace ciuic::legalize {
@@ -31,9 +36,14 @@ struct EntrySpec {
 /// Reads `NAME`, `NAME:dim=a..b,…` or `NAME:dim=n,…`. On failure `error` says what is wrong.
 bool parseEntry(llvm::StringRef text, EntrySpec &entry, std::string &error);
 
-/// Reads a weight's bytes as the little-endian, row-major tensor they stand for; empty on an I/O failure, for which
-/// the reader has emitted the diagnostic. Called for small weights only (at most 1 MiB), where a value is needed.
-using WeightReader = std::function<bool(onnx::WeightAttr weight, mlir::Location location, std::vector<char> &bytes)>;
+/// Reads a weight's bytes as the little-endian, row-major tensor they stand for; empty on an I/O
+/// failure, for which the reader has emitted the diagnostic. Called for small weights only (at most
+/// 1 MiB), where a value is needed.
+using WeightReader =
+    std::function<bool(onnx::WeightAttr weight, mlir::Location location, std::vector<char> &bytes)>;
+
+/// The usual reader; `files` must outlive it.
+WeightReader readerOf(const onnx::WeightFiles &files);
 
 struct LegalizeOptions {
   std::vector<EntrySpec> entries; ///< none: one entry `main` with default bounds
@@ -45,8 +55,8 @@ struct LegalizeReport {
   struct Symbol {
     std::string name;
     int64_t lower = 0, upper = 0;
-    bool isDefault = false;  ///< bounds not named by the user
-    std::string equals;      ///< the expression it turned out to be, if it is no symbol of its own
+    bool isDefault = false; ///< bounds not named by the user
+    std::string equals;     ///< the expression it turned out to be, if it is no symbol of its own
   };
   struct Entry {
     std::string name;
@@ -55,9 +65,10 @@ struct LegalizeReport {
   std::vector<Entry> entries;
 };
 
-/// Replaces the module's `onnx.graph` by `func.func @ENTRY` in the graph dialect. On failure diagnostics are emitted
-/// and the module keeps its onnx.graph.
-mlir::LogicalResult legalize(mlir::ModuleOp module, const LegalizeOptions &options, LegalizeReport *report = nullptr);
+/// Replaces the module's `onnx.graph` by `func.func @ENTRY` in the graph dialect. On failure
+/// diagnostics are emitted and the module keeps its onnx.graph.
+mlir::LogicalResult legalize(mlir::ModuleOp module, const LegalizeOptions &options,
+                             LegalizeReport *report = nullptr);
 
 /// The pass around legalize().
 std::unique_ptr<mlir::Pass> createLegalizePass(LegalizeOptions options);

@@ -21,20 +21,22 @@ bool Node::has(unsigned i) const { return i < operands.size() && operands[i]; }
 
 LogicalResult Node::unsupported(const Twine &reason) {
   StringRef domain = op.getDomain();
-  importer.problems.push_back({{"unsupported.form"},
-                               (domain.empty() ? op.getOpType() : domain + "." + op.getOpType()).str(),
-                               op.getNodeName().str(),
-                               reason.str(),
-                               loc});
+  importer.problems.push_back(
+      {{"unsupported.form"},
+       (domain.empty() ? op.getOpType() : domain + "." + op.getOpType()).str(),
+       op.getNodeName().str(),
+       reason.str(),
+       loc});
   return failure();
 }
 
 LogicalResult Node::invalid(const Twine &reason) {
-  importer.problems.push_back({{"input.node"}, op.getOpType().str(), op.getNodeName().str(), reason.str(), loc});
+  importer.problems.push_back(
+      {{"input.node"}, op.getOpType().str(), op.getNodeName().str(), reason.str(), loc});
   return failure();
 }
 
-// --- Known elements and attributes -----------------------------------------------------------------------------------
+// --- Known elements and attributes ---
 
 FailureOr<SmallVector<AffineExpr>> Node::knownInts(unsigned i, StringRef what) {
   const Contents *known = contents(i);
@@ -104,7 +106,7 @@ std::optional<SmallVector<int64_t>> Node::attrInts(StringRef name) {
   return value ? std::optional(llvm::to_vector(value.asArrayRef())) : std::nullopt;
 }
 
-// --- Results ---------------------------------------------------------------------------------------------------------
+// --- Results ---
 
 LogicalResult Node::set(unsigned i, Tensor tensor) {
   if (i >= op.getNumResults()) {
@@ -121,7 +123,9 @@ LogicalResult Node::set(unsigned i, Tensor tensor) {
   importer.define(op.getResult(i), std::move(tensor));
   return success();
 }
-LogicalResult Node::set(unsigned i, Value v, bool isUnsigned) { return set(i, tensor(v, isUnsigned)); }
+LogicalResult Node::set(unsigned i, Value v, bool isUnsigned) {
+  return set(i, tensor(v, isUnsigned));
+}
 
 Tensor Node::tensor(Value v, bool isUnsigned) {
   Tensor t;
@@ -132,7 +136,7 @@ Tensor Node::tensor(Value v, bool isUnsigned) {
   return t;
 }
 
-// --- Shapes ----------------------------------------------------------------------------------------------------------
+// --- Shapes ---
 
 FailureOr<int64_t> Node::axis(int64_t axis, int64_t rank) {
   int64_t positive = axis < 0 ? axis + rank : axis;
@@ -164,7 +168,7 @@ FailureOr<SmallVector<AffineExpr>> Node::broadcast(ArrayRef<AffineExpr> x, Array
   return result;
 }
 
-// --- Scalars ---------------------------------------------------------------------------------------------------------
+// --- Scalars ---
 
 Value Scalars::f(double value, Type type) {
   APFloat v(value);
@@ -174,11 +178,13 @@ Value Scalars::f(double value, Type type) {
 }
 Value Scalars::i(int64_t value, Type type) {
   unsigned width = type.getIntOrFloatBitWidth();
-  return arith::ConstantOp::create(
-      b, loc, IntegerAttr::get(type, APInt(width, static_cast<uint64_t>(value), false, /*implicitTrunc=*/true)));
+  return arith::ConstantOp::create(b, loc,
+                                   IntegerAttr::get(type, APInt(width, static_cast<uint64_t>(value),
+                                                                false, /*implicitTrunc=*/true)));
 }
 Value Scalars::constantLike(double value, Value like) {
-  return isa<FloatType>(like.getType()) ? f(value, like.getType()) : i(static_cast<int64_t>(value), like.getType());
+  return isa<FloatType>(like.getType()) ? f(value, like.getType())
+                                        : i(static_cast<int64_t>(value), like.getType());
 }
 Value Scalars::extent(AffineExpr e) {
   if (auto v = constantOf(e)) {
@@ -193,7 +199,8 @@ Value Scalars::extent(AffineExpr e) {
   return graph::ExtentOp::create(b, loc, b.getI64Type(), AffineMap::get(0, symbols, e));
 }
 
-/// Float to integer as numpy does it for values in range; values out of range saturate, NaN becomes 0.
+/// Float to integer as numpy does it for values in range; values out of range saturate, NaN becomes
+/// 0.
 static Value floatToInt(Scalars &s, Value v, Type to, bool isUnsigned) {
   OpBuilder &b = s.b;
   Location loc = s.loc;
@@ -202,11 +209,13 @@ static Value floatToInt(Scalars &s, Value v, Type to, bool isUnsigned) {
   double above = std::ldexp(1.0, isUnsigned ? width : width - 1);
   Type from = v.getType();
   // Values in (-1, 0) truncate to zero for unsigned results too.
-  Value tooLow = arith::CmpFOp::create(b, loc, isUnsigned ? arith::CmpFPredicate::OLE : arith::CmpFPredicate::OLT, v,
-                                       s.f(isUnsigned ? -1.0 : lowest, from));
+  Value tooLow = arith::CmpFOp::create(
+      b, loc, isUnsigned ? arith::CmpFPredicate::OLE : arith::CmpFPredicate::OLT, v,
+      s.f(isUnsigned ? -1.0 : lowest, from));
   Value tooHigh = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OGE, v, s.f(above, from));
   Value isNan = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, v, v);
-  Value outside = arith::OrIOp::create(b, loc, arith::OrIOp::create(b, loc, tooLow, tooHigh), isNan);
+  Value outside =
+      arith::OrIOp::create(b, loc, arith::OrIOp::create(b, loc, tooLow, tooHigh), isNan);
   Value safe = arith::SelectOp::create(b, loc, outside, s.f(0.0, from), v);
   Value converted = isUnsigned ? Value(arith::FPToUIOp::create(b, loc, to, safe))
                                : Value(arith::FPToSIOp::create(b, loc, to, safe));
@@ -226,7 +235,8 @@ Value Scalars::cast(Value v, bool fromUnsigned, Type to, bool toUnsigned) {
   unsigned fromWidth = from.getIntOrFloatBitWidth(), toWidth = to.getIntOrFloatBitWidth();
   if (isa<FloatType>(from) && isa<FloatType>(to)) {
     if (fromWidth == toWidth) { // f16 and bf16: through f32
-      return arith::TruncFOp::create(b, loc, to, Value(arith::ExtFOp::create(b, loc, b.getF32Type(), v)));
+      return arith::TruncFOp::create(b, loc, to,
+                                     Value(arith::ExtFOp::create(b, loc, b.getF32Type(), v)));
     }
     return fromWidth < toWidth ? Value(arith::ExtFOp::create(b, loc, to, v))
                                : Value(arith::TruncFOp::create(b, loc, to, v));
@@ -240,7 +250,8 @@ Value Scalars::cast(Value v, bool fromUnsigned, Type to, bool toUnsigned) {
   bool zeroExtend = fromUnsigned || from.isInteger(1);
   if (isa<FloatType>(to)) {
     Type wide = to.isF64() ? to : Type(b.getF32Type());
-    Value w = zeroExtend ? Value(arith::UIToFPOp::create(b, loc, wide, v)) : Value(arith::SIToFPOp::create(b, loc, wide, v));
+    Value w = zeroExtend ? Value(arith::UIToFPOp::create(b, loc, wide, v))
+                         : Value(arith::SIToFPOp::create(b, loc, wide, v));
     return cast(w, false, to, false);
   }
   if (isa<FloatType>(from)) {
@@ -255,29 +266,32 @@ Value Scalars::cast(Value v, bool fromUnsigned, Type to, bool toUnsigned) {
   if (fromWidth > toWidth) {
     return arith::TruncIOp::create(b, loc, to, v);
   }
-  return zeroExtend ? Value(arith::ExtUIOp::create(b, loc, to, v)) : Value(arith::ExtSIOp::create(b, loc, to, v));
+  return zeroExtend ? Value(arith::ExtUIOp::create(b, loc, to, v))
+                    : Value(arith::ExtSIOp::create(b, loc, to, v));
 }
 
-// --- Graph ops -------------------------------------------------------------------------------------------------------
+// --- Graph ops ---
 
 static bool isHalf(Type type) { return type.isF16() || type.isBF16(); }
 
-Value Node::mapWith(ValueRange inputs, ArrayRef<AffineMap> maps, ArrayRef<AffineExpr> dims, Type element, Body body) {
+Value Node::mapWith(ValueRange inputs, ArrayRef<AffineMap> maps, ArrayRef<AffineExpr> dims,
+                    Type element, Body body) {
   auto type = graph::tensorOf(dims, element);
-  return graph::MapOp::create(b, loc, TypeRange(type), inputs, maps,
-                              [&](OpBuilder &inner, Location l, ValueRange args) {
-                                Scalars s{inner, l};
-                                SmallVector<Value> scalars;
-                                for (Value arg : args) {
-                                  scalars.push_back(isHalf(arg.getType()) ? s.cast(arg, false, inner.getF32Type(), false)
-                                                                          : arg);
-                                }
-                                Value result = body(s, scalars);
-                                if (result.getType() != element && isHalf(element)) {
-                                  result = s.cast(result, false, element, false);
-                                }
-                                return SmallVector<Value>{result};
-                              })
+  return graph::MapOp::create(
+             b, loc, TypeRange(type), inputs, maps,
+             [&](OpBuilder &inner, Location l, ValueRange args) {
+               Scalars s{inner, l};
+               SmallVector<Value> scalars;
+               for (Value arg : args) {
+                 scalars.push_back(
+                     isHalf(arg.getType()) ? s.cast(arg, false, inner.getF32Type(), false) : arg);
+               }
+               Value result = body(s, scalars);
+               if (result.getType() != element && isHalf(element)) {
+                 result = s.cast(result, false, element, false);
+               }
+               return SmallVector<Value>{result};
+             })
       .getResult(0);
 }
 
@@ -305,7 +319,8 @@ Value Node::map(ArrayRef<Tensor *> inputs, ArrayRef<AffineExpr> dims, Type eleme
       if (!t->isSingle()) {
         all.push_back(args[next++]);
       } else if (t->contents->isFloat) {
-        all.push_back(s.f(t->contents->real(0), isHalf(t->element) ? Type(b.getF32Type()) : t->element));
+        all.push_back(
+            s.f(t->contents->real(0), isHalf(t->element) ? Type(b.getF32Type()) : t->element));
       } else if (auto v = constantOf(t->contents->integer(0))) {
         all.push_back(s.i(*v, t->element));
       } else {
@@ -351,7 +366,8 @@ Value Node::reduce(graph::ReduceKind kind, Value v, ArrayRef<int64_t> dims) {
                                  b.getDenseI64ArrayAttr(sorted));
 }
 
-Value Node::slice(Value v, ArrayRef<AffineExpr> offsets, ArrayRef<int64_t> steps, ArrayRef<AffineExpr> dims) {
+Value Node::slice(Value v, ArrayRef<AffineExpr> offsets, ArrayRef<int64_t> steps,
+                  ArrayRef<AffineExpr> dims) {
   auto type = graph::tensorOf(dims, cast<RankedTensorType>(v.getType()).getElementType());
   bool whole = type == v.getType() && llvm::all_of(steps, [](int64_t s) { return s == 1; }) &&
                llvm::all_of(offsets, [](AffineExpr o) { return constantOf(o) == 0; });
@@ -366,7 +382,8 @@ Value Node::slice(Value v, ArrayRef<AffineExpr> offsets, ArrayRef<int64_t> steps
       }
     });
   }
-  return graph::SliceOp::create(b, loc, type, v, AffineMapAttr::get(AffineMap::get(0, symbols, offsets, context)),
+  return graph::SliceOp::create(b, loc, type, v,
+                                AffineMapAttr::get(AffineMap::get(0, symbols, offsets, context)),
                                 b.getDenseI64ArrayAttr(steps));
 }
 
@@ -392,8 +409,9 @@ Value Node::cast(Value v, Type element) {
   if (type.getElementType() == element) {
     return v;
   }
-  return mapWith({v}, {b.getMultiDimIdentityMap(type.getRank())}, graph::dimsOf(v), element,
-                 [&](Scalars &s, ArrayRef<Value> args) { return s.cast(args[0], false, element, false); });
+  return mapWith(
+      {v}, {b.getMultiDimIdentityMap(type.getRank())}, graph::dimsOf(v), element,
+      [&](Scalars &s, ArrayRef<Value> args) { return s.cast(args[0], false, element, false); });
 }
 
 Value Node::constant(ArrayRef<double> values, Type element, ArrayRef<int64_t> shape) {

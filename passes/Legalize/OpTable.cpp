@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The operators that can be imported: one line each. A family of operators is a file under Ops/; its importers are
-// declared in Ops.h. Versions after `since` either only widen the types or are told apart by the importer.
+// The operators that can be imported: one line each. A family of operators is a file under Ops/;
+// its importers are declared in Ops.h. Versions after `since` either only widen the types or are
+// told apart by the importer.
 #include "passes/Legalize/Ops.h"
 
 namespace ciuic::legalize {

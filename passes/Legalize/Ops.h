@@ -38,7 +38,8 @@ mlir::LogicalResult importOneHot(Node &node);
 // Matmul.cpp
 mlir::LogicalResult importMatMul(Node &node);
 mlir::LogicalResult importGemm(Node &node);
-mlir::FailureOr<mlir::Value> buildMatmul(Node &node, mlir::Value a, mlir::Value b, bool transposeA, bool transposeB);
+mlir::FailureOr<mlir::Value> buildMatmul(Node &node, mlir::Value a, mlir::Value b, bool transposeA,
+                                         bool transposeB);
 
 // Move.cpp
 mlir::LogicalResult importTranspose(Node &node);
@@ -77,7 +78,8 @@ mlir::LogicalResult importConstantOfShape(Node &node);
 mlir::LogicalResult importRange(Node &node);
 mlir::LogicalResult importExpand(Node &node);
 /// `x` under another shape; a constant or weight changes its shape for nothing.
-mlir::LogicalResult setReshaped(Node &node, unsigned result, Tensor &x, llvm::ArrayRef<mlir::AffineExpr> dims);
+mlir::LogicalResult setReshaped(Node &node, unsigned result, Tensor &x,
+                                llvm::ArrayRef<mlir::AffineExpr> dims);
 /// Axes from the attribute `axes` or from an input: positive, ascending, each once.
 mlir::FailureOr<llvm::SmallVector<int64_t>> axesOf(Node &node, unsigned input, int64_t rank);
 

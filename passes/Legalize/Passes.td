@@ -28,7 +28,9 @@ def LegalizePass : Pass<"ciuic-legalize", "::mlir::ModuleOp"> {
     so. Operators without an importer are reported together.
   }];
   let options = [ListOption<"entries", "entries", "std::string",
-                            "Shape profiles, NAME:dim=a..b:dim=n (a colon between dims, as a comma ends an element)">];
+                            "Shape profiles, NAME:dim=a..b:dim=n (a colon between dims, as a comma ends an element)">,
+                 Option<"model", "model", "std::string", "\"\"",
+                        "The model's file, where weights lie whose values are needed">];
   let dependentDialects = ["::ciuic::graph::GraphDialect", "::mlir::func::FuncDialect", "::mlir::arith::ArithDialect",
                            "::mlir::math::MathDialect"];
 }
@@ -38,7 +40,7 @@ def VerifyGraphLevelPass : Pass<"ciuic-verify-graph-level", "::mlir::ModuleOp"> 
   let description = [{
     (V1) nothing of the onnx dialect is left; (V2) every function has `graph.symbols`, and names for arguments and
     results; (V3) every tensor's dims use the function's symbols only and are bounded, not negative, by 2^48 elements at most; (V4) every
-    map of a graph.map stays inside its operand.
+    map of a graph.map stays inside its operand, given the function's `graph.constraints`.
   }];
 }
 #endif

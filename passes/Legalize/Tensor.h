@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What the importer knows of an ONNX value: its type, and where possible its elements, long before there is an op.
+// What the importer knows of an ONNX value: its type, and where possible its elements, long before
+// there is an op.
 #pragma once
 #include "ir/Graph/Graph.h"
 #include "ir/Onnx/Onnx.h"
@@ -9,8 +10,8 @@
 
 namespace ciuic::legalize {
 
-/// Known elements, row-major. Integers and booleans are expressions of the symbols, floats are numbers; with `uniform`
-/// one element stands for all.
+/// Known elements, row-major. Integers and booleans are expressions of the symbols, floats are
+/// numbers; with `uniform` one element stands for all.
 struct Contents {
   bool isFloat = false;
   bool uniform = false;

@@ -40,7 +40,7 @@ public:
     Attribute key = weight ? ArrayAttr::get(leaf->getContext(),
                                             {weight.getFileAttr(), weight.getOffsetAttr(), TypeAttr::get(weight.getType()),
                                              weight.getPackingAttr() ? Attribute(weight.getPackingAttr()) : UnitAttr::get(leaf->getContext())})
-                           : Attribute(cast<ConstantOp>(leaf).getValue());
+                           : ArrayAttr::get(leaf->getContext(), {cast<ConstantOp>(leaf).getValue(), cast<ConstantOp>(leaf).getPacking() ? Attribute(cast<ConstantOp>(leaf).getPackingAttr()) : UnitAttr::get(leaf->getContext())});
     auto [it, fresh] = symbols.try_emplace(key);
     if (fresh) {
       it->second = create(leaf);
@@ -58,7 +58,7 @@ private:
     int64_t bytes = type.getNumElements() * elementBytes(type.getElementType()), tile = bytes;
     std::string format = "plain", layout = "rowmajor";
     auto weight = dyn_cast<WeightOp>(leaf);
-    PackingAttr packing = weight ? weight.getPackingAttr() : PackingAttr();
+    auto packing = leaf->getAttrOfType<PackingAttr>("packing");
     if (packing) {
       bytes = ciuic::packedBytes(packing);
       tile = ciuic::tileBytesOf(packing);

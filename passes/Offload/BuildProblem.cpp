@@ -120,6 +120,13 @@ void viewEntry(EntryOp entry, const llvm::StringMap<int> &weights, const cost::P
       result.buffers[i].touches.clear(); // bound before the pass
     }
   }
+  // Entries count alike, each by how much slower than its own compute it gets: a pass of prefill takes as long as many
+  // of decode, and how often each runs is not known here.
+  double total = 0;
+  for (const solver::Step &step : result.steps) {
+    total += step.microseconds;
+  }
+  result.frequency = total > 0 ? 1e6 / total : 1;
   view.problem.entries.push_back(std::move(result));
   view.entries.push_back(entry);
   view.launches.push_back(std::move(launches));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The passes of the Raise stage: what exporters decompose becomes one op again. Programs are right without any of
-// them but ciuic-raise-append, which is where states come from.
+// The passes of the Raise stage: what exporters decompose becomes one op again. Programs are right
+// without any of them but ciuic-raise-append, which is where states come from.
 #pragma once
 
 #include "ir/Graph/Graph.h"

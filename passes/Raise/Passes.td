@@ -24,3 +24,66 @@ def RaiseAppend : Pass<"ciuic-raise-append", "::mlir::ModuleOp"> {
   let options = [ListOption<"states", "states", "std::string", "INPUT=OUTPUT: an output that continues an input">];
   let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
+
+def RaiseRmsNorm : Pass<"ciuic-raise-rms-norm", "::mlir::func::FuncOp"> {
+  let summary = "Recognise x / √(mean(x²) + ε) · scale along the last dim";
+  let description = [{
+    The square may be a product or a power, the root a divisor or a reciprocal; casts between float types are passed.
+    ```mlir
+    %s = graph.map (%x) … arith.mulf %a, %a
+    %m = graph.reduce mean %s dims [2]
+    %r = graph.map (%m) … math.sqrt (%a + ε), 1 / …
+    %n = graph.map (%x, %r) … arith.mulf
+    %y = graph.map (%w, %n) … arith.mulf
+    // becomes
+    %y = graph.rms_norm %x, %w epsilon ε
+    ```
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def RaiseLayerNorm : Pass<"ciuic-raise-layer-norm", "::mlir::func::FuncOp"> {
+  let summary = "Recognise (x − mean(x)) / √(mean((x − mean(x))²) + ε) · scale + bias along the last dim";
+  let description = [{
+    As ciuic-raise-rms-norm does, for `graph.layer_norm`; the bias is optional.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def RaiseRope : Pass<"ciuic-raise-rope", "::mlir::func::FuncOp"> {
+  let summary = "Recognise rotary position embeddings: x · cos + concat(−x₂, x₁) · sin";
+  let description = [{
+    The tables of cos and sin stay tensors, computed once and shared by all layers. A rope reads heads in the layout in
+    which they lie below views; where that is not the layout of the result, a transpose follows, which
+    ciuic-raise-attention absorbs.
+    ```mlir
+    %a = graph.map (%x, %cos) … arith.mulf
+    %c = graph.concat %negated_second_half, %first_half axis 3
+    %b = graph.map (%c, %sin) … arith.mulf
+    %y = graph.map (%a, %b) … arith.addf
+    // becomes
+    %y = graph.rope %x bhsd, %cos, %sin
+    ```
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def RaiseAttention : Pass<"ciuic-raise-attention", "::mlir::func::FuncOp"> {
+  let summary = "Recognise softmax(scale · q kᵀ + mask) v";
+  let description = [{
+    The scale may be a factor or a divisor of the scores, of q, of k or of both; masks are addends or selections of a
+    very low value; NaNs of the softmax may be made 0. Transposes around q, k, v and the result become layouts, and
+    repeated key and value heads are read unrepeated. The flag `causal` replaces a mask that is provably that for all
+    values of the symbols and nothing more.
+    ```mlir
+    %s = graph.matmul %q, %k {transpose_b}
+    %m = graph.map (%s, %mask) … arith.mulf, arith.addf
+    %p = graph.softmax %m
+    %o = graph.matmul %p, %v
+    // becomes
+    %o = graph.attention %q bhsd, %k bhsd, %v bhsd mask %mask scale 0.125 to bhsd
+    ```
+    Runs after ciuic-raise-rope, whose results q and k then are.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Outputs that continue inputs become states. Pairs of argument and result are collected over all functions first,
-// since a state is one only if every function treats it as one; then each function is rewritten and marked. States
-// are numbered in the order of their arguments.
+// Outputs that continue inputs become states. Pairs of argument and result are collected over all
+// functions first, since a state is one only if every function treats it as one; then each function
+// is rewritten and marked. States are numbered in the order of their arguments.
 #include "passes/Raise/Passes.h"
 
 #include "mlir/IR/PatternMatch.h"
@@ -27,7 +27,8 @@ Value returned(func::FuncOp function, unsigned result) {
   return function.getBody().front().getTerminator()->getOperand(result);
 }
 
-/// The axis along which `result` is longer than `argument`, all other extents being equal; none if there is no such.
+/// The axis along which `result` is longer than `argument`, all other extents being equal; none if
+/// there is no such.
 std::optional<int64_t> growingAxis(Value argument, Value result) {
   auto from = dimsOf(argument), to = dimsOf(result);
   std::optional<int64_t> axis;
@@ -55,7 +56,8 @@ bool isEmpty(Value value) {
 /// Whether some function runs with the argument at length 0 along the axis, where a state starts.
 bool canStart(ArrayRef<func::FuncOp> functions, const State &state) {
   return llvm::any_of(functions, [&](func::FuncOp function) {
-    return intervalOf(dimsOf(function.getArgument(state.argument))[state.axis], boundsOf(function)).lower == 0;
+    return intervalOf(dimsOf(function.getArgument(state.argument))[state.axis], boundsOf(function))
+               .lower == 0;
   });
 }
 
@@ -74,12 +76,14 @@ std::optional<State> continuation(func::FuncOp function, unsigned result) {
   return State{past.getArgNumber(), result, static_cast<int64_t>(concat.getAxis())};
 }
 
-/// `function` appends to the state (or has an input that is always empty, which makes any output a continuation).
+/// `function` appends to the state (or has an input that is always empty, which makes any output a
+/// continuation).
 bool continues(func::FuncOp function, const State &state) {
   auto own = continuation(function, state.result);
   return own ? own->argument == state.argument && own->axis == state.axis
              : isEmpty(function.getArgument(state.argument)) &&
-                   growingAxis(function.getArgument(state.argument), returned(function, state.result)) == state.axis;
+                   growingAxis(function.getArgument(state.argument),
+                               returned(function, state.result)) == state.axis;
 }
 
 struct RaiseAppendPass : ciuic::impl::RaiseAppendBase<RaiseAppendPass> {
@@ -98,9 +102,11 @@ struct RaiseAppendPass : ciuic::impl::RaiseAppendBase<RaiseAppendPass> {
     for (func::FuncOp function : functions) {
       for (unsigned r = 0; r < function.getNumResults(); ++r) {
         auto state = continuation(function, r);
-        bool taken = state && (pairs.contains(state->argument) ||
-                               llvm::any_of(pairs, [&](auto &pair) { return pair.second.result == r; }));
-        if (state && !taken && canStart(functions, *state) && llvm::all_of(functions, [&](func::FuncOp f) { return continues(f, *state); })) {
+        bool taken =
+            state && (pairs.contains(state->argument) ||
+                      llvm::any_of(pairs, [&](auto &pair) { return pair.second.result == r; }));
+        if (state && !taken && canStart(functions, *state) &&
+            llvm::all_of(functions, [&](func::FuncOp f) { return continues(f, *state); })) {
           pairs[state->argument] = *state;
         }
       }
@@ -141,25 +147,34 @@ private:
     for (const std::string &text : states) {
       auto [input, output] = StringRef(text).split('=');
       for (func::FuncOp function : functions) {
-        auto fail = [&]() { return emitError(function.getLoc()) << "[usage.state] --state " << text << ": "; };
+        auto fail = [&]() {
+          return emitError(function.getLoc()) << "[usage.state] --state " << text << ": ";
+        };
         unsigned a = find(function, input, false), r = find(function, output, true);
         if (a == function.getNumArguments() || r == function.getNumResults()) {
-          return fail() << "the model has no " << (a == function.getNumArguments() ? "input '" : "output '")
-                        << (a == function.getNumArguments() ? input : output) << "'; write INPUT=OUTPUT with the model's names";
+          return fail() << "the model has no "
+                        << (a == function.getNumArguments() ? "input '" : "output '")
+                        << (a == function.getNumArguments() ? input : output)
+                        << "'; write INPUT=OUTPUT with the model's names";
         }
         auto axis = growingAxis(function.getArgument(a), returned(function, r));
         if (!axis) {
-          return fail() << "the output must have the input's type and extents but for one axis, along which it is longer; "
+          return fail() << "the output must have the input's type and extents but for one axis, "
+                           "along which it is longer; "
                            "name a pair that does, or pass both at each run with --no-state";
         }
         auto [it, fresh] = pairs.try_emplace(a, State{a, r, *axis});
         bool clash = (!fresh && (it->second.result != r || it->second.axis != *axis)) ||
-                     llvm::any_of(pairs, [&](auto &pair) { return pair.first != a && pair.second.result == r; });
+                     llvm::any_of(pairs, [&](auto &pair) {
+                       return pair.first != a && pair.second.result == r;
+                     });
         if (clash) {
-          return fail() << "input or output is named twice, or grows along different axes in different entries";
+          return fail() << "input or output is named twice, or grows along different axes in "
+                           "different entries";
         }
         if (!canStart(functions, it->second)) {
-          return fail() << "a state starts empty, and no entry allows that extent of the input to be 0; give one with "
+          return fail() << "a state starts empty, and no entry allows that extent of the input to "
+                           "be 0; give one with "
                            "--entry NAME:dim=0..N";
         }
       }
@@ -168,14 +183,16 @@ private:
   }
 
   /// Per dim the largest extent of the output over all functions.
-  static FailureOr<SmallVector<AffineExpr>> capacityOf(ArrayRef<func::FuncOp> functions, const State &state) {
+  static FailureOr<SmallVector<AffineExpr>> capacityOf(ArrayRef<func::FuncOp> functions,
+                                                       const State &state) {
     SmallVector<int64_t> largest;
     for (func::FuncOp function : functions) {
       Bounds bounds = boundsOf(function);
       for (auto [i, dim] : llvm::enumerate(dimsOf(returned(function, state.result)))) {
         auto upper = intervalOf(dim, bounds).upper;
         if (!upper) {
-          emitError(function.getLoc()) << "[unsupported.size] the extent of a state has no bound below 2^63: lower the bounds "
+          emitError(function.getLoc()) << "[unsupported.size] the extent of a state has no bound "
+                                          "below 2^63: lower the bounds "
                                           "with --entry NAME:dim=a..b";
           return failure();
         }
@@ -205,12 +222,14 @@ private:
         fresh = ConcatOp::create(b, concat.getLoc(), tensorOf(dims, getElementTypeOrSelf(present)),
                                  concat.getInputs().drop_front(), concat.getAxis());
       }
-      auto append = AppendOp::create(b, concat.getLoc(), present.getType(), past, fresh, concat.getAxis());
+      auto append =
+          AppendOp::create(b, concat.getLoc(), present.getType(), past, fresh, concat.getAxis());
       concat.replaceAllUsesWith(append.getResult());
       concat.erase();
       return;
     }
-    // What lies beyond the input's extent is new; readers of the output in the function keep reading the whole.
+    // What lies beyond the input's extent is new; readers of the output in the function keep
+    // reading the whole.
     OpBuilder b(terminator);
     auto from = dimsOf(past), to = dimsOf(present);
     Value fresh = present;
@@ -220,24 +239,27 @@ private:
       SmallVector<AffineExpr> offsets(to.size(), getAffineConstantExpr(0, b.getContext()));
       offsets[state.axis] = from[state.axis];
       auto symbols = static_cast<unsigned>(boundsOf(function).upper.size());
-      fresh = SliceOp::create(b, present.getLoc(), tensorOf(dims, getElementTypeOrSelf(present)), present,
-                              AffineMap::get(0, symbols, offsets, b.getContext()), SmallVector<int64_t>(to.size(), 1));
+      fresh = SliceOp::create(b, present.getLoc(), tensorOf(dims, getElementTypeOrSelf(present)),
+                              present, AffineMap::get(0, symbols, offsets, b.getContext()),
+                              SmallVector<int64_t>(to.size(), 1));
     }
     auto append = AppendOp::create(b, present.getLoc(), present.getType(), past, fresh, state.axis);
     terminator->setOperand(state.result, append.getResult());
   }
 
-  static void mark(func::FuncOp function, const State &state, int64_t number, ArrayRef<AffineExpr> capacity) {
+  static void mark(func::FuncOp function, const State &state, int64_t number,
+                   ArrayRef<AffineExpr> capacity) {
     Builder b(function.getContext());
     function.setArgAttr(state.argument, "graph.state", b.getI64IntegerAttr(number));
     function.setArgAttr(state.argument, "graph.axis", b.getI64IntegerAttr(state.axis));
-    function.setArgAttr(state.argument, "graph.physical", AffineMapAttr::get(AffineMap::get(0, 0, capacity, b.getContext())));
+    function.setArgAttr(state.argument, "graph.physical",
+                        AffineMapAttr::get(AffineMap::get(0, 0, capacity, b.getContext())));
     function.setResultAttr(state.result, "graph.state", b.getI64IntegerAttr(number));
   }
 
-  /// Maps, attention and appends read a state where it lies. Everything else may be turned into something that needs
-  /// dense elements (a reshape is free only if they are), so it reads a copy: an identity map, which fuses into a
-  /// reader that is a map after all.
+  /// Maps, attention and appends read a state where it lies. Everything else may be turned into
+  /// something that needs dense elements (a reshape is free only if they are), so it reads a copy:
+  /// an identity map, which fuses into a reader that is a map after all.
   static void separateReaders(func::FuncOp function) {
     for (BlockArgument argument : function.getArguments()) {
       if (!function.getArgAttr(argument.getArgNumber(), "graph.state")) {
@@ -271,7 +293,9 @@ private:
     SmallVector<Value> inputs{value};
     auto identity = b.getMultiDimIdentityMap(cast<RankedTensorType>(value.getType()).getRank());
     return MapOp::create(b, value.getLoc(), types, inputs, {identity},
-                         [](OpBuilder &, Location, ValueRange scalars) { return SmallVector<Value>(scalars); })
+                         [](OpBuilder &, Location, ValueRange scalars) {
+                           return SmallVector<Value>(scalars);
+                         })
         .getResult(0);
   }
 };

@@ -232,6 +232,20 @@ std::variant<OffloadPlan, Infeasible, std::string> solveOffload(const OffloadPro
 /// how plans are found.
 std::optional<std::string> validate(const OffloadProblem &problem, const OffloadPlan &plan);
 
+/// When the launches and copies of one pass run, in microseconds from its start; wrap-around copies
+/// may end after it.
+struct Timeline {
+  struct Span {
+    double begin = 0, end = 0;
+  };
+  double pass = 0;            // the pass takes this long
+  std::vector<Span> launches; // by EntryPlan::launches
+  std::vector<Span> copies;   // by EntryPlan::copies
+};
+
+/// The simulation behind the prediction, for reports: a pass in the steady state.
+Timeline timelineOf(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan);
+
 /// Microseconds of one copy.
 double copyMicroseconds(const Link &link, int64_t bytes);
 

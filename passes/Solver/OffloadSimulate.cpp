@@ -47,10 +47,15 @@ struct CopyStream {
   double left = 0;
 };
 
-} // namespace
+/// The simulation itself. With a recorder, every span of every pass, in absolute time.
+struct Recorder {
+  std::vector<double> passStarts;
+  std::vector<Timeline::Span> launches;
+  std::vector<Timeline::Span> copies[kDirections];
+};
 
-Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan,
-              double copyScale) {
+Pass run(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan, double copyScale,
+         Recorder *recorder) {
   int64_t launches = static_cast<int64_t>(plan.launches.size());
   CopyStream streams[kDirections];
   for (CopyStream &stream : streams) {
@@ -87,6 +92,9 @@ Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan
                    (pass - 1) * count + stream.needBefore[launch] <= stream.done;
       }
       left = running ? plan.launches[launch].microseconds : 0;
+      if (running && recorder) {
+        recorder->launches.push_back({now, now});
+      }
     }
     bool copying = false;
     for (CopyStream &stream : streams) {
@@ -96,6 +104,9 @@ Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan
         if (done >= stream.done / count * launches + stream.after[place] + 1) {
           stream.running = true;
           stream.left = stream.microseconds[place];
+          if (recorder) {
+            recorder->copies[&stream - streams].push_back({now, now});
+          }
         }
       }
       copying |= stream.running;
@@ -117,6 +128,9 @@ Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan
       if (stream.running && stream.left <= dt) {
         stream.running = false;
         ++stream.done;
+        if (recorder) {
+          recorder->copies[&stream - streams].back().end = now;
+        }
       } else {
         stream.left -= dt;
       }
@@ -127,6 +141,9 @@ Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan
       if (rate > 0 && left / rate <= dt) {
         running = false;
         ++done;
+        if (recorder) {
+          recorder->launches.back().end = now;
+        }
       } else {
         left -= dt * rate;
       }
@@ -137,6 +154,9 @@ Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan
       passTime = time;
       passStall = stalled;
       passStart = now;
+      if (recorder) {
+        recorder->passStarts.push_back(now);
+      }
       stalled = 0;
       if (steady || plan.copies.empty()) {
         break;
@@ -145,6 +165,41 @@ Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan
     }
   }
   return {passTime, passStall};
+}
+
+} // namespace
+
+Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan,
+              double copyScale) {
+  return run(problem, entry, plan, copyScale, nullptr);
+}
+
+Timeline timelineOf(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan) {
+  Recorder recorder;
+  recorder.passStarts.push_back(0);
+  Timeline timeline;
+  timeline.pass = run(problem, entry, plan, 1, &recorder).time;
+  // The last pass but one: its copies into the next pass are complete.
+  size_t pass = recorder.passStarts.size() >= 3 ? recorder.passStarts.size() - 3 : 0;
+  double start = recorder.passStarts[pass];
+  auto take = [&](const std::vector<Timeline::Span> &spans, size_t index) {
+    Timeline::Span span = index < spans.size() ? spans[index] : Timeline::Span{start, start};
+    return Timeline::Span{span.begin - start, span.end - start};
+  };
+  for (size_t l = 0; l < plan.launches.size(); ++l) {
+    timeline.launches.push_back(take(recorder.launches, pass * plan.launches.size() + l));
+  }
+  size_t counts[kDirections] = {0, 0};
+  for (const Copy &copy : plan.copies) {
+    ++counts[copy.kind == CopyKind::SwapOut];
+  }
+  size_t places[kDirections] = {0, 0};
+  for (const Copy &copy : plan.copies) {
+    int direction = copy.kind == CopyKind::SwapOut;
+    timeline.copies.push_back(
+        take(recorder.copies[direction], pass * counts[direction] + places[direction]++));
+  }
+  return timeline;
 }
 
 } // namespace ciuic::solver

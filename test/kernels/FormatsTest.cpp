@@ -78,9 +78,9 @@ protected:
   std::unique_ptr<HostLibrary> library;
 };
 
-const int64_t kShapes[][3] = {{1, 1, 1},     {1, 64, 576}, {1, 100, 4},  {1, 77, 301},
-                              {1, 16, 0},    {2, 33, 129}, {3, 16, 256}, {17, 130, 577},
-                              {50, 48, 260}, {5, 20, 0}};
+const int64_t kShapes[][3] = {{1, 1, 1},     {1, 64, 576}, {1, 100, 4},   {1, 77, 301},
+                              {1, 16, 0},    {2, 33, 129}, {3, 16, 256},  {17, 130, 577},
+                              {50, 48, 260}, {5, 20, 0},   {1, 16, 20003}};
 
 TEST_P(FormatsTest, MatmulAgreesWithTheReference) {
   for (WeightFormat format : kFormats) {
@@ -90,7 +90,8 @@ TEST_P(FormatsTest, MatmulAgreesWithTheReference) {
       const auto kernel = (*library)[kernelName("matmul", format).c_str()];
       const auto got = multiply(kernel, w, M, a);
       const auto truth = reference::matmul(M, N, K, a.data(), K, w.values.data());
-      EXPECT_LT(relativeError(truth, got.data()), 1e-6)
+      // Rounding errors of a sum in order grow with the square root of its length.
+      EXPECT_LT(relativeError(truth, got.data()), K > 1000 ? 5e-6 : 1e-6)
           << name(format) << " " << M << "x" << N << "x" << K;
       const auto tiled = multiply(kernel, w, M, a, panelCount(w.spec) / 3, 1);
       EXPECT_EQ(0, std::memcmp(got.data(), tiled.data(), got.size() * 4)) << name(format);

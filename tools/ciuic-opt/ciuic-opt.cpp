@@ -7,6 +7,7 @@
 #include "ir/Plan/Plan.h"
 #include "passes/Compress/Passes.h"
 #include "passes/Fuse/Passes.h"
+#include "passes/Legalize/Passes.h"
 #include "passes/Lower/Passes.h"
 #include "passes/Offload/Passes.h"
 #include "passes/Raise/Passes.h"
@@ -25,6 +26,7 @@ int main(int argc, char **argv) {
   mlir::registerCSEPass();
   ciuic::registerCompressPasses();
   ciuic::registerFusePasses();
+  ciuic::legalize::registerLegalizePasses();
   ciuic::registerLowerPasses();
   ciuic::registerOffloadPasses();
   ciuic::registerRaisePasses();

@@ -13,6 +13,7 @@
 #include "passes/Pipelines.h"
 #include "tools/ciuicc/Compression.h"
 #include "tools/ciuicc/Summary.h"
+#include "tools/report/Report.h"
 
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
@@ -178,6 +179,7 @@ private:
     if (policy.quality == compress::Quality::Exact && !setBudget(*module)) {
       return false;
     }
+    offload = viewOf(*module, profile, (*module)->getAttrOfType<IntegerAttr>("mem.budget").getInt()).problem;
     if (!runPasses(*module, [&](OpPassManager &m) { buildOffloadPipeline(m, pipeline()); })) {
       return false;
     }
@@ -191,7 +193,7 @@ private:
       return failure.code.empty();
     }
     summary = summarize(*module, options, report, budgetBytes, profile.reserveBytes);
-    return options.dryRun || write();
+    return (options.dryRun || write()) && (options.report.empty() || writeReport());
   }
 
   bool legalizeEntries() {
@@ -272,6 +274,32 @@ private:
     return true;
   }
 
+  /// The page is drawn from the solver's own answer: the same problem has the same plan.
+  bool writeReport() {
+    auto solved = solver::solveOffload(offload);
+    auto *plan = std::get_if<solver::OffloadPlan>(&solved);
+    if (!plan) {
+      return fail("internal.report", "the plan of the report does not exist");
+    }
+    ReportInfo info{options.model, options.quality, profile.name, budgetBytes, profile.reserveBytes, {}};
+    for (const auto &row : summary["formats"]) {
+      info.formats.push_back({row["name"], row["format"], row["bytes"], row["relative_error"]});
+    }
+    std::error_code error;
+    llvm::ToolOutputFile file(options.report, error, llvm::sys::fs::OF_None);
+    if (!error) {
+      file.os() << htmlReport(offload, *plan, info);
+      file.os().flush();
+      error = file.os().error();
+      file.os().clear_error();
+    }
+    if (error) {
+      return fail("environment.write-report", options.report + ": " + error.message());
+    }
+    file.keep();
+    return true;
+  }
+
   bool write() {
     onStage("generating kernels", -1);
     SmallVector<graph::KernelOp> kernels(module->getOps<graph::KernelOp>());
@@ -324,6 +352,7 @@ private:
   legalize::LegalizeReport report;
   cost::Profile profile;
   compress::FormatPolicy policy;
+  solver::OffloadProblem offload; ///< the problem that the plan solves, kept for the report
   int64_t budgetBytes = 0;
   Failure failure;
   nlohmann::ordered_json summary;

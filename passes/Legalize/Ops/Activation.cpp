@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Functions of one element: arithmetic functions, activations, and their variants with a bias or a slope.
+// Functions of one element: arithmetic functions, activations, and their variants with a bias or a
+// slope.
 #include "passes/Legalize/DimExpr.h"
 #include "passes/Legalize/Fold.h"
 #include "passes/Legalize/Ops.h"
@@ -25,8 +26,12 @@ struct Math {
   Value c(double v, Value like) { return s.f(v, like.getType()); }
   Value exp(Value a) { return math::ExpOp::create(s.b, s.loc, a); }
   Value tanh(Value a) { return math::TanhOp::create(s.b, s.loc, a); }
-  Value less(Value a, Value b) { return arith::CmpFOp::create(s.b, s.loc, arith::CmpFPredicate::OLT, a, b); }
-  Value greater(Value a, Value b) { return arith::CmpFOp::create(s.b, s.loc, arith::CmpFPredicate::OGT, a, b); }
+  Value less(Value a, Value b) {
+    return arith::CmpFOp::create(s.b, s.loc, arith::CmpFPredicate::OLT, a, b);
+  }
+  Value greater(Value a, Value b) {
+    return arith::CmpFOp::create(s.b, s.loc, arith::CmpFPredicate::OGT, a, b);
+  }
   Value select(Value c, Value a, Value b) { return arith::SelectOp::create(s.b, s.loc, c, a, b); }
   Value sigmoid(Value x) { return div(c(1, x), add(c(1, x), exp(neg(x)))); }
   /// log(1 + exp x) without overflow.
@@ -47,7 +52,8 @@ struct Math {
 
 using UnaryEmit = llvm::function_ref<Value(Math &, Value)>;
 
-LogicalResult unary(Node &node, UnaryEmit emit, FoldInt onInt = nullptr, FoldFloat onFloat = nullptr) {
+LogicalResult unary(Node &node, UnaryEmit emit, FoldInt onInt = nullptr,
+                    FoldFloat onFloat = nullptr) {
   Tensor &x = node.in(0);
   if (auto contents = foldElementwise({&x}, x.dims, x.element, onInt, onFloat)) {
     Tensor result;
@@ -72,7 +78,10 @@ struct FloatFunction {
   double (*fold)(double);
 };
 
-template <typename Op> Value emitOp(Math &m, Value x) { return Op::create(m.s.b, m.s.loc, x); }
+template <typename Op>
+Value emitOp(Math &m, Value x) {
+  return Op::create(m.s.b, m.s.loc, x);
+}
 
 const FloatFunction functions[] = {
     {"Sqrt", emitOp<math::SqrtOp>, [](double x) { return std::sqrt(x); }},
@@ -91,11 +100,13 @@ const FloatFunction functions[] = {
     {"Floor", emitOp<math::FloorOp>, [](double x) { return std::floor(x); }},
     {"Ceil", emitOp<math::CeilOp>, [](double x) { return std::ceil(x); }},
     {"Round", emitOp<math::RoundEvenOp>, [](double x) { return std::nearbyint(x); }},
-    {"Reciprocal", [](Math &m, Value x) { return m.div(m.c(1, x), x); }, [](double x) { return 1 / x; }},
+    {"Reciprocal", [](Math &m, Value x) { return m.div(m.c(1, x), x); },
+     [](double x) { return 1 / x; }},
     {"Sigmoid", [](Math &m, Value x) { return m.sigmoid(x); }, nullptr},
     {"Softplus", [](Math &m, Value x) { return m.softplus(x); }, nullptr},
     {"Softsign",
-     [](Math &m, Value x) { return m.div(x, m.add(m.c(1, x), emitOp<math::AbsFOp>(m, x))); }, nullptr},
+     [](Math &m, Value x) { return m.div(x, m.add(m.c(1, x), emitOp<math::AbsFOp>(m, x))); },
+     nullptr},
     {"Mish", [](Math &m, Value x) { return m.mul(x, m.tanh(m.softplus(x))); }, nullptr},
     {"HardSwish",
      [](Math &m, Value x) {
@@ -146,7 +157,9 @@ LogicalResult importAbs(Node &node) {
     }
     Value zero = m.s.i(0, x.getType());
     Value negative = arith::CmpIOp::create(m.s.b, m.s.loc, arith::CmpIPredicate::slt, x, zero);
-    return isUnsigned ? x : m.select(negative, Value(arith::SubIOp::create(m.s.b, m.s.loc, zero, x)), x);
+    return isUnsigned
+               ? x
+               : m.select(negative, Value(arith::SubIOp::create(m.s.b, m.s.loc, zero, x)), x);
   };
   return unary(node, emit, onInt, onFloat);
 }
@@ -154,15 +167,19 @@ LogicalResult importAbs(Node &node) {
 LogicalResult importSign(Node &node) {
   bool isUnsigned = node.in(0).isUnsigned;
   auto emit = [&](Math &m, Value x) -> Value {
-    Value zero = m.s.constantLike(0, x), one = m.s.constantLike(1, x), minus = m.s.constantLike(-1, x);
+    Value zero = m.s.constantLike(0, x), one = m.s.constantLike(1, x),
+          minus = m.s.constantLike(-1, x);
     if (isa<FloatType>(x.getType())) {
       return m.select(m.greater(x, zero), one, m.select(m.less(x, zero), minus, zero));
     }
-    auto compare = [&](arith::CmpIPredicate p) -> Value { return arith::CmpIOp::create(m.s.b, m.s.loc, p, x, zero); };
+    auto compare = [&](arith::CmpIPredicate p) -> Value {
+      return arith::CmpIOp::create(m.s.b, m.s.loc, p, x, zero);
+    };
     if (isUnsigned) {
       return m.select(compare(arith::CmpIPredicate::ne), one, zero);
     }
-    return m.select(compare(arith::CmpIPredicate::sgt), one, m.select(compare(arith::CmpIPredicate::slt), minus, zero));
+    return m.select(compare(arith::CmpIPredicate::sgt), one,
+                    m.select(compare(arith::CmpIPredicate::slt), minus, zero));
   };
   return unary(node, emit);
 }
@@ -185,7 +202,8 @@ LogicalResult importActivation(Node &node) {
       return m.select(m.less(x, zero), m.mul(x, m.c(node.attrFloat("alpha", 0.01), x)), x);
     }
     if (name == "HardSigmoid") {
-      Value line = m.add(m.mul(x, m.c(node.attrFloat("alpha", 0.2), x)), m.c(node.attrFloat("beta", 0.5), x));
+      Value line = m.add(m.mul(x, m.c(node.attrFloat("alpha", 0.2), x)),
+                         m.c(node.attrFloat("beta", 0.5), x));
       return m.max(zero, m.min(one, line));
     }
     if (name == "Elu" || name == "Selu" || name == "Celu") {
@@ -204,13 +222,15 @@ LogicalResult importActivation(Node &node) {
       return m.select(m.less(x, m.c(-lambd, x)), m.add(x, m.c(bias, x)), above);
     }
     // Swish and QuickGelu: x·sigmoid(alpha·x).
-    return m.mul(x, m.sigmoid(m.mul(x, m.c(node.attrFloat("alpha", name == "QuickGelu" ? 1.702 : 1.0), x))));
+    return m.mul(
+        x, m.sigmoid(m.mul(x, m.c(node.attrFloat("alpha", name == "QuickGelu" ? 1.702 : 1.0), x))));
   };
   return unary(node, emit);
 }
 
 LogicalResult importGelu(Node &node) {
-  bool isTanh = node.op.getOpType() == "FastGelu" || node.attrString("approximate", "none") == "tanh";
+  bool isTanh =
+      node.op.getOpType() == "FastGelu" || node.attrString("approximate", "none") == "tanh";
   Tensor &x = node.in(0);
   SmallVector<Tensor *> operands{&x};
   if (node.has(1)) { // The bias of FastGelu and BiasGelu.
@@ -232,28 +252,35 @@ LogicalResult importPRelu(Node &node) {
   if (failed(dims) || !graph::sameDims(*dims, x.dims)) {
     return failed(dims) ? failure() : node.invalid("the slope must broadcast to the input");
   }
-  return node.set(0, node.map({&x, &node.in(1)}, x.dims, x.element, [](Scalars &s, ArrayRef<Value> v) {
-    Math m{s};
-    return m.select(m.less(v[0], m.c(0, v[0])), m.mul(v[0], v[1]), v[0]);
-  }));
+  return node.set(0,
+                  node.map({&x, &node.in(1)}, x.dims, x.element, [](Scalars &s, ArrayRef<Value> v) {
+                    Math m{s};
+                    return m.select(m.less(v[0], m.c(0, v[0])), m.mul(v[0], v[1]), v[0]);
+                  }));
 }
 
 LogicalResult importIsNan(Node &node) {
   Tensor &x = node.in(0);
   bool inf = node.op.getOpType() == "IsInf";
-  bool positive = node.attr("detect_positive", 1) != 0, negative = node.attr("detect_negative", 1) != 0;
-  return node.set(0, node.map({&x}, x.dims, node.b.getI1Type(), [&](Scalars &s, ArrayRef<Value> v) -> Value {
-    auto compare = [&](arith::CmpFPredicate p, Value a, Value b) -> Value {
-      return arith::CmpFOp::create(s.b, s.loc, p, a, b);
-    };
-    if (!inf) {
-      return compare(arith::CmpFPredicate::UNO, v[0], v[0]);
-    }
-    Value none = s.i(0, s.b.getI1Type());
-    Value up = positive ? compare(arith::CmpFPredicate::OEQ, v[0], s.f(INFINITY, v[0].getType())) : none;
-    Value down = negative ? compare(arith::CmpFPredicate::OEQ, v[0], s.f(-INFINITY, v[0].getType())) : none;
-    return arith::OrIOp::create(s.b, s.loc, up, down);
-  }));
+  bool positive = node.attr("detect_positive", 1) != 0,
+       negative = node.attr("detect_negative", 1) != 0;
+  return node.set(
+      0, node.map({&x}, x.dims, node.b.getI1Type(), [&](Scalars &s, ArrayRef<Value> v) -> Value {
+        auto compare = [&](arith::CmpFPredicate p, Value a, Value b) -> Value {
+          return arith::CmpFOp::create(s.b, s.loc, p, a, b);
+        };
+        if (!inf) {
+          return compare(arith::CmpFPredicate::UNO, v[0], v[0]);
+        }
+        Value none = s.i(0, s.b.getI1Type());
+        Value up = positive
+                       ? compare(arith::CmpFPredicate::OEQ, v[0], s.f(INFINITY, v[0].getType()))
+                       : none;
+        Value down = negative
+                         ? compare(arith::CmpFPredicate::OEQ, v[0], s.f(-INFINITY, v[0].getType()))
+                         : none;
+        return arith::OrIOp::create(s.b, s.loc, up, down);
+      }));
 }
 
 } // namespace ciuic::legalize

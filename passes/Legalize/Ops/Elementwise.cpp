@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Arithmetic, comparisons, logic, selection and casts: each is one graph.map, or nothing at all where the elements are
-// known. Integer semantics are ONNX's: division truncates, Mod takes the divisor's sign, nothing traps.
+// Arithmetic, comparisons, logic, selection and casts: each is one graph.map, or nothing at all
+// where the elements are known. Integer semantics are ONNX's: division truncates, Mod takes the
+// divisor's sign, nothing traps.
 #include "passes/Legalize/DimExpr.h"
 #include "passes/Legalize/Fold.h"
 #include "passes/Legalize/Ops.h"
@@ -14,8 +15,8 @@ namespace {
 
 using Emit = llvm::function_ref<Value(Scalars &, ArrayRef<Value>)>;
 
-LogicalResult elementwise(Node &node, ArrayRef<Tensor *> operands, Type element, Emit emit, FoldInt onInt,
-                          FoldFloat onFloat) {
+LogicalResult elementwise(Node &node, ArrayRef<Tensor *> operands, Type element, Emit emit,
+                          FoldInt onInt, FoldFloat onFloat) {
   SmallVector<AffineExpr> dims;
   for (Tensor *t : operands) {
     auto both = node.broadcast(dims, t->dims);
@@ -71,7 +72,8 @@ Value divide(Scalars &s, Value a, Value b, bool isUnsigned) {
   }
   Value isMinus = arith::CmpIOp::create(s.b, s.loc, arith::CmpIPredicate::eq, b, minusOne);
   Value special = arith::OrIOp::create(s.b, s.loc, isZero, isMinus);
-  Value q = arith::DivSIOp::create(s.b, s.loc, a, Value(arith::SelectOp::create(s.b, s.loc, special, one, b)));
+  Value q = arith::DivSIOp::create(s.b, s.loc, a,
+                                   Value(arith::SelectOp::create(s.b, s.loc, special, one, b)));
   Value negated = arith::SubIOp::create(s.b, s.loc, zero, a);
   q = arith::SelectOp::create(s.b, s.loc, isMinus, negated, q);
   return arith::SelectOp::create(s.b, s.loc, isZero, zero, q);
@@ -99,12 +101,15 @@ Value modulo(Scalars &s, Value a, Value b, bool isUnsigned, bool floors) {
 
 Value extremum(Scalars &s, Value a, Value b, bool isUnsigned, bool largest) {
   if (isFloatValue(a)) {
-    return largest ? Value(arith::MaximumFOp::create(s.b, s.loc, a, b)) : Value(arith::MinimumFOp::create(s.b, s.loc, a, b));
+    return largest ? Value(arith::MaximumFOp::create(s.b, s.loc, a, b))
+                   : Value(arith::MinimumFOp::create(s.b, s.loc, a, b));
   }
   if (isUnsigned) {
-    return largest ? Value(arith::MaxUIOp::create(s.b, s.loc, a, b)) : Value(arith::MinUIOp::create(s.b, s.loc, a, b));
+    return largest ? Value(arith::MaxUIOp::create(s.b, s.loc, a, b))
+                   : Value(arith::MinUIOp::create(s.b, s.loc, a, b));
   }
-  return largest ? Value(arith::MaxSIOp::create(s.b, s.loc, a, b)) : Value(arith::MinSIOp::create(s.b, s.loc, a, b));
+  return largest ? Value(arith::MaxSIOp::create(s.b, s.loc, a, b))
+                 : Value(arith::MinSIOp::create(s.b, s.loc, a, b));
 }
 
 double extremum(double a, double b, bool largest) {
@@ -146,15 +151,19 @@ LogicalResult importBinary(Node &node) {
   auto emit = [&](Scalars &s, ArrayRef<Value> x) -> Value {
     bool isFloat = isFloatValue(x[0]);
     if (name == "Add") {
-      return isFloat ? Value(arith::AddFOp::create(s.b, s.loc, x[0], x[1])) : Value(arith::AddIOp::create(s.b, s.loc, x[0], x[1]));
+      return isFloat ? Value(arith::AddFOp::create(s.b, s.loc, x[0], x[1]))
+                     : Value(arith::AddIOp::create(s.b, s.loc, x[0], x[1]));
     }
     if (name == "Sub") {
-      return isFloat ? Value(arith::SubFOp::create(s.b, s.loc, x[0], x[1])) : Value(arith::SubIOp::create(s.b, s.loc, x[0], x[1]));
+      return isFloat ? Value(arith::SubFOp::create(s.b, s.loc, x[0], x[1]))
+                     : Value(arith::SubIOp::create(s.b, s.loc, x[0], x[1]));
     }
     if (name == "Mul") {
-      return isFloat ? Value(arith::MulFOp::create(s.b, s.loc, x[0], x[1])) : Value(arith::MulIOp::create(s.b, s.loc, x[0], x[1]));
+      return isFloat ? Value(arith::MulFOp::create(s.b, s.loc, x[0], x[1]))
+                     : Value(arith::MulIOp::create(s.b, s.loc, x[0], x[1]));
     }
-    return name == "Div" ? divide(s, x[0], x[1], isUnsigned) : modulo(s, x[0], x[1], isUnsigned, floors);
+    return name == "Div" ? divide(s, x[0], x[1], isUnsigned)
+                         : modulo(s, x[0], x[1], isUnsigned, floors);
   };
   auto onInt = [&](ArrayRef<AffineExpr> x) -> AffineExpr {
     if (name == "Add") {
@@ -198,11 +207,14 @@ LogicalResult importPow(Node &node) {
   auto onFloat = [](ArrayRef<double> x) -> std::optional<double> { return std::pow(x[0], x[1]); };
   if (small || (known == 0.5 && base.isFloat())) {
     auto emit = [&](Scalars &s, ArrayRef<Value> x) -> Value {
-      return small ? integerPower(s, x[0], static_cast<int64_t>(*known)) : Value(math::SqrtOp::create(s.b, s.loc, x[0]));
+      return small ? integerPower(s, x[0], static_cast<int64_t>(*known))
+                   : Value(math::SqrtOp::create(s.b, s.loc, x[0]));
     };
     if (exponent.rank() == 0 || exponent.rank() <= base.rank()) {
       SmallVector<Tensor *> one{&base};
-      auto power = [&](ArrayRef<double> x) -> std::optional<double> { return std::pow(x[0], *known); };
+      auto power = [&](ArrayRef<double> x) -> std::optional<double> {
+        return std::pow(x[0], *known);
+      };
       auto onInt = [&](ArrayRef<AffineExpr> x) -> AffineExpr {
         AffineExpr r = node.cst(1);
         for (int64_t i = 0; i < static_cast<int64_t>(*known); ++i) {
@@ -235,9 +247,9 @@ LogicalResult importCompare(Node &node) {
   Importer &importer = node.importer;
   auto emit = [&](Scalars &s, ArrayRef<Value> x) -> Value {
     if (isFloatValue(x[0])) {
-      auto p = name == "Equal"     ? arith::CmpFPredicate::OEQ
-               : name == "Less"    ? arith::CmpFPredicate::OLT
-               : name == "Greater" ? arith::CmpFPredicate::OGT
+      auto p = name == "Equal"         ? arith::CmpFPredicate::OEQ
+               : name == "Less"        ? arith::CmpFPredicate::OLT
+               : name == "Greater"     ? arith::CmpFPredicate::OGT
                : name == "LessOrEqual" ? arith::CmpFPredicate::OLE
                                        : arith::CmpFPredicate::OGE;
       return arith::CmpFOp::create(s.b, s.loc, p, x[0], x[1]);
@@ -300,7 +312,8 @@ LogicalResult importVariadic(Node &node) {
     return operands.empty() ? node.invalid("needs an operand") : failure();
   }
   StringRef name = node.op.getOpType();
-  bool isUnsigned = operands[0]->isUnsigned, largest = name == "Max", adds = name == "Sum" || name == "Mean";
+  bool isUnsigned = operands[0]->isUnsigned, largest = name == "Max",
+       adds = name == "Sum" || name == "Mean";
   Importer &importer = node.importer;
   if (name == "Mean" && !operands[0]->isFloat()) {
     return node.invalid("Mean needs floats");
@@ -309,16 +322,20 @@ LogicalResult importVariadic(Node &node) {
   auto emit = [&](Scalars &s, ArrayRef<Value> x) -> Value {
     Value r = x[0];
     for (Value v : x.drop_front()) {
-      r = !adds ? extremum(s, r, v, isUnsigned, largest)
+      r = !adds             ? extremum(s, r, v, isUnsigned, largest)
           : isFloatValue(r) ? Value(arith::AddFOp::create(s.b, s.loc, r, v))
                             : Value(arith::AddIOp::create(s.b, s.loc, r, v));
     }
-    return name == "Mean" ? Value(arith::DivFOp::create(s.b, s.loc, r, s.f(count, r.getType()))) : r;
+    return name == "Mean" ? Value(arith::DivFOp::create(s.b, s.loc, r, s.f(count, r.getType())))
+                          : r;
   };
   auto onInt = [&](ArrayRef<AffineExpr> x) -> AffineExpr {
     AffineExpr r = x[0];
     for (AffineExpr e : x.drop_front()) {
-      r = !r ? r : adds ? r + e : largest ? foldMaximum(importer, r, e) : foldMinimum(importer, r, e);
+      r = !r        ? r
+          : adds    ? r + e
+          : largest ? foldMaximum(importer, r, e)
+                    : foldMinimum(importer, r, e);
     }
     return r;
   };
@@ -379,7 +396,8 @@ LogicalResult importClip(Node &node) {
 
 LogicalResult importWhere(Node &node) {
   auto operands = allInputs(node);
-  if (operands.size() != 3 || !operands[0]->isBool() || operands[1]->element != operands[2]->element) {
+  if (operands.size() != 3 || !operands[0]->isBool() ||
+      operands[1]->element != operands[2]->element) {
     return node.invalid("needs a BOOL condition and two operands of one type");
   }
   Tensor &condition = *operands[0];
@@ -423,7 +441,7 @@ LogicalResult importWhere(Node &node) {
                   isUnsigned);
 }
 
-// --- Casts -----------------------------------------------------------------------------------------------------------
+// --- Casts ---
 
 static LogicalResult castTo(Node &node, Type element, bool toUnsigned) {
   Tensor &x = node.in(0);
@@ -444,13 +462,15 @@ static LogicalResult castTo(Node &node, Type element, bool toUnsigned) {
       if (toFloat) {
         auto v = x.contents->isFloat ? std::optional(x.contents->real(i)) : std::nullopt;
         if (auto n = v ? std::nullopt : constantOf(x.contents->integer(i))) {
-          v = x.isUnsigned ? static_cast<double>(static_cast<uint64_t>(*n)) : static_cast<double>(*n);
+          v = x.isUnsigned ? static_cast<double>(static_cast<uint64_t>(*n))
+                           : static_cast<double>(*n);
         }
         folds = v.has_value();
         if (folds) {
           APFloat rounded(*v);
           bool lost;
-          rounded.convert(cast<FloatType>(element).getFloatSemantics(), APFloat::rmNearestTiesToEven, &lost);
+          rounded.convert(cast<FloatType>(element).getFloatSemantics(),
+                          APFloat::rmNearestTiesToEven, &lost);
           rounded.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lost);
           known.floats.push_back(rounded.convertToDouble());
         }
@@ -458,7 +478,9 @@ static LogicalResult castTo(Node &node, Type element, bool toUnsigned) {
         double v = x.contents->real(i);
         if (element.isInteger(1)) {
           known.ints.push_back(node.cst(v != 0));
-        } else if (folds = std::fabs(v) < std::ldexp(1.0, element.getIntOrFloatBitWidth() - 1) && !toUnsigned; folds) {
+        } else if (folds = std::fabs(v) < std::ldexp(1.0, element.getIntOrFloatBitWidth() - 1) &&
+                           !toUnsigned;
+                   folds) {
           known.ints.push_back(node.cst(static_cast<int64_t>(v)));
         }
       } else {
@@ -472,7 +494,8 @@ static LogicalResult castTo(Node &node, Type element, bool toUnsigned) {
           graph::Interval range = node.importer.interval(e);
           unsigned width = std::min(63u, element.getIntOrFloatBitWidth() - (toUnsigned ? 0 : 1));
           int64_t highest = width == 63 ? INT64_MAX : (int64_t(1) << width) - 1;
-          folds = range.lower && range.upper && *range.upper <= highest && *range.lower >= (toUnsigned ? 0 : -highest - 1);
+          folds = range.lower && range.upper && *range.upper <= highest &&
+                  *range.lower >= (toUnsigned ? 0 : -highest - 1);
           known.ints.push_back(e);
         }
       }
@@ -485,7 +508,9 @@ static LogicalResult castTo(Node &node, Type element, bool toUnsigned) {
   bool fromUnsigned = x.isUnsigned;
   return node.set(0,
                   node.map({&x}, x.dims, element,
-                           [&](Scalars &s, ArrayRef<Value> v) { return s.cast(v[0], fromUnsigned, element, toUnsigned); }),
+                           [&](Scalars &s, ArrayRef<Value> v) {
+                             return s.cast(v[0], fromUnsigned, element, toUnsigned);
+                           }),
                   toUnsigned);
 }
 
@@ -496,11 +521,12 @@ LogicalResult importCast(Node &node) {
     bool isUnsigned;
   };
   OpBuilder &b = node.b;
-  const Row rows[] = {{1, b.getF32Type(), false},  {2, b.getI8Type(), true},    {3, b.getI8Type(), false},
-                      {4, b.getI16Type(), true},   {5, b.getI16Type(), false},  {6, b.getI32Type(), false},
-                      {7, b.getI64Type(), false},  {9, b.getI1Type(), false},   {10, b.getF16Type(), false},
-                      {11, b.getF64Type(), false}, {12, b.getI32Type(), true},  {13, b.getI64Type(), true},
-                      {16, b.getBF16Type(), false}};
+  const Row rows[] = {
+      {1, b.getF32Type(), false},  {2, b.getI8Type(), true},   {3, b.getI8Type(), false},
+      {4, b.getI16Type(), true},   {5, b.getI16Type(), false}, {6, b.getI32Type(), false},
+      {7, b.getI64Type(), false},  {9, b.getI1Type(), false},  {10, b.getF16Type(), false},
+      {11, b.getF64Type(), false}, {12, b.getI32Type(), true}, {13, b.getI64Type(), true},
+      {16, b.getBF16Type(), false}};
   int64_t to = node.attr("to", 0);
   for (const Row &row : rows) {
     if (row.code == to) {
@@ -511,7 +537,8 @@ LogicalResult importCast(Node &node) {
 }
 
 LogicalResult importCastLike(Node &node) {
-  return node.has(1) ? castTo(node, node.in(1).element, node.in(1).isUnsigned) : node.invalid("needs two operands");
+  return node.has(1) ? castTo(node, node.in(1).element, node.in(1).isUnsigned)
+                     : node.invalid("needs two operands");
 }
 
 } // namespace ciuic::legalize

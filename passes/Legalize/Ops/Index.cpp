@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Operators that address single elements: gathers and scatters by computed positions, and masks by position.
+// Operators that address single elements: gathers and scatters by computed positions, and masks by
+// position.
 #include "passes/Legalize/DimExpr.h"
 #include "passes/Legalize/Ops.h"
 
@@ -22,24 +23,28 @@ Value bounded(Scalars &s, Value index, AffineExpr extent) {
   Type i64 = s.b.getI64Type();
   Value n = s.extent(extent), zero = s.i(0, i64);
   Value negative = arith::CmpIOp::create(s.b, s.loc, arith::CmpIPredicate::slt, index, zero);
-  Value front = arith::SelectOp::create(s.b, s.loc, negative, Value(arith::AddIOp::create(s.b, s.loc, index, n)), index);
+  Value front = arith::SelectOp::create(s.b, s.loc, negative,
+                                        Value(arith::AddIOp::create(s.b, s.loc, index, n)), index);
   Value last = arith::SubIOp::create(s.b, s.loc, n, s.i(1, i64));
-  return arith::MaxSIOp::create(s.b, s.loc, Value(arith::MinSIOp::create(s.b, s.loc, front, last)), zero);
+  return arith::MaxSIOp::create(s.b, s.loc, Value(arith::MinSIOp::create(s.b, s.loc, front, last)),
+                                zero);
 }
 
 Value indexAt(Scalars &s, int64_t dim) {
   return graph::IndexOp::create(s.b, s.loc, s.b.getI64Type(), s.b.getI64IntegerAttr(dim));
 }
 
-/// Positions in a flat tensor of shape `dims` that ONNX's *Elements operators address: along `axis` by the index, along
-/// the other dims by where the index stands.
+/// Positions in a flat tensor of shape `dims` that ONNX's *Elements operators address: along `axis`
+/// by the index, along the other dims by where the index stands.
 Value flatPositions(Node &node, Tensor &indices, ArrayRef<AffineExpr> dims, int64_t axis) {
   auto strides = stridesOf(node, dims);
   Type i64 = node.b.getI64Type();
   return node.map({&indices}, indices.dims, i64, [&](Scalars &s, ArrayRef<Value> x) -> Value {
     Value position = s.i(0, i64);
     for (size_t d = 0; d < dims.size(); ++d) {
-      Value at = static_cast<int64_t>(d) == axis ? bounded(s, s.cast(x[0], false, i64, false), dims[d]) : indexAt(s, d);
+      Value at = static_cast<int64_t>(d) == axis
+                     ? bounded(s, s.cast(x[0], false, i64, false), dims[d])
+                     : indexAt(s, d);
       Value scaled = arith::MulIOp::create(s.b, s.loc, at, s.extent(strides[d]));
       position = arith::AddIOp::create(s.b, s.loc, position, scaled);
     }
@@ -48,7 +53,8 @@ Value flatPositions(Node &node, Tensor &indices, ArrayRef<AffineExpr> dims, int6
 }
 
 bool hasIndices(Node &node, unsigned i) {
-  return node.has(i) && (node.in(i).element.isInteger(64) || node.in(i).element.isInteger(32)) && !node.in(i).isUnsigned;
+  return node.has(i) && (node.in(i).element.isInteger(64) || node.in(i).element.isInteger(32)) &&
+         !node.in(i).isUnsigned;
 }
 
 } // namespace
@@ -65,7 +71,9 @@ LogicalResult importGatherElements(Node &node) {
   Value positions = flatPositions(node, node.in(1), x.dims, *axis);
   Value flat = node.reshape(node.value(x), {canonical(graph::productOf(x.dims, node.context))});
   auto type = graph::tensorOf(node.in(1).dims, x.element);
-  return node.set(0, Value(graph::GatherOp::create(node.b, node.loc, type, flat, positions, node.b.getI64IntegerAttr(0))),
+  return node.set(0,
+                  Value(graph::GatherOp::create(node.b, node.loc, type, flat, positions,
+                                                node.b.getI64IntegerAttr(0))),
                   x.isUnsigned);
 }
 
@@ -97,20 +105,24 @@ LogicalResult importGatherNd(Node &node) {
     operands.push_back(node.value(indices));
     maps.push_back(AffineMap::get(where.size(), 0, results, node.context));
   }
-  Value positions = node.mapWith(operands, maps, where, i64, [&](Scalars &s, ArrayRef<Value> v) -> Value {
-    Value position = s.i(0, i64);
-    for (int64_t d = 0; d < batch + *depth; ++d) {
-      Value at = d < batch ? indexAt(s, d) : bounded(s, s.cast(v[d - batch], false, i64, false), lead[d]);
-      position = arith::AddIOp::create(s.b, s.loc, position,
-                                       Value(arith::MulIOp::create(s.b, s.loc, at, s.extent(strides[d]))));
-    }
-    return position;
-  });
+  Value positions =
+      node.mapWith(operands, maps, where, i64, [&](Scalars &s, ArrayRef<Value> v) -> Value {
+        Value position = s.i(0, i64);
+        for (int64_t d = 0; d < batch + *depth; ++d) {
+          Value at = d < batch ? indexAt(s, d)
+                               : bounded(s, s.cast(v[d - batch], false, i64, false), lead[d]);
+          position = arith::AddIOp::create(
+              s.b, s.loc, position,
+              Value(arith::MulIOp::create(s.b, s.loc, at, s.extent(strides[d]))));
+        }
+        return position;
+      });
   SmallVector<AffineExpr> flat{canonical(graph::productOf(lead, node.context))}, dims(where);
   flat.append(tail.begin(), tail.end());
   dims.append(tail.begin(), tail.end());
-  Value v = graph::GatherOp::create(node.b, node.loc, graph::tensorOf(dims, x.element), node.reshape(node.value(x), flat),
-                                    positions, node.b.getI64IntegerAttr(0));
+  Value v = graph::GatherOp::create(node.b, node.loc, graph::tensorOf(dims, x.element),
+                                    node.reshape(node.value(x), flat), positions,
+                                    node.b.getI64IntegerAttr(0));
   return node.set(0, v, x.isUnsigned);
 }
 
@@ -124,14 +136,16 @@ LogicalResult importScatterNd(Node &node) {
   }
   Value v = node.value(x);
   return node.set(0,
-                  Value(graph::ScatterOp::create(node.b, node.loc, v.getType(), v, node.value(1), node.value(2))),
+                  Value(graph::ScatterOp::create(node.b, node.loc, v.getType(), v, node.value(1),
+                                                 node.value(2))),
                   x.isUnsigned);
 }
 
 LogicalResult importScatterElements(Node &node) {
   Tensor &x = node.in(0);
-  if (!hasIndices(node, 1) || !node.has(2) || node.in(2).element != x.element || node.in(1).rank() != x.rank() ||
-      x.rank() == 0 || !graph::sameDims(node.in(1).dims, node.in(2).dims)) {
+  if (!hasIndices(node, 1) || !node.has(2) || node.in(2).element != x.element ||
+      node.in(1).rank() != x.rank() || x.rank() == 0 ||
+      !graph::sameDims(node.in(1).dims, node.in(2).dims)) {
     return node.invalid("needs integer indices and updates of one shape and of the input's rank");
   }
   if (node.attrString("reduction", "none") != "none") {
@@ -144,7 +158,8 @@ LogicalResult importScatterElements(Node &node) {
   Value positions = flatPositions(node, node.in(1), x.dims, *axis);
   AffineExpr many = canonical(graph::productOf(node.in(1).dims, node.context));
   Value flat = node.reshape(node.value(x), {canonical(graph::productOf(x.dims, node.context))});
-  Value v = graph::ScatterOp::create(node.b, node.loc, flat.getType(), flat, node.reshape(positions, {many, node.cst(1)}),
+  Value v = graph::ScatterOp::create(node.b, node.loc, flat.getType(), flat,
+                                     node.reshape(positions, {many, node.cst(1)}),
                                      node.reshape(node.value(2), {many}));
   return node.set(0, node.reshape(v, x.dims), x.isUnsigned);
 }
@@ -163,15 +178,17 @@ LogicalResult importTrilu(Node &node) {
     k = (*known)[0];
   }
   bool upper = node.attr("upper", 1) != 0;
-  return node.set(0,
-                  node.map({&x}, x.dims, x.element, [&](Scalars &s, ArrayRef<Value> v) -> Value {
-                    Value row = indexAt(s, x.rank() - 2), column = indexAt(s, x.rank() - 1);
-                    Value diagonal = arith::AddIOp::create(s.b, s.loc, row, s.extent(k));
-                    auto p = upper ? arith::CmpIPredicate::sge : arith::CmpIPredicate::sle;
-                    Value keep = arith::CmpIOp::create(s.b, s.loc, p, column, diagonal);
-                    return arith::SelectOp::create(s.b, s.loc, keep, v[0], s.constantLike(0, v[0]));
-                  }),
-                  x.isUnsigned);
+  return node.set(
+      0,
+      node.map({&x}, x.dims, x.element,
+               [&](Scalars &s, ArrayRef<Value> v) -> Value {
+                 Value row = indexAt(s, x.rank() - 2), column = indexAt(s, x.rank() - 1);
+                 Value diagonal = arith::AddIOp::create(s.b, s.loc, row, s.extent(k));
+                 auto p = upper ? arith::CmpIPredicate::sge : arith::CmpIPredicate::sle;
+                 Value keep = arith::CmpIOp::create(s.b, s.loc, p, column, diagonal);
+                 return arith::SelectOp::create(s.b, s.loc, keep, v[0], s.constantLike(0, v[0]));
+               }),
+      x.isUnsigned);
 }
 
 LogicalResult importOneHot(Node &node) {
@@ -198,18 +215,21 @@ LogicalResult importOneHot(Node &node) {
   }
   Type i64 = node.b.getI64Type();
   auto at = [&](int64_t i) { return AffineMap::get(rank, 0, node.cst(i)); };
-  return node.set(0, node.mapWith({node.value(indices), node.value(values), node.value(values)},
-                                  {AffineMap::get(rank, 0, where, node.context), at(0), at(1)}, dims, values.element,
-                                  [&](Scalars &s, ArrayRef<Value> v) -> Value {
-                                    Value index = s.cast(v[0], indices.isUnsigned, i64, false), n = s.extent((*depth)[0]);
-                                    Value negative = arith::CmpIOp::create(s.b, s.loc, arith::CmpIPredicate::slt, index,
-                                                                           s.i(0, i64));
-                                    index = arith::SelectOp::create(
-                                        s.b, s.loc, negative, Value(arith::AddIOp::create(s.b, s.loc, index, n)), index);
-                                    Value on = arith::CmpIOp::create(s.b, s.loc, arith::CmpIPredicate::eq, index,
-                                                                     indexAt(s, *axis));
-                                    return arith::SelectOp::create(s.b, s.loc, on, v[2], v[1]);
-                                  }));
+  return node.set(
+      0, node.mapWith({node.value(indices), node.value(values), node.value(values)},
+                      {AffineMap::get(rank, 0, where, node.context), at(0), at(1)}, dims,
+                      values.element, [&](Scalars &s, ArrayRef<Value> v) -> Value {
+                        Value index = s.cast(v[0], indices.isUnsigned, i64, false),
+                              n = s.extent((*depth)[0]);
+                        Value negative = arith::CmpIOp::create(
+                            s.b, s.loc, arith::CmpIPredicate::slt, index, s.i(0, i64));
+                        index = arith::SelectOp::create(
+                            s.b, s.loc, negative,
+                            Value(arith::AddIOp::create(s.b, s.loc, index, n)), index);
+                        Value on = arith::CmpIOp::create(s.b, s.loc, arith::CmpIPredicate::eq,
+                                                         index, indexAt(s, *axis));
+                        return arith::SelectOp::create(s.b, s.loc, on, v[2], v[1]);
+                      }));
 }
 
 } // namespace ciuic::legalize

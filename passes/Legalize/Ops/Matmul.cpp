@@ -61,9 +61,11 @@ LogicalResult importMatMul(Node &node) {
 LogicalResult importGemm(Node &node) {
   if (!node.has(1) || !node.in(0).isFloat() || node.in(0).rank() != 2 || node.in(1).rank() != 2 ||
       node.in(0).element != node.in(1).element) {
-    return node.in(0).isFloat() ? node.invalid("needs two matrices of one type") : node.unsupported("integer operands");
+    return node.in(0).isFloat() ? node.invalid("needs two matrices of one type")
+                                : node.unsupported("integer operands");
   }
-  auto product = buildMatmul(node, node.value(0), node.value(1), node.attr("transA", 0) != 0, node.attr("transB", 0) != 0);
+  auto product = buildMatmul(node, node.value(0), node.value(1), node.attr("transA", 0) != 0,
+                             node.attr("transB", 0) != 0);
   if (failed(product)) {
     return failure();
   }
@@ -81,13 +83,14 @@ LogicalResult importGemm(Node &node) {
       return failed(dims) ? failure() : node.invalid("C does not broadcast to the product");
     }
   }
-  return node.set(0, node.map(operands, ab.dims, ab.element, [&](Scalars &s, ArrayRef<Value> x) -> Value {
-    auto scaled = [&](Value v, double by) -> Value {
-      return by == 1 ? v : Value(arith::MulFOp::create(s.b, s.loc, v, s.f(by, v.getType())));
-    };
-    Value r = scaled(x[0], alpha);
-    return addsC ? Value(arith::AddFOp::create(s.b, s.loc, r, scaled(x[1], beta))) : r;
-  }));
+  return node.set(
+      0, node.map(operands, ab.dims, ab.element, [&](Scalars &s, ArrayRef<Value> x) -> Value {
+        auto scaled = [&](Value v, double by) -> Value {
+          return by == 1 ? v : Value(arith::MulFOp::create(s.b, s.loc, v, s.f(by, v.getType())));
+        };
+        Value r = scaled(x[0], alpha);
+        return addsC ? Value(arith::AddFOp::create(s.b, s.loc, r, scaled(x[1], beta))) : r;
+      }));
 }
 
 } // namespace ciuic::legalize

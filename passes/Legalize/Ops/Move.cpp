@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Data movement: transposes, slices, concatenation, gathers and what is made of them. Known elements move here and now.
+// Data movement: transposes, slices, concatenation, gathers and what is made of them. Known
+// elements move here and now.
 #include "passes/Legalize/DimExpr.h"
 #include "passes/Legalize/Fold.h"
 #include "passes/Legalize/Ops.h"
@@ -55,8 +56,8 @@ int64_t flatten(ArrayRef<int64_t> index, ArrayRef<int64_t> shape) {
 }
 
 /// A slice of `x`; on known elements, their choice.
-LogicalResult setSliced(Node &node, unsigned result, Tensor &x, ArrayRef<AffineExpr> offsets, ArrayRef<int64_t> steps,
-                        ArrayRef<AffineExpr> dims) {
+LogicalResult setSliced(Node &node, unsigned result, Tensor &x, ArrayRef<AffineExpr> offsets,
+                        ArrayRef<int64_t> steps, ArrayRef<AffineExpr> dims) {
   if (graph::sameDims(dims, x.dims) && llvm::all_of(steps, [](int64_t s) { return s == 1; })) {
     return node.set(result, x);
   }
@@ -122,7 +123,8 @@ LogicalResult importTranspose(Node &node) {
 }
 
 /// One bound of a slice, clamped to [low, high]; null if the clamp is not decided.
-static AffineExpr clampBound(Importer &importer, AffineExpr v, AffineExpr extent, AffineExpr low, AffineExpr high) {
+static AffineExpr clampBound(Importer &importer, AffineExpr v, AffineExpr extent, AffineExpr low,
+                             AffineExpr high) {
   auto negative = importer.lessOrEqual(v, getAffineConstantExpr(-1, v.getContext()));
   if (!negative) {
     return {};
@@ -176,7 +178,8 @@ LogicalResult importSlice(Node &node) {
     }
   }
   steps.resize(steps.empty() ? starts.size() : steps.size(), 1);
-  if (ends.size() != starts.size() || axes.size() != starts.size() || steps.size() != starts.size()) {
+  if (ends.size() != starts.size() || axes.size() != starts.size() ||
+      steps.size() != starts.size()) {
     return node.invalid("starts, ends, axes and steps differ in length");
   }
   SmallVector<AffineExpr> offsets(x.rank(), node.cst(0)), dims(x.dims);
@@ -203,20 +206,23 @@ LogicalResult importSlice(Node &node) {
     AffineExpr begin = clampBound(importer, from, extent, zero, high), end;
     bool downToStart = step < 0 && constantOf(to) && *constantOf(to) <= -(int64_t(1) << 31);
     end = downToStart ? node.cst(-1) : clampBound(importer, to, extent, low, high);
-    // An end that lies inside for some bounds only: the extent must reach it, as it does when the model is used as meant.
+    // An end that lies inside for some bounds only: the extent must reach it, as it does when the
+    // model is used as meant.
     if (begin && !end && step > 0 && importer.lessOrEqual(zero, to) == true) {
       auto most = constantOf(extent);
       if (most && importer.limit(to, *most)) {
         end = to;
       } else if (most) {
         std::string text;
-        llvm::raw_string_ostream(text) << "the bounds of this entry let the slice end beyond extent " << *most
-                                       << " of dim " << *axis << "; give smaller bounds with --entry";
+        llvm::raw_string_ostream(text)
+            << "the bounds of this entry let the slice end beyond extent " << *most << " of dim "
+            << *axis << "; give smaller bounds with --entry";
         return node.invalid(text);
       }
     }
     if (!begin || !end) {
-      return node.unsupported("the bounds of the dims do not decide where the slice starts or ends");
+      return node.unsupported(
+          "the bounds of the dims do not decide where the slice starts or ends");
     }
     AffineExpr span = step > 0 ? canonical(end - begin) : canonical(begin - end);
     AffineExpr count = canonical(span.ceilDiv(step > 0 ? step : -step));
@@ -254,7 +260,8 @@ LogicalResult importSplit(Node &node) {
     if (parts < 1 || parts > (1 << 20)) {
       return node.invalid("num_outputs is out of range");
     }
-    AffineExpr each = extent ? node.cst((*extent + parts - 1) / parts) : divideExactly(x.dims[*axis], node.cst(parts));
+    AffineExpr each = extent ? node.cst((*extent + parts - 1) / parts)
+                             : divideExactly(x.dims[*axis], node.cst(parts));
     if (!each) {
       return node.unsupported("a dim that may not divide into the parts");
     }
@@ -266,7 +273,8 @@ LogicalResult importSplit(Node &node) {
     }
   }
   if (sizes.size() != node.results()) {
-    return node.invalid("has " + Twine(node.results()) + " outputs for " + Twine(sizes.size()) + " parts");
+    return node.invalid("has " + Twine(node.results()) + " outputs for " + Twine(sizes.size()) +
+                        " parts");
   }
   AffineExpr sum = node.cst(0);
   for (AffineExpr s : sizes) {
@@ -280,7 +288,8 @@ LogicalResult importSplit(Node &node) {
     SmallVector<AffineExpr> offsets(x.rank(), node.cst(0)), dims(x.dims);
     offsets[*axis] = at;
     dims[*axis] = size;
-    if (node.used(i) && failed(setSliced(node, i, x, offsets, SmallVector<int64_t>(x.rank(), 1), dims))) {
+    if (node.used(i) &&
+        failed(setSliced(node, i, x, offsets, SmallVector<int64_t>(x.rank(), 1), dims))) {
       return failure();
     }
     at = canonical(at + size);
@@ -296,7 +305,8 @@ LogicalResult importConcat(Node &node) {
       return node.invalid("an operand is missing");
     }
     parts.push_back(&node.in(i));
-    allKnown &= followed(*parts.back()) || (parts.back()->isSingle() && parts.back()->count(kMaxFollowed));
+    allKnown &=
+        followed(*parts.back()) || (parts.back()->isSingle() && parts.back()->count(kMaxFollowed));
     if (parts[i]->element != parts[0]->element || parts[i]->rank() != parts[0]->rank()) {
       return node.invalid("operands differ in element type or rank");
     }
@@ -397,7 +407,8 @@ LogicalResult importTile(Node &node) {
     });
     return node.set(0, picked(x, positions, result));
   }
-  return node.set(0, node.reshape(node.expand(node.reshape(node.value(x), split), wide), result), x.isUnsigned);
+  return node.set(0, node.reshape(node.expand(node.reshape(node.value(x), split), wide), result),
+                  x.isUnsigned);
 }
 
 LogicalResult importPad(Node &node) {
@@ -437,7 +448,8 @@ LogicalResult importPad(Node &node) {
     high[*axis] = pads[i + axes.size()];
     any |= pads[i] != 0 || pads[i + axes.size()] != 0;
     negative |= pads[i] < 0 || pads[i + axes.size()] < 0;
-    if (std::abs(pads[i]) > (int64_t(1) << 40) || std::abs(pads[i + axes.size()]) > (int64_t(1) << 40)) {
+    if (std::abs(pads[i]) > (int64_t(1) << 40) ||
+        std::abs(pads[i + axes.size()]) > (int64_t(1) << 40)) {
       return node.invalid("a pad is out of range");
     }
   }
@@ -469,16 +481,21 @@ LogicalResult importPad(Node &node) {
   if (mode == "constant") {
     TypedAttr value = cast<TypedAttr>(node.b.getZeroAttr(x.element));
     if (node.has(2) || node.hasAttr("value")) {
-      auto known = node.has(2) ? node.constantFloats(2, "the value")
-                               : FailureOr<SmallVector<double>>(SmallVector<double>{node.attrFloat("value", 0)});
+      auto known =
+          node.has(2)
+              ? node.constantFloats(2, "the value")
+              : FailureOr<SmallVector<double>>(SmallVector<double>{node.attrFloat("value", 0)});
       if (failed(known) || known->size() != 1) {
         return failure();
       }
-      value = x.isFloat() ? TypedAttr(node.b.getFloatAttr(x.element, (*known)[0]))
-                          : TypedAttr(node.b.getIntegerAttr(x.element, static_cast<int64_t>((*known)[0])));
+      value = x.isFloat()
+                  ? TypedAttr(node.b.getFloatAttr(x.element, (*known)[0]))
+                  : TypedAttr(node.b.getIntegerAttr(x.element, static_cast<int64_t>((*known)[0])));
     }
     auto type = graph::tensorOf(padded, x.element);
-    return node.set(0, Value(graph::PadOp::create(node.b, node.loc, type, v, node.b.getDenseI64ArrayAttr(low), value)),
+    return node.set(0,
+                    Value(graph::PadOp::create(node.b, node.loc, type, v,
+                                               node.b.getDenseI64ArrayAttr(low), value)),
                     x.isUnsigned);
   }
   if (mode != "edge" && mode != "reflect" && mode != "wrap") {
@@ -492,23 +509,28 @@ LogicalResult importPad(Node &node) {
     auto current = graph::dimsOf(v);
     AffineExpr extent = current[i];
     Type i64 = node.b.getI64Type();
-    Value indices = node.mapWith({}, {}, {padded[i]}, i64, [&](Scalars &s, ArrayRef<Value>) -> Value {
-      Value at = graph::IndexOp::create(s.b, s.loc, i64, s.b.getI64IntegerAttr(0));
-      at = arith::SubIOp::create(s.b, s.loc, at, s.i(low[i], i64));
-      Value n = s.extent(extent), zero = s.i(0, i64), lastIndex = s.extent(canonical(extent - 1));
-      if (mode == "wrap") {
-        Value r = arith::RemSIOp::create(s.b, s.loc, at, Value(arith::MaxSIOp::create(s.b, s.loc, n, s.i(1, i64))));
-        Value below = arith::CmpIOp::create(s.b, s.loc, arith::CmpIPredicate::slt, r, zero);
-        return arith::SelectOp::create(s.b, s.loc, below, Value(arith::AddIOp::create(s.b, s.loc, r, n)), r);
-      }
-      if (mode == "reflect") { // Mirrored at both ends without repeating the edge.
-        Value mirrored = math::AbsIOp::create(s.b, s.loc, at);
-        Value beyond = arith::SubIOp::create(s.b, s.loc, lastIndex, mirrored);
-        at = arith::SubIOp::create(s.b, s.loc, lastIndex, Value(math::AbsIOp::create(s.b, s.loc, beyond)));
-      }
-      Value bounded = arith::MaxSIOp::create(s.b, s.loc, at, zero);
-      return arith::MinSIOp::create(s.b, s.loc, bounded, lastIndex);
-    });
+    Value indices =
+        node.mapWith({}, {}, {padded[i]}, i64, [&](Scalars &s, ArrayRef<Value>) -> Value {
+          Value at = graph::IndexOp::create(s.b, s.loc, i64, s.b.getI64IntegerAttr(0));
+          at = arith::SubIOp::create(s.b, s.loc, at, s.i(low[i], i64));
+          Value n = s.extent(extent), zero = s.i(0, i64),
+                lastIndex = s.extent(canonical(extent - 1));
+          if (mode == "wrap") {
+            Value r = arith::RemSIOp::create(
+                s.b, s.loc, at, Value(arith::MaxSIOp::create(s.b, s.loc, n, s.i(1, i64))));
+            Value below = arith::CmpIOp::create(s.b, s.loc, arith::CmpIPredicate::slt, r, zero);
+            return arith::SelectOp::create(s.b, s.loc, below,
+                                           Value(arith::AddIOp::create(s.b, s.loc, r, n)), r);
+          }
+          if (mode == "reflect") { // Mirrored at both ends without repeating the edge.
+            Value mirrored = math::AbsIOp::create(s.b, s.loc, at);
+            Value beyond = arith::SubIOp::create(s.b, s.loc, lastIndex, mirrored);
+            at = arith::SubIOp::create(s.b, s.loc, lastIndex,
+                                       Value(math::AbsIOp::create(s.b, s.loc, beyond)));
+          }
+          Value bounded = arith::MaxSIOp::create(s.b, s.loc, at, zero);
+          return arith::MinSIOp::create(s.b, s.loc, bounded, lastIndex);
+        });
     current[i] = padded[i];
     auto type = graph::tensorOf(current, x.element);
     v = graph::GatherOp::create(node.b, node.loc, type, v, indices, node.b.getI64IntegerAttr(i));
@@ -545,7 +567,8 @@ LogicalResult importGather(Node &node) {
     if (result.count(kMaxFollowed)) {
       forEachIndex(constantDims(dims), [&](ArrayRef<int64_t> index) {
         SmallVector<int64_t> source(index.begin(), index.begin() + *axis);
-        AffineExpr e = fromFront(indices.contents->integer(flatten(index.slice(*axis, indexRank), indexShape)));
+        AffineExpr e = fromFront(
+            indices.contents->integer(flatten(index.slice(*axis, indexRank), indexShape)));
         auto v = constantOf(e);
         known &= v && *v >= 0 && *v < shape[*axis];
         source.push_back(v.value_or(0));

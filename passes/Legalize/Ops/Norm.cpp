@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Softmax and normalisations. Those along the last dim are graph ops; the others are reductions and maps.
+// Softmax and normalisations. Those along the last dim are graph ops; the others are reductions and
+// maps.
 #include "passes/Legalize/DimExpr.h"
 #include "passes/Legalize/Ops.h"
 
@@ -19,7 +20,9 @@ LogicalResult importSoftmax(Node &node) {
     return failed(axis) ? failure() : node.invalid("a scalar operand");
   }
   Value v = node.value(x);
-  auto softmax = [&](Value in) -> Value { return graph::SoftmaxOp::create(node.b, node.loc, in.getType(), in, isLog); };
+  auto softmax = [&](Value in) -> Value {
+    return graph::SoftmaxOp::create(node.b, node.loc, in.getType(), in, isLog);
+  };
   int64_t last = x.rank() - 1;
   if (flattens && *axis != last) { // Before opset 13 everything from the axis on is one dim.
     ArrayRef<AffineExpr> dims = x.dims;
@@ -55,14 +58,16 @@ Value asVector(Node &node, Tensor &t) {
 }
 
 /// Normalisation over the dims from `axis` on; `centred` is LayerNormalization, else RMS.
-FailureOr<Value> normalize(Node &node, Value x, Tensor &scale, Tensor *bias, int64_t axis, double epsilon, bool centred) {
+FailureOr<Value> normalize(Node &node, Value x, Tensor &scale, Tensor *bias, int64_t axis,
+                           double epsilon, bool centred) {
   auto dims = graph::dimsOf(x);
   auto whole = graph::dimsOf(x);
   Type element = cast<RankedTensorType>(x.getType()).getElementType();
   AffineExpr extent = canonical(graph::productOf(ArrayRef(dims).drop_front(axis), node.context));
   if (!isVector(scale, extent) || (bias && !isVector(*bias, extent)) || scale.element != element ||
       (bias && bias->element != element)) {
-    return node.unsupported("a scale or bias that is not of the normalised shape and the input's type");
+    return node.unsupported(
+        "a scale or bias that is not of the normalised shape and the input's type");
   }
   dims.truncate(axis);
   dims.push_back(extent);
@@ -121,7 +126,8 @@ LogicalResult importSkipLayerNorm(Node &node) {
     Value r = arith::AddFOp::create(s.b, s.loc, v[0], v[1]);
     return v.size() > 2 ? Value(arith::AddFOp::create(s.b, s.loc, r, v[2])) : r;
   });
-  auto y = normalize(node, sum, node.in(2), beta, x.rank() - 1, node.attrFloat("epsilon", 1e-12), centred);
+  auto y = normalize(node, sum, node.in(2), beta, x.rank() - 1, node.attrFloat("epsilon", 1e-12),
+                     centred);
   if (failed(y) || failed(node.set(0, *y))) {
     return failure();
   }
@@ -134,17 +140,20 @@ namespace {
 Value standardize(Node &node, Value v, ArrayRef<int64_t> axes, double epsilon) {
   Type element = cast<RankedTensorType>(v.getType()).getElementType();
   Tensor x = node.tensor(v), mean = node.tensor(node.reduce(ReduceKind::mean, v, axes));
-  Tensor centred = node.tensor(node.map({&x, &mean}, x.dims, element, [](Scalars &s, ArrayRef<Value> a) -> Value {
-    return arith::SubFOp::create(s.b, s.loc, a[0], a[1]);
-  }));
+  Tensor centred = node.tensor(
+      node.map({&x, &mean}, x.dims, element, [](Scalars &s, ArrayRef<Value> a) -> Value {
+        return arith::SubFOp::create(s.b, s.loc, a[0], a[1]);
+      }));
   Value squares = node.map({&centred}, x.dims, element, [](Scalars &s, ArrayRef<Value> a) -> Value {
     return arith::MulFOp::create(s.b, s.loc, a[0], a[0]);
   });
   Tensor variance = node.tensor(node.reduce(ReduceKind::mean, squares, axes));
-  return node.map({&centred, &variance}, x.dims, element, [&](Scalars &s, ArrayRef<Value> a) -> Value {
-    Value shifted = arith::AddFOp::create(s.b, s.loc, a[1], s.f(epsilon, a[1].getType()));
-    return arith::DivFOp::create(s.b, s.loc, a[0], Value(math::SqrtOp::create(s.b, s.loc, shifted)));
-  });
+  return node.map(
+      {&centred, &variance}, x.dims, element, [&](Scalars &s, ArrayRef<Value> a) -> Value {
+        Value shifted = arith::AddFOp::create(s.b, s.loc, a[1], s.f(epsilon, a[1].getType()));
+        return arith::DivFOp::create(s.b, s.loc, a[0],
+                                     Value(math::SqrtOp::create(s.b, s.loc, shifted)));
+      });
 }
 
 /// y·scale[c] + bias[c] with channels at dim 1.
@@ -152,8 +161,9 @@ Value perChannel(Node &node, Value y, Tensor &scale, Tensor &bias) {
   auto dims = graph::dimsOf(y);
   unsigned rank = dims.size();
   AffineMap channel = AffineMap::get(rank, 0, getAffineDimExpr(1, node.context));
-  return node.mapWith({y, node.value(scale), node.value(bias)}, {node.b.getMultiDimIdentityMap(rank), channel, channel},
-                      dims, cast<RankedTensorType>(y.getType()).getElementType(),
+  return node.mapWith({y, node.value(scale), node.value(bias)},
+                      {node.b.getMultiDimIdentityMap(rank), channel, channel}, dims,
+                      cast<RankedTensorType>(y.getType()).getElementType(),
                       [](Scalars &s, ArrayRef<Value> v) -> Value {
                         Value scaled = arith::MulFOp::create(s.b, s.loc, v[0], v[1]);
                         return arith::AddFOp::create(s.b, s.loc, scaled, v[2]);
@@ -164,7 +174,8 @@ Value perChannel(Node &node, Value y, Tensor &scale, Tensor &bias) {
 
 LogicalResult importInstanceNorm(Node &node) {
   Tensor &x = node.in(0);
-  if (x.rank() < 3 || !node.has(1) || !node.has(2) || node.in(1).rank() != 1 || node.in(2).rank() != 1) {
+  if (x.rank() < 3 || !node.has(1) || !node.has(2) || node.in(1).rank() != 1 ||
+      node.in(2).rank() != 1) {
     return node.invalid("needs an input with spatial dims, a scale and a bias vector");
   }
   SmallVector<int64_t> axes;
@@ -179,20 +190,24 @@ LogicalResult importGroupNorm(Node &node) {
   Tensor &x = node.in(0);
   int64_t groups = node.attr("num_groups", 1);
   auto channels = x.rank() >= 3 ? constantOf(x.dims[1]) : std::nullopt;
-  if (!channels || groups < 1 || *channels % groups != 0 || !node.has(1) || !node.has(2) || node.in(1).rank() != 1 ||
-      node.in(2).rank() != 1) {
-    return node.invalid("needs spatial dims, channels divisible by num_groups, a scale and a bias vector");
+  if (!channels || groups < 1 || *channels % groups != 0 || !node.has(1) || !node.has(2) ||
+      node.in(1).rank() != 1 || node.in(2).rank() != 1) {
+    return node.invalid(
+        "needs spatial dims, channels divisible by num_groups, a scale and a bias vector");
   }
   AffineExpr spatial = canonical(graph::productOf(ArrayRef(x.dims).drop_front(2), node.context));
-  SmallVector<AffineExpr> grouped{x.dims[0], node.cst(groups), canonical(spatial * (*channels / groups))};
-  Value y = standardize(node, node.reshape(node.value(x), grouped), {2}, node.attrFloat("epsilon", 1e-5));
+  SmallVector<AffineExpr> grouped{x.dims[0], node.cst(groups),
+                                  canonical(spatial * (*channels / groups))};
+  Value y =
+      standardize(node, node.reshape(node.value(x), grouped), {2}, node.attrFloat("epsilon", 1e-5));
   y = node.reshape(y, x.dims);
   // Opset 18 has one scale per group, opset 21 one per channel.
   auto n = constantOf(node.in(1).dims[0]);
   if (n == groups && groups != *channels) {
     int64_t each = *channels / groups;
     auto repeat = [&](Tensor &t) {
-      Value v = node.expand(node.reshape(node.value(t), {node.cst(groups), node.cst(1)}), {node.cst(groups), node.cst(each)});
+      Value v = node.expand(node.reshape(node.value(t), {node.cst(groups), node.cst(1)}),
+                            {node.cst(groups), node.cst(each)});
       return node.tensor(node.reshape(v, {node.cst(*channels)}));
     };
     Tensor scale = repeat(node.in(1)), bias = repeat(node.in(2));
@@ -243,16 +258,18 @@ LogicalResult importLpNormalization(Node &node) {
     return failed(axis) ? failure() : node.invalid("p must be 1 or 2");
   }
   Value powers = node.map({&x}, x.dims, x.element, [&](Scalars &s, ArrayRef<Value> v) -> Value {
-    return p == 1 ? Value(math::AbsFOp::create(s.b, s.loc, v[0])) : Value(arith::MulFOp::create(s.b, s.loc, v[0], v[0]));
+    return p == 1 ? Value(math::AbsFOp::create(s.b, s.loc, v[0]))
+                  : Value(arith::MulFOp::create(s.b, s.loc, v[0], v[0]));
   });
   Tensor sum = node.tensor(node.reduce(ReduceKind::sum, powers, {*axis}));
-  return node.set(0, node.map({&x, &sum}, x.dims, x.element, [&](Scalars &s, ArrayRef<Value> v) -> Value {
-    Value norm = p == 1 ? v[1] : Value(math::SqrtOp::create(s.b, s.loc, v[1]));
-    Value zero = s.f(0, norm.getType());
-    Value isZero = arith::CmpFOp::create(s.b, s.loc, arith::CmpFPredicate::OEQ, norm, zero);
-    Value quotient = arith::DivFOp::create(s.b, s.loc, v[0], norm);
-    return arith::SelectOp::create(s.b, s.loc, isZero, zero, quotient);
-  }));
+  return node.set(
+      0, node.map({&x, &sum}, x.dims, x.element, [&](Scalars &s, ArrayRef<Value> v) -> Value {
+        Value norm = p == 1 ? v[1] : Value(math::SqrtOp::create(s.b, s.loc, v[1]));
+        Value zero = s.f(0, norm.getType());
+        Value isZero = arith::CmpFOp::create(s.b, s.loc, arith::CmpFPredicate::OEQ, norm, zero);
+        Value quotient = arith::DivFOp::create(s.b, s.loc, v[0], norm);
+        return arith::SelectOp::create(s.b, s.loc, isZero, zero, quotient);
+      }));
 }
 
 } // namespace ciuic::legalize

@@ -14,7 +14,8 @@ namespace {
 /// A map of one operand without a change of shape.
 Value each(Node &node, Value v, llvm::function_ref<Value(Scalars &, Value)> body) {
   auto type = cast<RankedTensorType>(v.getType());
-  return node.mapWith({v}, {node.b.getMultiDimIdentityMap(type.getRank())}, graph::dimsOf(v), type.getElementType(),
+  return node.mapWith({v}, {node.b.getMultiDimIdentityMap(type.getRank())}, graph::dimsOf(v),
+                      type.getElementType(),
                       [&](Scalars &s, ArrayRef<Value> x) { return body(s, x[0]); });
 }
 Value multiply(Scalars &s, Value a, Value b) {
@@ -31,7 +32,8 @@ Value absolute(Node &node, Value v) {
   });
 }
 Value logarithm(Node &node, Value v) {
-  return each(node, v, [](Scalars &s, Value x) -> Value { return math::LogOp::create(s.b, s.loc, x); });
+  return each(node, v,
+              [](Scalars &s, Value x) -> Value { return math::LogOp::create(s.b, s.loc, x); });
 }
 
 /// Known elements of one reduced vector; what shape arithmetic needs.
@@ -164,8 +166,8 @@ LogicalResult importArgReduce(Node &node) {
   auto dims = graph::dimsOf(v);
   dims[last] = node.cst(1);
   auto kind = node.op.getOpType() == "ArgMax" ? ReduceKind::max : ReduceKind::min;
-  v = graph::ArgReduceOp::create(node.b, node.loc, graph::tensorOf(dims, node.b.getI64Type()),
-                                 kind, v, node.attr("select_last_index", 0) != 0);
+  v = graph::ArgReduceOp::create(node.b, node.loc, graph::tensorOf(dims, node.b.getI64Type()), kind,
+                                 v, node.attr("select_last_index", 0) != 0);
   v = node.transpose(v, swap);
   if (node.attr("keepdims", 1) == 0) {
     SmallVector<AffineExpr> kept(x.dims);
@@ -199,10 +201,11 @@ LogicalResult importCumSum(Node &node) {
     return failure();
   }
   Value v = node.value(x);
-  return node.set(0,
-                  Value(graph::CumSumOp::create(node.b, node.loc, v.getType(), v, *positive,
-                                                node.attr("exclusive", 0) != 0, node.attr("reverse", 0) != 0)),
-                  x.isUnsigned);
+  return node.set(
+      0,
+      Value(graph::CumSumOp::create(node.b, node.loc, v.getType(), v, *positive,
+                                    node.attr("exclusive", 0) != 0, node.attr("reverse", 0) != 0)),
+      x.isUnsigned);
 }
 
 } // namespace ciuic::legalize

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Constants, shapes and what changes a shape without moving an element. On known elements nothing is built.
+// Constants, shapes and what changes a shape without moving an element. On known elements nothing
+// is built.
 #include "passes/Legalize/DimExpr.h"
 #include "passes/Legalize/Fold.h"
 #include "passes/Legalize/Ops.h"
@@ -65,14 +66,16 @@ LogicalResult importConstant(Node &node) {
       contents.ints.push_back(node.cst(v));
     }
     t.dims.push_back(node.cst(ints->size()));
-  } else if (auto floats = dyn_cast_or_null<DenseF32ArrayAttr>(node.op.getAttribute("value_floats"))) {
+  } else if (auto floats =
+                 dyn_cast_or_null<DenseF32ArrayAttr>(node.op.getAttribute("value_floats"))) {
     contents.isFloat = true;
     contents.floats.append(floats.asArrayRef().begin(), floats.asArrayRef().end());
     t.dims.push_back(node.cst(floats.size()));
   } else {
     return node.unsupported("a constant that is no tensor of numbers");
   }
-  t.element = contents.isFloat ? Type(Float32Type::get(context)) : Type(IntegerType::get(context, 64));
+  t.element =
+      contents.isFloat ? Type(Float32Type::get(context)) : Type(IntegerType::get(context, 64));
   t.contents = std::move(contents);
   return node.set(0, std::move(t));
 }
@@ -95,7 +98,8 @@ LogicalResult importShape(Node &node) {
   Tensor &x = node.in(0);
   int64_t rank = x.rank();
   auto clamp = [&](int64_t v) { return std::clamp<int64_t>(v < 0 ? v + rank : v, 0, rank); };
-  int64_t start = clamp(node.attr("start", 0)), end = std::max(start, clamp(node.attr("end", rank)));
+  int64_t start = clamp(node.attr("start", 0)),
+          end = std::max(start, clamp(node.attr("end", rank)));
   Tensor t;
   t.element = node.b.getI64Type();
   t.dims.push_back(node.cst(end - start));
@@ -108,7 +112,8 @@ LogicalResult importShape(Node &node) {
 LogicalResult importSize(Node &node) {
   Tensor t;
   t.element = node.b.getI64Type();
-  t.contents = Contents{false, false, {canonical(graph::productOf(node.in(0).dims, node.context))}, {}};
+  t.contents =
+      Contents{false, false, {canonical(graph::productOf(node.in(0).dims, node.context))}, {}};
   return node.set(0, std::move(t));
 }
 
@@ -273,13 +278,15 @@ LogicalResult importRange(Node &node) {
     }
     double from = (*start)[0], step = (*delta)[0];
     t.dims.push_back(node.cst(static_cast<int64_t>(n)));
-    return node.set(0, node.mapWith({}, {}, t.dims, element, [&](Scalars &s, ArrayRef<Value>) -> Value {
-      Type wide = element.isF64() ? element : Type(s.b.getF32Type());
-      Value i = graph::IndexOp::create(s.b, s.loc, s.b.getI64Type(), s.b.getI64IntegerAttr(0));
-      Value x = arith::SIToFPOp::create(s.b, s.loc, wide, i);
-      return arith::AddFOp::create(s.b, s.loc, s.f(from, wide),
-                                   Value(arith::MulFOp::create(s.b, s.loc, x, s.f(step, wide))));
-    }));
+    return node.set(
+        0, node.mapWith({}, {}, t.dims, element, [&](Scalars &s, ArrayRef<Value>) -> Value {
+          Type wide = element.isF64() ? element : Type(s.b.getF32Type());
+          Value i = graph::IndexOp::create(s.b, s.loc, s.b.getI64Type(), s.b.getI64IntegerAttr(0));
+          Value x = arith::SIToFPOp::create(s.b, s.loc, wide, i);
+          return arith::AddFOp::create(
+              s.b, s.loc, s.f(from, wide),
+              Value(arith::MulFOp::create(s.b, s.loc, x, s.f(step, wide))));
+        }));
   }
   auto start = node.knownInts(0, "start"), limit = node.knownInts(1, "limit");
   auto delta = node.constantInts(2, "delta");
@@ -308,13 +315,16 @@ LogicalResult importRange(Node &node) {
     t.contents = std::move(contents);
     return node.set(0, std::move(t));
   }
-  return node.set(0, node.mapWith({}, {}, t.dims, element, [&](Scalars &s, ArrayRef<Value>) -> Value {
-    Type i64 = s.b.getI64Type();
-    Value i = graph::IndexOp::create(s.b, s.loc, i64, s.b.getI64IntegerAttr(0));
-    Value scaled = step == 1 ? i : Value(arith::MulIOp::create(s.b, s.loc, i, s.i(step, i64)));
-    Value v = constantOf(from) == 0 ? scaled : Value(arith::AddIOp::create(s.b, s.loc, s.extent(from), scaled));
-    return s.cast(v, false, element, false);
-  }));
+  return node.set(
+      0, node.mapWith({}, {}, t.dims, element, [&](Scalars &s, ArrayRef<Value>) -> Value {
+        Type i64 = s.b.getI64Type();
+        Value i = graph::IndexOp::create(s.b, s.loc, i64, s.b.getI64IntegerAttr(0));
+        Value scaled = step == 1 ? i : Value(arith::MulIOp::create(s.b, s.loc, i, s.i(step, i64)));
+        Value v = constantOf(from) == 0
+                      ? scaled
+                      : Value(arith::AddIOp::create(s.b, s.loc, s.extent(from), scaled));
+        return s.cast(v, false, element, false);
+      }));
 }
 
 LogicalResult importExpand(Node &node) {

@@ -24,11 +24,14 @@ FailureOr<Window> windowOf(Node &node, ArrayRef<int64_t> kernel, size_t spatial)
   w.pads = node.attrInts("pads").value_or(SmallVector<int64_t>(2 * spatial, 0));
   constexpr int64_t most = int64_t(1) << 24;
   auto inRange = [&](ArrayRef<int64_t> values, size_t n, int64_t least) {
-    return values.size() == n && llvm::all_of(values, [&](int64_t v) { return v >= least && v <= most; });
+    return values.size() == n &&
+           llvm::all_of(values, [&](int64_t v) { return v >= least && v <= most; });
   };
-  if (!inRange(w.kernel, spatial, 1) || !inRange(w.strides, spatial, 1) || !inRange(w.dilations, spatial, 1) ||
-      w.pads.size() != 2 * spatial || !inRange(w.pads, 2 * spatial, -most)) {
-    return node.invalid("kernel, strides, dilations and pads do not fit " + Twine(spatial) + " spatial dims");
+  if (!inRange(w.kernel, spatial, 1) || !inRange(w.strides, spatial, 1) ||
+      !inRange(w.dilations, spatial, 1) || w.pads.size() != 2 * spatial ||
+      !inRange(w.pads, 2 * spatial, -most)) {
+    return node.invalid("kernel, strides, dilations and pads do not fit " + Twine(spatial) +
+                        " spatial dims");
   }
   if (llvm::any_of(w.pads, [](int64_t p) { return p < 0; })) {
     return node.unsupported("negative pads");
@@ -50,7 +53,8 @@ LogicalResult slide(Node &node, Window &w, ArrayRef<AffineExpr> in, bool ceilMod
   for (size_t i = 0; i < spatial; ++i) {
     int64_t reach = w.dilations[i] * (w.kernel[i] - 1);
     if (same) {
-      // Result extents are ⌈in / stride⌉; what that needs of padding depends on in unless the stride is 1.
+      // Result extents are ⌈in / stride⌉; what that needs of padding depends on in unless the
+      // stride is 1.
       int64_t total = reach;
       if (w.strides[i] != 1) {
         auto extent = constantOf(in[i]);
@@ -72,15 +76,18 @@ LogicalResult slide(Node &node, Window &w, ArrayRef<AffineExpr> in, bool ceilMod
       }
       int64_t least = 1 + reach - w.pads[i] - w.pads[i + spatial];
       if (!node.importer.raise(in[i], least)) {
-        return node.invalid("the bounds of this entry let a spatial dim be smaller than the window, " + Twine(least) +
-                            "; give larger lower bounds with --entry");
+        return node.invalid(
+            "the bounds of this entry let a spatial dim be smaller than the window, " +
+            Twine(least) + "; give larger lower bounds with --entry");
       }
     }
-    AffineExpr steps = canonical(ceilMode ? span.ceilDiv(w.strides[i]) : span.floorDiv(w.strides[i]));
+    AffineExpr steps =
+        canonical(ceilMode ? span.ceilDiv(w.strides[i]) : span.floorDiv(w.strides[i]));
     // A last window that would start in the high padding is dropped.
     if (ceilMode) {
       AffineExpr lastStart = canonical(steps * w.strides[i]);
-      auto inside = node.importer.lessOrEqual(canonical(lastStart + 1), canonical(in[i] + w.pads[i]));
+      auto inside =
+          node.importer.lessOrEqual(canonical(lastStart + 1), canonical(in[i] + w.pads[i]));
       if (inside == false) {
         steps = canonical(steps - 1);
       } else if (!inside && w.pads[i + spatial] != 0) {
@@ -101,9 +108,12 @@ Value addBias(Node &node, Value y, Tensor &bias) {
   auto dims = graph::dimsOf(y);
   unsigned rank = dims.size();
   return node.mapWith({y, node.value(bias)},
-                      {node.b.getMultiDimIdentityMap(rank), AffineMap::get(rank, 0, getAffineDimExpr(1, node.context))},
+                      {node.b.getMultiDimIdentityMap(rank),
+                       AffineMap::get(rank, 0, getAffineDimExpr(1, node.context))},
                       dims, cast<RankedTensorType>(y.getType()).getElementType(),
-                      [](Scalars &s, ArrayRef<Value> v) -> Value { return arith::AddFOp::create(s.b, s.loc, v[0], v[1]); });
+                      [](Scalars &s, ArrayRef<Value> v) -> Value {
+                        return arith::AddFOp::create(s.b, s.loc, v[0], v[1]);
+                      });
 }
 
 /// Input and filter of a convolution, with constant kernel extents.
@@ -123,7 +133,8 @@ FailureOr<SmallVector<int64_t>> convKernel(Node &node) {
     }
     extents.push_back(*v);
   }
-  if (auto shape = node.attrInts("kernel_shape"); shape && ArrayRef(*shape) != ArrayRef(extents).drop_front(2)) {
+  if (auto shape = node.attrInts("kernel_shape");
+      shape && ArrayRef(*shape) != ArrayRef(extents).drop_front(2)) {
     return node.invalid("kernel_shape is not the filter's");
   }
   if (node.has(2) && (node.in(2).rank() != 1 || node.in(2).element != node.in(0).element)) {
@@ -152,10 +163,11 @@ LogicalResult importConv(Node &node) {
   }
   SmallVector<AffineExpr> dims{x.dims[0], node.cst((*filter)[0])};
   dims.append(w->out.begin(), w->out.end());
-  Value y = graph::ConvOp::create(node.b, node.loc, graph::tensorOf(dims, x.element), node.value(0), node.value(1),
-                                  node.b.getDenseI64ArrayAttr(w->strides), node.b.getDenseI64ArrayAttr(w->pads),
-                                  node.b.getDenseI64ArrayAttr(w->dilations), node.b.getI64IntegerAttr(group),
-                                  channelsFirst(node));
+  Value y = graph::ConvOp::create(node.b, node.loc, graph::tensorOf(dims, x.element), node.value(0),
+                                  node.value(1), node.b.getDenseI64ArrayAttr(w->strides),
+                                  node.b.getDenseI64ArrayAttr(w->pads),
+                                  node.b.getDenseI64ArrayAttr(w->dilations),
+                                  node.b.getI64IntegerAttr(group), channelsFirst(node));
   return node.set(0, node.has(2) ? addBias(node, y, node.in(2)) : y);
 }
 
@@ -167,14 +179,16 @@ LogicalResult importConvTranspose(Node &node) {
   Tensor &x = node.in(0);
   size_t spatial = filter->size() - 2;
   int64_t group = node.attr("group", 1);
-  if (group < 1 || (*filter)[0] % group != 0 || !node.importer.unify(x.dims[1], node.cst((*filter)[0]))) {
+  if (group < 1 || (*filter)[0] % group != 0 ||
+      !node.importer.unify(x.dims[1], node.cst((*filter)[0]))) {
     return node.invalid("channels, filter and group do not agree");
   }
   auto w = windowOf(node, ArrayRef(*filter).drop_front(2), spatial);
   auto extra = node.attrInts("output_padding").value_or(SmallVector<int64_t>(spatial, 0));
   auto wanted = node.attrInts("output_shape");
   if (failed(w) || extra.size() != spatial || (wanted && wanted->size() != spatial)) {
-    return failed(w) ? failure() : node.invalid("output_padding or output_shape has the wrong length");
+    return failed(w) ? failure()
+                     : node.invalid("output_padding or output_shape has the wrong length");
   }
   std::string autoPad = node.attrString("auto_pad", "NOTSET");
   SmallVector<AffineExpr> dims{x.dims[0], node.cst((*filter)[1] * group)};
@@ -186,7 +200,8 @@ LogicalResult importConvTranspose(Node &node) {
     AffineExpr full = canonical((x.dims[i + 2] - 1) * w->strides[i] + reach + 1 + extra[i]);
     bool same = autoPad == "SAME_UPPER" || autoPad == "SAME_LOWER";
     if (wanted || same) {
-      AffineExpr target = wanted ? node.cst((*wanted)[i]) : canonical(x.dims[i + 2] * w->strides[i]);
+      AffineExpr target =
+          wanted ? node.cst((*wanted)[i]) : canonical(x.dims[i + 2] * w->strides[i]);
       auto total = constantOf(canonical(full - target));
       if (!total || *total < 0) {
         return node.unsupported("an output shape that needs padding which varies or is negative");
@@ -200,7 +215,8 @@ LogicalResult importConvTranspose(Node &node) {
   Value y = graph::ConvTransposeOp::create(
       node.b, node.loc, graph::tensorOf(dims, x.element), node.value(0), node.value(1),
       node.b.getDenseI64ArrayAttr(w->strides), node.b.getDenseI64ArrayAttr(w->pads),
-      node.b.getDenseI64ArrayAttr(w->dilations), node.b.getI64IntegerAttr(group), channelsFirst(node));
+      node.b.getDenseI64ArrayAttr(w->dilations), node.b.getI64IntegerAttr(group),
+      channelsFirst(node));
   return node.set(0, node.has(2) ? addBias(node, y, node.in(2)) : y);
 }
 
@@ -214,17 +230,19 @@ LogicalResult importPool(Node &node) {
     return node.unsupported("the output Indices");
   }
   auto w = windowOf(node, *kernel, x.rank() - 2);
-  if (failed(w) || failed(slide(node, *w, ArrayRef(x.dims).drop_front(2), node.attr("ceil_mode", 0) != 0))) {
+  if (failed(w) ||
+      failed(slide(node, *w, ArrayRef(x.dims).drop_front(2), node.attr("ceil_mode", 0) != 0))) {
     return failure();
   }
   SmallVector<AffineExpr> dims{x.dims[0], x.dims[1]};
   dims.append(w->out.begin(), w->out.end());
   bool isMax = node.op.getOpType() == "MaxPool";
   auto kind = isMax ? graph::PoolKind::max : graph::PoolKind::average;
-  return node.set(0, Value(graph::PoolOp::create(
-                         node.b, node.loc, graph::tensorOf(dims, x.element), kind, node.value(x),
-                         w->kernel, w->strides, w->pads, w->dilations,
-                         graph::ImageLayout::channels_first, node.attr("count_include_pad", 0) != 0)));
+  return node.set(0,
+                  Value(graph::PoolOp::create(node.b, node.loc, graph::tensorOf(dims, x.element),
+                                              kind, node.value(x), w->kernel, w->strides, w->pads,
+                                              w->dilations, graph::ImageLayout::channels_first,
+                                              node.attr("count_include_pad", 0) != 0)));
 }
 
 LogicalResult importResize(Node &node) {
@@ -300,7 +318,8 @@ LogicalResult importResize(Node &node) {
       if (!denominator) {
         return node.unsupported("a dynamic dim with a scale that is no binary fraction");
       }
-      dims.push_back(canonical((x.dims[i] * static_cast<int64_t>(s * denominator)).floorDiv(denominator)));
+      dims.push_back(
+          canonical((x.dims[i] * static_cast<int64_t>(s * denominator)).floorDiv(denominator)));
     }
   }
   if (scales.empty()) {
@@ -323,34 +342,40 @@ LogicalResult importResize(Node &node) {
     return node.alias(0, 0);
   }
   std::string mode = node.attrString("mode", "nearest");
-  std::string coordinates = node.attrString("coordinate_transformation_mode", upsample ? "asymmetric" : "half_pixel");
+  std::string coordinates =
+      node.attrString("coordinate_transformation_mode", upsample ? "asymmetric" : "half_pixel");
   std::string rounding = node.attrString("nearest_mode", upsample ? "floor" : "round_prefer_floor");
-  auto kind = mode == "nearest" ? graph::ResizeMode::nearest
+  auto kind = mode == "nearest"  ? graph::ResizeMode::nearest
               : mode == "linear" ? graph::ResizeMode::linear
                                  : graph::ResizeMode::cubic;
   bool knownMode = mode == "nearest" || mode == "linear" || mode == "cubic";
-  bool knownCoordinates = llvm::is_contained({"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"},
-                                             StringRef(coordinates));
-  bool knownRounding = llvm::is_contained({"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}, StringRef(rounding));
+  bool knownCoordinates = llvm::is_contained(
+      {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric"}, StringRef(coordinates));
+  bool knownRounding = llvm::is_contained(
+      {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}, StringRef(rounding));
   if (!knownMode || !knownCoordinates || !knownRounding) {
     return node.unsupported("mode " + mode + ", " + coordinates + ", " + rounding);
   }
-  if (node.attr("antialias", 0) != 0 || (kind == graph::ResizeMode::cubic && (node.attr("exclude_outside", 0) != 0 ||
-                                         std::fabs(node.attrFloat("cubic_coeff_a", -0.75) + 0.75) > 1e-6))) {
+  if (node.attr("antialias", 0) != 0 ||
+      (kind == graph::ResizeMode::cubic &&
+       (node.attr("exclude_outside", 0) != 0 ||
+        std::fabs(node.attrFloat("cubic_coeff_a", -0.75) + 0.75) > 1e-6))) {
     return node.unsupported("antialias, exclude_outside or another cubic coefficient");
   }
   return node.set(0, Value(graph::ResizeOp::create(
                          node.b, node.loc, graph::tensorOf(dims, x.element),
                          graph::ResizeModeAttr::get(node.context, kind), node.value(x),
-                         node.b.getDenseF64ArrayAttr(ArrayRef(scales).drop_front(2)), node.b.getStringAttr(coordinates),
-                         node.b.getStringAttr(rounding), channelsFirst(node))));
+                         node.b.getDenseF64ArrayAttr(ArrayRef(scales).drop_front(2)),
+                         node.b.getStringAttr(coordinates), node.b.getStringAttr(rounding),
+                         channelsFirst(node))));
 }
 
 LogicalResult importDepthToSpace(Node &node) {
   Tensor &x = node.in(0);
   int64_t n = node.attr("blocksize", 0);
   auto channels = x.rank() == 4 ? constantOf(x.dims[1]) : std::nullopt;
-  bool toSpace = node.op.getOpType() == "DepthToSpace", columnFirst = node.attrString("mode", "DCR") == "CRD";
+  bool toSpace = node.op.getOpType() == "DepthToSpace",
+       columnFirst = node.attrString("mode", "DCR") == "CRD";
   if (!channels || n < 1 || n > 1024 || (toSpace && *channels % (n * n) != 0)) {
     return node.invalid("needs four dims and channels divisible by blocksize²");
   }
@@ -362,7 +387,8 @@ LogicalResult importDepthToSpace(Node &node) {
                     : node.transpose(node.reshape(v, {b, k, k, c, h, w}), {0, 3, 4, 1, 5, 2});
     return node.set(0, node.reshape(v, {b, c, canonical(h * n), canonical(w * n)}));
   }
-  AffineExpr hb = divideExactly(h, node.cst(n)), wb = divideExactly(w, node.cst(n)), k = node.cst(n);
+  AffineExpr hb = divideExactly(h, node.cst(n)), wb = divideExactly(w, node.cst(n)),
+             k = node.cst(n);
   if (!hb || !wb) {
     return node.unsupported("spatial dims that may not divide by blocksize");
   }

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// x / √(mean(x²) + ε) · scale, in any order of the factors and with the root as a divisor or as a
+// reciprocal, is one rms_norm. The root of the mean says what x is; the rest of the product must be
+// x and one vector.
+#include "passes/Raise/Passes.h"
+#include "passes/Raise/Term.h"
+
+using namespace mlir;
+using namespace ciuic::graph;
+using namespace ciuic::raise;
+
+namespace ciuic {
+#define GEN_PASS_DEF_RAISERMSNORM
+#include "passes/Raise/Passes.h.inc"
+} // namespace ciuic
+
+namespace {
+
+/// The norm that `map` computes, built before it; null if it is none.
+Value raise(OpBuilder &b, MapOp map) {
+  Value result = map.getResult(0);
+  auto dims = dimsOf(result);
+  Term root = elementOf(result);
+  Product whole = productOf(root);
+  for (const Term &divisor : whole.divisors) {
+    auto mean = rootMeanSquareOf(divisor, dims);
+    if (!mean || mean->element.value.getType() != result.getType()) {
+      continue;
+    }
+    Product product = productOf(root, mean->element);
+    if (product.constant != 1 || product.factors.size() != 2 || product.divisors.size() != 1 ||
+        !rootMeanSquareOf(product.divisors[0], dims)) {
+      continue;
+    }
+    for (unsigned i = 0; i < 2; ++i) {
+      Value scale = passes(product.factors[i], mean->element)
+                        ? vectorAlong(b, product.factors[1 - i], dims.size() - 1, dims.back())
+                        : Value();
+      if (scale && getElementTypeOrSelf(scale) == getElementTypeOrSelf(result)) {
+        return RmsNormOp::create(b, map.getLoc(), result.getType(), mean->element.value, scale,
+                                 b.getF32FloatAttr(static_cast<float>(mean->epsilon)));
+      }
+    }
+  }
+  return {};
+}
+
+struct RaiseRmsNormPass : ciuic::impl::RaiseRmsNormBase<RaiseRmsNormPass> {
+  void runOnOperation() override {
+    // Backwards, so that a pattern is found at its last map.
+    auto maps = llvm::to_vector(getOperation().getOps<MapOp>());
+    for (MapOp map : llvm::reverse(maps)) {
+      if (map.use_empty()) {
+        continue;
+      }
+      OpBuilder b(map);
+      if (Value norm = raise(b, map)) {
+        map.getResult(0).replaceAllUsesWith(norm);
+      }
+    }
+  }
+};
+
+} // namespace

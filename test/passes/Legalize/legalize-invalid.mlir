@@ -1,0 +1,28 @@
+// RUN: ciuic-opt %s --ciuic-legalize --split-input-file --verify-diagnostics
+
+// All operators without an importer are named at once, with their nodes.
+onnx.graph @main(%x "x" : tensor<1x4xf32>) attributes {files = ["model.onnx"], opset = {ai.onnx = 18 : i64}} {
+  // expected-error @below {{[unsupported.operators] 2 operators at 3 nodes cannot be compiled:}}
+  %a = onnx.node "Conjure"(%x) outputs ["a"] : (tensor<1x4xf32>) -> !onnx.unknown
+  %b = onnx.node "com.example" : "Summon"(%x) outputs ["b"] : (tensor<1x4xf32>) -> !onnx.unknown
+  %c = onnx.node "Conjure"(%a) outputs ["c"] : (!onnx.unknown) -> !onnx.unknown
+  onnx.return %b, %c as ["b", "c"] : !onnx.unknown, !onnx.unknown
+}
+
+// -----
+
+onnx.graph @main(%x "x" : tensor<1x4xf32>, %y "y" : tensor<1x5xf32>)
+    attributes {files = ["model.onnx"], opset = {ai.onnx = 18 : i64}} {
+  // expected-error @below {{[input.node] node "z" (Add): extents 4 and 5 do not broadcast}}
+  %z = onnx.node "Add"(%x, %y) outputs ["z"] : (tensor<1x4xf32>, tensor<1x5xf32>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}
+
+// -----
+
+onnx.graph @main(%x "x" : tensor<2x4xf32>, %s "s" : tensor<2xi64>)
+    attributes {files = ["model.onnx"], opset = {ai.onnx = 18 : i64}} {
+  // expected-error @below {{Reshape: 1 node, the shape depends on data; it must follow from the inputs' shapes}}
+  %z = onnx.node "Reshape"(%x, %s) outputs ["z"] : (tensor<2x4xf32>, tensor<2xi64>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}
