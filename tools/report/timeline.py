@@ -2,7 +2,7 @@
 """Draws the plan of a page written by `ciuicc --report` as a still picture (SVG): a panel per entry with time from left to
 right, the lanes of compute and copies on top, and below them the arena by address.
 
-    ciuicc MODEL … --report plan.html && tools/report/timeline.py plan.html picture.svg
+    ciuicc MODEL … --report plan.html && python3 tools/report/timeline.py plan.html picture.svg
 """
 import argparse
 import json
