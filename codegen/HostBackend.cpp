@@ -7,7 +7,9 @@
 #include "codegen/Lowering.h"
 #include "kernels/host/Embed.h"
 
+#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
 #include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
@@ -96,27 +98,57 @@ llvm::SmallVector<char, 0> compileModule(llvm::Module &module, llvm::TargetMachi
 
 using Objects = std::vector<llvm::SmallVector<char, 0>>;
 
-// One kernel to one object per variant.
-LogicalResult compileKernel(graph::KernelOp kernel, ArrayRef<std::unique_ptr<llvm::TargetMachine>> machines,
-                            MutableArrayRef<Objects> objects, size_t number) {
-  OwningOpRef<ModuleOp> module = ModuleOp::create(kernel.getLoc());
-  if (failed(generateKernel(kernel, *module, Device::host)) || failed(verify(*module))) {
-    return failure();
-  }
-  llvm::LLVMContext context;
-  std::unique_ptr<llvm::Module> code = lowerToLLVM(*module, Device::host, context);
-  if (!code) {
-    return kernel.emitError("kernel '") << kernel.getSymName() << "' could not be lowered";
-  }
-  for (auto [i, machine] : llvm::enumerate(machines)) {
-    std::unique_ptr<llvm::Module> own = i + 1 < machines.size() ? llvm::CloneModule(*code) : std::move(code);
-    objects[i][number] = compileModule(*own, *machine);
-    if (objects[i][number].empty()) {
-      return kernel.emitError("kernel '") << kernel.getSymName() << "' could not be compiled";
+// A thread's own MLIR context: contexts are shared between threads only with locks on every type and attribute, and
+// not at all while passes declare dialects. Kernels come as text, messages go back as text.
+struct Worker {
+  Worker() : context(registry(), MLIRContext::Threading::DISABLED) {
+    context.loadAllAvailableDialects();
+    for (const Variant &variant : variants) {
+      machines.push_back(machineFor(variant));
     }
   }
-  return success();
-}
+  static DialectRegistry registry() {
+    DialectRegistry dialects;
+    registerCodegen(dialects);
+    return dialects;
+  }
+
+  // One kernel to one object per variant; an error text on failure.
+  std::string compile(StringRef text, MutableArrayRef<Objects> objects, size_t number) {
+    std::string message;
+    ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+      if (message.empty() && diagnostic.getSeverity() == DiagnosticSeverity::Error) {
+        message = diagnostic.str();
+      }
+      return success();
+    });
+    auto failed = [&](StringRef fallback) { return message.empty() ? fallback.str() : message; };
+    OwningOpRef<ModuleOp> source = parseSourceString<ModuleOp>(text, &context);
+    if (!source) {
+      return failed("the kernel does not read back");
+    }
+    auto kernel = *source->getOps<graph::KernelOp>().begin();
+    OwningOpRef<ModuleOp> module = ModuleOp::create(kernel.getLoc());
+    if (mlir::failed(generateKernel(kernel, *module, Device::host)) || mlir::failed(verify(*module))) {
+      return failed("the kernel could not be generated");
+    }
+    llvm::LLVMContext llvmContext;
+    std::unique_ptr<llvm::Module> code = lowerToLLVM(*module, Device::host, llvmContext);
+    if (!code) {
+      return failed("the kernel could not be lowered");
+    }
+    for (auto [i, own] : llvm::enumerate(objects)) {
+      std::unique_ptr<llvm::Module> copy = i + 1 < objects.size() ? llvm::CloneModule(*code) : std::move(code);
+      if (!machines[i] || (own[number] = compileModule(*copy, *machines[i])).empty()) {
+        return "no machine code could be emitted for " + std::string(variants[i].cpu);
+      }
+    }
+    return "";
+  }
+
+  MLIRContext context;
+  std::vector<std::unique_ptr<llvm::TargetMachine>> machines;
+};
 
 } // namespace
 
@@ -126,35 +158,34 @@ FailureOr<HostCode> compileHostKernels(ArrayRef<graph::KernelOp> kernels, const 
     return code;
   }
   initialiseTarget();
-  MLIRContext *context = kernels.front()->getContext();
-  context->loadAllAvailableDialects();
   size_t variantCount = options.v4 ? 2 : 1;
   std::vector<Objects> objects(variantCount, Objects(kernels.size()));
+  std::vector<std::string> texts, messages(kernels.size());
+  for (graph::KernelOp kernel : kernels) {
+    llvm::raw_string_ostream stream(texts.emplace_back());
+    kernel->print(stream, OpPrintingFlags().printGenericOpForm());
+  }
   std::atomic<size_t> next = 0;
-  std::atomic<bool> failedAny = false;
   auto work = [&] {
-    std::vector<std::unique_ptr<llvm::TargetMachine>> machines;
-    for (size_t i = 0; i < variantCount; ++i) {
-      machines.push_back(machineFor(variants[i]));
-      if (!machines.back()) {
-        failedAny = true;
-        return;
-      }
-    }
-    for (size_t i = next++; i < kernels.size() && !failedAny; i = next++) {
-      if (failed(compileKernel(kernels[i], machines, objects, i))) {
-        failedAny = true;
-      }
+    Worker worker;
+    for (size_t i = next++; i < kernels.size(); i = next++) {
+      messages[i] = worker.compile(texts[i], objects, i);
     }
   };
-  unsigned threads = context->isMultithreadingEnabled() ? std::max(1u, options.threads) : 1;
   std::vector<std::thread> pool;
-  for (unsigned i = 1; i < std::min<size_t>(threads, kernels.size()); ++i) {
+  for (size_t i = 1; i < std::min<size_t>(std::max(1u, options.threads), kernels.size()); ++i) {
     pool.emplace_back(work);
   }
   work();
   for (std::thread &thread : pool) {
     thread.join();
+  }
+  bool failedAny = false;
+  for (auto [op, message] : llvm::zip(kernels, messages)) {
+    if (graph::KernelOp kernel = op; !message.empty()) {
+      kernel.emitError(message);
+      failedAny = true;
+    }
   }
   if (failedAny) {
     return failure();

@@ -22,11 +22,11 @@ struct HostCode {
   std::vector<char> v3, v4;
 };
 
-/// Compiles and links. `kernels` lie in one module whose context allows threads; the dialects that code generation
-/// uses are loaded into it. Errors are reported at the kernel they belong to.
+/// Compiles and links the kernels of one module. Threads work in contexts of their own, so the module's needs neither
+/// threading nor the dialects of code generation. Errors are reported at the kernel they belong to.
 mlir::FailureOr<HostCode> compileHostKernels(llvm::ArrayRef<graph::KernelOp> kernels, const HostOptions &options);
 
-/// The dialects and conversion interfaces that compileHostKernels and emitPtx need in their context.
+/// The dialects and conversion interfaces that generating and lowering kernels needs.
 void registerCodegen(mlir::DialectRegistry &registry);
 
 } // namespace ciuic::codegen

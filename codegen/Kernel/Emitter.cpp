@@ -128,7 +128,8 @@ Lane Emitter::times(const Lane &a, const Lane &b) {
   if (a.kind == Lane::Uniform && b.kind == Lane::Uniform) {
     return {mul(a.value, b.value), Lane::Uniform};
   }
-  auto isOne = [&](const Lane &lane) { return lane.value == constants.lookup(1); };
+  Value one = constant(1);
+  auto isOne = [&](const Lane &lane) { return lane.value == one; };
   if (isOne(a) && a.kind == Lane::Uniform) {
     return b;
   }

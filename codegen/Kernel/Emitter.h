@@ -11,6 +11,8 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Builders.h"
 
+#include <map>
+
 namespace ciuic::codegen {
 
 /// One index of a tensor access as the lanes of a vector see it: the same for all (Uniform), consecutive from `value`
@@ -140,7 +142,7 @@ private:
   mlir::Block *entryBlock = nullptr;
   mlir::Value dimsPointer;
   llvm::DenseMap<mlir::AffineExpr, mlir::Value> symbolValues;
-  llvm::DenseMap<int64_t, mlir::Value> constants;
+  std::map<int64_t, mlir::Value> constants; // any key may occur: not a DenseMap, which reserves two
   // Values known in the enclosing loops, innermost last: a value of an inner loop must not be used outside it.
   using Key = std::pair<mlir::Value, llvm::SmallVector<std::pair<mlir::Value, int>>>;
   llvm::SmallVector<std::vector<std::pair<Key, mlir::Value>>> known{1};

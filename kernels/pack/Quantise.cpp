@@ -255,6 +255,9 @@ int64_t panelBytesOf(WeightFormat format, int64_t K) {
 void encodePanel(WeightFormat format, int64_t K, const float *panel, std::byte *out,
                  float *decoded) {
   const int64_t count = K * kLanes;
+  if (panelBytesOf(format, K) == 0) {
+    return; // no bytes, perhaps no memory either
+  }
   switch (format) {
   case WeightFormat::F32:
     std::memcpy(out, panel, static_cast<size_t>(count * 4));
@@ -286,6 +289,9 @@ void encodePanel(WeightFormat format, int64_t K, const float *panel, std::byte *
 
 void decodePanel(WeightFormat format, int64_t K, const std::byte *in, float *panel) {
   const int64_t count = K * kLanes;
+  if (panelBytesOf(format, K) == 0) {
+    return; // no bytes, perhaps no memory either
+  }
   switch (format) {
   case WeightFormat::F32:
     std::memcpy(panel, in, static_cast<size_t>(count * 4));

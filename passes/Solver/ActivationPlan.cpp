@@ -58,8 +58,9 @@ std::vector<int64_t> liveBytes(const Entry &entry, const EntryActivations &activ
   return live;
 }
 
-/// Cuts the largest segment that step `at` leaves alone. False: there is none.
-bool swapAt(const Entry &entry, int at, EntryActivations &activations) {
+/// Cuts the largest segment that step `at` leaves alone, with `slack` steps for each copy to run
+/// beside. False: there is none.
+bool swapAt(const Entry &entry, int at, int slack, EntryActivations &activations) {
   int chosen = -1;
   int chosenLast = 0;
   int chosenNext = 0;
@@ -74,7 +75,7 @@ bool swapAt(const Entry &entry, int at, EntryActivations &activations) {
       continue;
     }
     int last = *(next - 1);
-    if (last >= at || last < segment.begin || *next - 1 <= at ||
+    if (last + slack >= at || last < segment.begin || *next - 1 - slack <= at ||
         (chosen >= 0 && segment.bytes <= activations.segments[chosen].bytes)) {
       continue;
     }
@@ -86,10 +87,10 @@ bool swapAt(const Entry &entry, int at, EntryActivations &activations) {
     return false;
   }
   Segment back = activations.segments[chosen];
-  activations.segments[chosen].end = chosenLast + 1;
-  // The way back starts when the step before the next use is done, and so is every copy out of what
-  // lay there before: that step has waited for them. Hence the place is taken one step early.
-  back.begin = chosenNext - 1;
+  activations.segments[chosen].end = chosenLast + 1 + slack;
+  // The way back starts when its first step is done, and so is every copy out of what lay there
+  // before: that step has waited for them. Hence the place is taken one step early.
+  back.begin = chosenNext - 1 - slack;
   // Swaps that name the segment that was cut as their way back keep it; one that takes it away
   // takes the second part.
   int backIndex = static_cast<int>(activations.segments.size());
@@ -98,7 +99,7 @@ bool swapAt(const Entry &entry, int at, EntryActivations &activations) {
   }
   activations.segments.push_back(back);
   activations.swaps.push_back(
-      {chosen, backIndex, chosenLast, chosenLast + 1, chosenNext - 1, chosenNext});
+      {chosen, backIndex, chosenLast, chosenLast + 1 + slack, chosenNext - 1 - slack, chosenNext});
   return true;
 }
 
@@ -107,12 +108,12 @@ int64_t peakOf(const std::vector<int64_t> &live) {
 }
 
 /// Swaps until no step holds more than `limit`, or nothing is left to swap at the worst step.
-void swapDownTo(const Entry &entry, int64_t limit, EntryActivations &activations) {
+void swapDownTo(const Entry &entry, int64_t limit, int slack, EntryActivations &activations) {
   for (;;) {
     std::vector<int64_t> live = liveBytes(entry, activations);
     auto worst = std::max_element(live.begin(), live.end());
     if (worst == live.end() || *worst <= limit ||
-        !swapAt(entry, static_cast<int>(worst - live.begin()), activations)) {
+        !swapAt(entry, static_cast<int>(worst - live.begin()), slack, activations)) {
       return;
     }
   }
@@ -122,7 +123,7 @@ void swapDownTo(const Entry &entry, int64_t limit, EntryActivations &activations
 
 int64_t leastActivationBytes(const Entry &entry) {
   EntryActivations all = wholeLives(entry);
-  swapDownTo(entry, 0, all);
+  swapDownTo(entry, 0, 0, all);
   return peakOf(liveBytes(entry, all));
 }
 
@@ -151,7 +152,15 @@ std::vector<ActivationVariant> activationVariants(const OffloadProblem &problem,
     ActivationVariant variant;
     for (size_t e = 0; e < problem.entries.size(); ++e) {
       EntryActivations activations = plain.entries[e];
-      swapDownTo(problem.entries[e], limit, activations);
+      // Copies that run beside other steps where that reaches the limit, else ones that steps wait
+      // for.
+      for (int slack : {8, 2, 0}) {
+        activations = plain.entries[e];
+        swapDownTo(problem.entries[e], limit, slack, activations);
+        if (peakOf(liveBytes(problem.entries[e], activations)) <= limit) {
+          break;
+        }
+      }
       if (!activations.swaps.empty()) {
         pack(problem, quick, activations);
       }

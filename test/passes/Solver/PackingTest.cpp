@@ -93,8 +93,8 @@ TEST(Packing, SearchReachesTheBoundWhereFirstFitDoesNot) {
 }
 
 TEST(Packing, RandomProblemsAreValidAndStable) {
-  for (uint64_t seed = 1; seed <= 60; ++seed) {
-    PackingProblem problem = randomProblem(seed, 1 + static_cast<int>(seed) * 2);
+  for (uint64_t seed = 1; seed <= 16; ++seed) {
+    PackingProblem problem = randomProblem(seed, 1 + static_cast<int>(seed) * 7);
     ASSERT_EQ(check(problem), std::nullopt);
     PackingSolution solution = solve(problem);
     ASSERT_EQ(validate(problem, solution), std::nullopt) << seed;
