@@ -169,6 +169,10 @@ private:
     if (!setBudget()) {
       return false;
     }
+    if (!options.report.empty()) {
+      auto arena = (*module)->getAttrOfType<IntegerAttr>("mem.budget");
+      offload = viewOf(*module, profile, arena.getInt()).problem;
+    }
     if (!runPasses(*module, [&](OpPassManager &m) { buildOffloadPipeline(m, pipeline()); })) {
       return false;
     }
@@ -235,8 +239,6 @@ private:
     // The arena is counted in granules, so the budget that it may fill is too.
     int64_t arena = std::max<int64_t>(0, budgetBytes - reserve) / granule * granule;
     Builder b(&context);
-    offload = std::move(view.problem);
-    offload.budget = arena;
     (*module)->setAttr("mem.budget", b.getI64IntegerAttr(arena));
     (*module)->setAttr("mem.reserve", b.getI64IntegerAttr(reserve));
     (*module)->setAttr("mem.need", b.getI64IntegerAttr(need));
