@@ -110,6 +110,17 @@ public:
   }
 
 private:
+  /// The type that callers see: the graph level's integers are signless, `graph.unsigned` says which are not signed.
+  static TypeAttr boundaryType(Type type, Attribute isUnsigned) {
+    auto tensor = cast<RankedTensorType>(type);
+    auto element = dyn_cast<IntegerType>(tensor.getElementType());
+    if (isUnsigned && element) {
+      auto plain = IntegerType::get(type.getContext(), element.getWidth(), IntegerType::Unsigned);
+      return TypeAttr::get(RankedTensorType::get(tensor.getShape(), plain, tensor.getEncoding()));
+    }
+    return TypeAttr::get(type);
+  }
+
   FailureOr<BufferType> bufferTypeOf(Value value) {
     auto bytes = maxBytesOf(cast<RankedTensorType>(value.getType()), bounds);
     if (!bytes) {
@@ -147,7 +158,9 @@ private:
       return failure();
     }
     auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "graph.name");
-    buffers[argument] = ciuic::mem::InputOp::create(b, function.getLoc(), *type, name, TypeAttr::get(argument.getType()), IntegerAttr());
+    buffers[argument] = ciuic::mem::InputOp::create(b, function.getLoc(), *type, name,
+                                                     boundaryType(argument.getType(), function.getArgAttr(argument.getArgNumber(), "graph.unsigned")),
+                                                     IntegerAttr());
     return success();
   }
 
@@ -167,7 +180,8 @@ private:
               continue;
             }
             auto name = function.getResultAttrOfType<StringAttr>(i, "graph.name");
-            ciuic::mem::OutputOp::create(b, op.getLoc(), name, bufferOf(value), TypeAttr::get(value.getType()));
+            ciuic::mem::OutputOp::create(b, op.getLoc(), name, bufferOf(value),
+                                         boundaryType(value.getType(), function.getResultAttr(i, "graph.unsigned")));
           }
           return success();
         })

@@ -179,7 +179,10 @@ private:
     if (policy.quality == compress::Quality::Exact && !setBudget(*module)) {
       return false;
     }
-    offload = viewOf(*module, profile, (*module)->getAttrOfType<IntegerAttr>("mem.budget").getInt()).problem;
+    if (!options.report.empty()) {
+      auto arena = (*module)->getAttrOfType<IntegerAttr>("mem.budget");
+      offload = viewOf(*module, profile, arena.getInt()).problem;
+    }
     if (!runPasses(*module, [&](OpPassManager &m) { buildOffloadPipeline(m, pipeline()); })) {
       return false;
     }
