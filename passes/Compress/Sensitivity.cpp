@@ -24,7 +24,7 @@ constexpr double firstShare = 0.1, lastShare = 0.067, endFactor = 4;
 // about this on.
 constexpr double peakScale = 16;
 // Logits vary by several nats, so that noise on them costs far more than noise within.
-constexpr double boundaryLoss = 11;
+constexpr double boundaryLoss = 8;
 
 // Columns and depth below which a weight is not worth a format of its own.
 constexpr int64_t leastExtent = 16;
