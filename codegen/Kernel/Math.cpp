@@ -206,6 +206,53 @@ struct Math {
     value = arith::MinimumFOp::create(b, loc, arith::MaximumFOp::create(b, loc, value, number(-1)), number(1));
     return value;
   }
+  Value tan(Value x) const { return div(sinCos(x, false), sinCos(x, true)); }
+  // sinh and cosh: half of e^a ± e^−a; beyond 80 as a product of two factors, which overflows only where the result does.
+  Value hyperbolic(Value x, bool cosine) const {
+    Value a = abs(x), root = exp(mul(a, number(0.5)));
+    Value large = mul(mul(root, number(0.5)), root);
+    if (cosine) {
+      Value e = exp(a);
+      return select(less(number(80), a), large, add(mul(e, number(0.5)), div(number(0.5), e)));
+    }
+    Value e = expm1(a);
+    Value small = mul(number(0.5), add(e, div(e, add(e, number(1)))));
+    return copySign(select(less(number(80), a), large, small), x);
+  }
+  Value atan(Value x) const {
+    Value a = abs(x);
+    Value steep = less(number(2.414213562373095), a), middle = less(number(0.41421356237309503), a);
+    Value z = select(steep, div(number(-1), a), select(middle, div(sub(a, number(1)), add(a, number(1))), a));
+    Value base = select(steep, number(1.5707963267948966), select(middle, number(0.7853981633974483), number(0)));
+    Value s = mul(z, z);
+    Value p = polynomial(s, {-0.3333333432674408, 0.19999977946281433, -0.14284195005893707, 0.11072074621915817,
+                             -0.08629327267408371, 0.050588078796863556});
+    return copySign(add(base, fma(mul(s, z), p, z)), x);
+  }
+  // asin of a in [0, 1]: near 1 as π/2 − 2·asin(√((1 − a) / 2)), `part` being the inner asin.
+  void asinParts(Value a, Value &isNear, Value &part) const {
+    isNear = less(number(0.5), a);
+    Value rest = mul(sub(number(1), a), number(0.5));
+    Value z = select(isNear, callIntrinsic(b, loc, "llvm.sqrt", {rest}), a);
+    Value s = select(isNear, rest, mul(a, a));
+    Value p = polynomial(s, {0.1666666567325592, 0.07500103116035461, 0.044596537947654724, 0.03113303892314434,
+                             0.017000077292323112, 0.03393116965889931});
+    part = fma(mul(s, z), p, z);
+  }
+  Value asin(Value x) const {
+    Value isNear, part;
+    asinParts(abs(x), isNear, part);
+    return copySign(select(isNear, sub(number(1.5707963267948966), add(part, part)), part), x);
+  }
+  Value acos(Value x) const {
+    Value isNear, part;
+    asinParts(abs(x), isNear, part);
+    Value twice = add(part, part);
+    Value negative = less(x, number(0));
+    Value near = select(negative, sub(number(3.141592653589793), twice), twice);
+    Value away = sub(number(1.5707963267948966), copySign(part, x));
+    return select(isNear, near, away);
+  }
   // Through f64: the product y·log2 x would lose the low bits of f32.
   Value pow(Value x, Value y) const {
     Type wide = f64();
@@ -290,6 +337,12 @@ Value expandMath(OpBuilder &b, Location loc, Operation &op, ArrayRef<Value> oper
       .Case<math::ErfOp>([&](auto) { return m.erf(x); })
       .Case<math::SinOp>([&](auto) { return m.sinCos(x, false); })
       .Case<math::CosOp>([&](auto) { return m.sinCos(x, true); })
+      .Case<math::TanOp>([&](auto) { return m.tan(x); })
+      .Case<math::SinhOp>([&](auto) { return m.hyperbolic(x, false); })
+      .Case<math::CoshOp>([&](auto) { return m.hyperbolic(x, true); })
+      .Case<math::AtanOp>([&](auto) { return m.atan(x); })
+      .Case<math::AsinOp>([&](auto) { return m.asin(x); })
+      .Case<math::AcosOp>([&](auto) { return m.acos(x); })
       .Case<math::PowFOp>([&](auto) { return m.pow(x, operands[1]); })
       .Case<math::SqrtOp>([&](auto) { return callIntrinsic(b, loc, "llvm.sqrt", {x}); })
       .Case<math::RsqrtOp>([&](auto) { return m.div(m.number(1), callIntrinsic(b, loc, "llvm.sqrt", {x})); })
