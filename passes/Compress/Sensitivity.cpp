@@ -14,8 +14,9 @@ using namespace ciuic::graph;
 namespace ciuic::compress {
 namespace {
 
-// Nats per squared relative error of an inner weight in the middle of the network. The mean over all weights is 0.045;
-// those that the choice leaves at few bits are the underestimated ones, which 0.06 makes up for.
+// Nats per squared relative error of an inner weight in the middle of the network. The mean over
+// all weights is 0.045; those that the choice leaves at few bits are the underestimated ones, which
+// 0.06 makes up for.
 constexpr double innerLoss = 0.06;
 constexpr double queryFactor = 2, valueFactor = 4;
 // The shares of the inner elements that count as the two ends.

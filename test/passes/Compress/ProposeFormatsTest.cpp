@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Proposals over weights in memory: bytes, errors and losses of candidates, outliers, values that no format holds, reads
-// that fail; and what each quality asks the solver for.
+// Proposals over weights in memory: bytes, errors and losses of candidates, outliers, values that
+// no format holds, reads that fail; and what each quality asks the solver for.
 #include "passes/Compress/Formats.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -20,17 +20,22 @@ namespace {
 
 constexpr int64_t extent = 64, weightBytes = extent * extent * 4;
 
-// Four products in a row over weights of 64 × 64 at multiples of their size; the last makes the result.
+// Four products in a row over weights of 64 × 64 at multiples of their size; the last makes the
+// result.
 std::string moduleText() {
   std::string text = "func.func @main(%x0: tensor<4x64xf32>) -> tensor<4x64xf32> {\n";
   for (int i = 0; i < 4; ++i) {
     std::string n = std::to_string(i), next = std::to_string(i + 1);
-    text += "  %w" + n + " = graph.weight \"w" + n + "\" file 0 offset " + std::to_string(i * weightBytes) +
-            " bytes 16384 {packing = #graph.packing<\"f32\", \"rows\", columns = 64, channels = 64, taps = 1, groups = 1>} : "
+    text += "  %w" + n + " = graph.weight \"w" + n + "\" file 0 offset " +
+            std::to_string(i * weightBytes) +
+            " bytes 16384 {packing = #graph.packing<\"f32\", \"rows\", columns = 64, channels = "
+            "64, taps = 1, groups = 1>} : "
             "tensor<64x64xf32>\n";
     text += "  %x" + next + " = graph.fusion matmul(%x" + n + ", %w" + n +
-            ") {\n  ^bb0(%a: tensor<4x64xf32>, %b: tensor<64x64xf32>):\n    %c = graph.matmul %a, %b : (tensor<4x64xf32>, "
-            "tensor<64x64xf32>) -> tensor<4x64xf32>\n    graph.yield %c : tensor<4x64xf32>\n  } : (tensor<4x64xf32>, "
+            ") {\n  ^bb0(%a: tensor<4x64xf32>, %b: tensor<64x64xf32>):\n    %c = graph.matmul %a, "
+            "%b : (tensor<4x64xf32>, "
+            "tensor<64x64xf32>) -> tensor<4x64xf32>\n    graph.yield %c : tensor<4x64xf32>\n  } : "
+            "(tensor<4x64xf32>, "
             "tensor<64x64xf32>) -> tensor<4x64xf32>\n";
   }
   return text + "  return %x4 : tensor<4x64xf32>\n}\n";
@@ -57,10 +62,12 @@ protected:
     return std::get<FormatPolicy>(parsePolicy(quality, formats));
   }
 
-  mlir::FailureOr<std::vector<WeightProposal>> propose(const FormatPolicy &policy, unsigned threads = 1) {
+  mlir::FailureOr<std::vector<WeightProposal>> propose(const FormatPolicy &policy,
+                                                       unsigned threads = 1) {
     return proposeFormats(
         *module, policy,
-        [this](graph::WeightOp weight, int64_t offset, std::span<std::byte> out, std::string &error) {
+        [this](graph::WeightOp weight, int64_t offset, std::span<std::byte> out,
+               std::string &error) {
           const auto at = static_cast<int64_t>(weight.getOffset()) + offset;
           if (at / weightBytes == broken) {
             error = "[environment.file-changed] the file changed";
@@ -95,11 +102,13 @@ TEST_F(Propose, MeasuresEachFormatOfTheQuality) {
   ASSERT_EQ(proposals->size(), 4u);
   const WeightProposal &inner = (*proposals)[1];
   ASSERT_EQ(inner.candidates.size(), 3u);
-  // Four panels of 64 × 16: 64 + 1024; one group of 16 f16 scales padded to 64, and 512; the same, the group being short.
+  // Four panels of 64 × 16: 64 + 1024; one group of 16 f16 scales padded to 64, and 512; the same,
+  // the group being short.
   EXPECT_EQ(find(inner, WeightFormat::I8)->bytes, 4 * (64 + 1024));
   EXPECT_EQ(find(inner, WeightFormat::I4G64)->bytes, 4 * (64 + 512));
   EXPECT_EQ(find(inner, WeightFormat::I4G128)->bytes, 4 * (64 + 512));
-  // Rounding to steps of s costs s / sqrt(12) of a deviation of 1: s is about 2.6 / 127 and 2.6 / 8.
+  // Rounding to steps of s costs s / sqrt(12) of a deviation of 1: s is about 2.6 / 127 and 2.6
+  // / 8.
   EXPECT_NEAR(find(inner, WeightFormat::I8)->relativeError, 2.6 / 127 / std::sqrt(12), 0.0015);
   EXPECT_NEAR(find(inner, WeightFormat::I4G64)->relativeError, 2.6 / 8 / std::sqrt(12), 0.02);
   const Candidate &four = *find(inner, WeightFormat::I4G64);
@@ -109,7 +118,8 @@ TEST_F(Propose, MeasuresEachFormatOfTheQuality) {
     largest = std::max(largest, static_cast<double>(std::fabs(values[i])));
   }
   const double peak = largest / std::sqrt(norm / (extent * extent));
-  EXPECT_NEAR(four.predictedLoss, sensitivityOf(inner.site, peak) * four.relativeError * four.relativeError, 1e-12);
+  EXPECT_NEAR(four.predictedLoss,
+              sensitivityOf(inner.site, peak) * four.relativeError * four.relativeError, 1e-12);
   // What makes the result keeps 8 bits.
   EXPECT_EQ((*proposals)[3].site.role, WeightRole::Boundary);
   ASSERT_EQ((*proposals)[3].candidates.size(), 1u);
@@ -185,7 +195,11 @@ TEST_F(Propose, OnlyWhatChangesIsRecorded) {
 }
 
 TEST(Policy, RefusesWhatItCannotDo) {
-  for (auto [quality, formats] : {std::pair("perfect", ""), {"exact", "int8"}, {"near", "int5"}, {"near", "int8,"}, {"balanced", "int8,f16"}}) {
+  for (auto [quality, formats] : {std::pair("perfect", ""),
+                                  {"exact", "int8"},
+                                  {"near", "int5"},
+                                  {"near", "int8,"},
+                                  {"balanced", "int8,f16"}}) {
     auto result = parsePolicy(quality, formats);
     ASSERT_TRUE(std::holds_alternative<std::string>(result)) << quality << " " << formats;
     EXPECT_EQ(std::get<std::string>(result).rfind("[usage.", 0), 0u);
