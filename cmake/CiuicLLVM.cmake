@@ -33,7 +33,7 @@ if(CIUIC_STATIC)
   endforeach()
   set_target_properties(LLVMSupport PROPERTIES INTERFACE_LINK_LIBRARIES "rt;dl;m;LLVMDemangle")
   set_target_properties(LLVMWindowsManifest PROPERTIES INTERFACE_LINK_LIBRARIES "LLVMSupport")
-  target_link_options(ciuic_llvm INTERFACE -static-libstdc++ -static-libgcc -Wl,--gc-sections -Wl,--icf=all -Wl,--as-needed)
+  target_link_options(ciuic_llvm INTERFACE -s -static-libstdc++ -static-libgcc -Wl,--gc-sections -Wl,--icf=all -Wl,--as-needed)
 endif()
 
 # ciuic_link_mlir(TARGET COMPONENTS mlir-archive… LLVM llvm-component…): for executables and nothing else, so that
