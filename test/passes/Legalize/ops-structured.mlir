@@ -13,9 +13,10 @@ onnx.graph @main(%a "a" : tensor<2x8xf32>, %b "b" : tensor<4x8xf32>, %c "c" : te
 // -----
 
 // Extents of a convolution: (h + 2·1 − 2·1 − 1) // 2 + 1 with h ≥ 1, which is (h − 1) // 2 + 1 = (h + 1) // 2.
+// CHECK: #[[DIMS:.*]] = affine_map<()[s0] -> (1, 2, (s0 + 1) floordiv 2, 4)>
 // CHECK-LABEL: func.func @main
 // CHECK: graph.conv %arg0, %{{.*}} strides [2, 2] pads [1, 1, 1, 1] dilations [1, 1] group 1 channels_first
-// CHECK-SAME: -> tensor<1x2x?x4xf32, affine_map<()[s0] -> (1, 2, (s0 + 1) floordiv 2, 4)>>
+// CHECK-SAME: -> tensor<1x2x?x4xf32, #[[DIMS]]>
 onnx.graph @main(%x "x" : tensor<1x1x?x8xf32, #onnx.dims<[1, 1, "h", 8]>>, %w "w" : tensor<2x1x3x3xf32>)
     attributes {files = ["m"], opset = {ai.onnx = 18 : i64}} {
   %y = onnx.node "Conv"(%x, %w) {strides = array<i64: 2, 2>, pads = array<i64: 1, 1, 1, 1>} outputs ["y"]
