@@ -14,7 +14,6 @@
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Conversion/UBToLLVM/UBToLLVM.h"
 #include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVM.h"
-#include "mlir/Conversion/VectorToLLVM/ConvertVectorToLLVMPass.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -70,8 +69,6 @@ std::unique_ptr<llvm::Module> lowerToLLVM(ModuleOp module, Device device, llvm::
   } else {
     manager.addPass(createCSEPass());
     manager.addPass(createSCFToControlFlowPass());
-    // Slices and reductions of vectors are rewritten by this pass alone, not by the interface that the next one uses.
-    manager.addPass(createConvertVectorToLLVMPass());
     manager.addPass(createConvertToLLVMPass());
     manager.addPass(createReconcileUnrealizedCastsPass());
   }

@@ -2,6 +2,7 @@
 // The only file that orders passes. Each line says why it stands where it stands.
 #include "passes/Pipelines.h"
 
+#include "passes/Compress/Passes.h"
 #include "passes/Fuse/Passes.h"
 #include "passes/Legalize/Passes.h"
 #include "passes/Lower/Passes.h"
@@ -53,6 +54,11 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
   function.addPass(createFormFusions({/*single=*/!options.fuse}));
   // Over the whole module: entries share weights, so they must agree on layouts.
   manager.addPass(createSelectLayouts());
+}
+
+void buildFormatPipeline(OpPassManager &manager) {
+  // After layouts, which say what is in panels, and before outlining, which shares kernels among equal formats.
+  manager.addPass(createApplyFormats());
 }
 
 void buildMemPipeline(OpPassManager &manager) {

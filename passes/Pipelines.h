@@ -20,6 +20,9 @@ struct PipelineOptions {
 /// Legalized functions → fusions with layouts chosen (the end of the graph level).
 void buildGraphPipeline(mlir::OpPassManager &manager, const PipelineOptions &options);
 
+/// Formats that were chosen (`graph.formats`) → weights stored in them.
+void buildFormatPipeline(mlir::OpPassManager &manager);
+
 /// Fusions → kernels and buffers with lifetimes.
 void buildMemPipeline(mlir::OpPassManager &manager);
 

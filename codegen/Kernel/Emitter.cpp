@@ -492,8 +492,9 @@ SmallVector<Value> Emitter::accumulateLanes(Value lower, Value upper, const Accu
           low.push_back(vector::ExtractOp::create(builder, loc, v, 0));
           high.push_back(vector::ExtractOp::create(builder, loc, v, 1));
         } else {
-          low.push_back(vector::ExtractStridedSliceOp::create(builder, loc, v, ArrayRef<int64_t>{0}, ArrayRef{half}, ArrayRef<int64_t>{1}));
-          high.push_back(vector::ExtractStridedSliceOp::create(builder, loc, v, ArrayRef{half}, ArrayRef{half}, ArrayRef<int64_t>{1}));
+          auto first = llvm::to_vector(llvm::seq<int64_t>(0, half)), second = llvm::to_vector(llvm::seq<int64_t>(half, 2 * half));
+          low.push_back(vector::ShuffleOp::create(builder, loc, v, v, first));
+          high.push_back(vector::ShuffleOp::create(builder, loc, v, v, second));
         }
       }
       lanes = accumulation.combine(low, high);

@@ -157,6 +157,10 @@ mlir::Value expandMath(mlir::OpBuilder &builder, mlir::Location loc, mlir::Opera
 /// llvm.fptoui.sat. The plain conversion's result would be undefined there.
 mlir::Value saturate(mlir::OpBuilder &builder, mlir::Location loc, llvm::StringRef intrinsic, mlir::Type result, mlir::Value value);
 
+/// An intrinsic of LLVM whose result has its first operand's type. By name: GPU lowering would turn the dialect's own
+/// ops into calls of libdevice.
+mlir::Value callIntrinsic(mlir::OpBuilder &builder, mlir::Location loc, llvm::StringRef name, llvm::ArrayRef<mlir::Value> operands);
+
 /// The remainder of a truncated division (C's fmod) on f32.
 mlir::Value expandRemainder(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value a, mlir::Value b);
 

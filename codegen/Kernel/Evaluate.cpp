@@ -159,6 +159,9 @@ Value Emitter::apply(Operation &op, ArrayRef<Value> arguments, ArrayRef<Lane> in
   if (isa<arith::BitcastOp>(op) && (half || op.getOperand(0).getType().isF16() || op.getOperand(0).getType().isBF16())) {
     return fail("arith.bitcast of a half type");
   }
+  if (isa<arith::MaxNumFOp, arith::MinNumFOp>(op)) {
+    return callIntrinsic(builder, loc, isa<arith::MaxNumFOp>(op) ? "llvm.maxnum" : "llvm.minnum", operands);
+  }
   if (isa<arith::RemFOp>(op) && getElementTypeOrSelf(result).isF32()) {
     return expandRemainder(builder, loc, operands[0], operands[1]);
   }

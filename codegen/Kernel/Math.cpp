@@ -42,10 +42,10 @@ struct Math {
   Value mul(Value x, Value y) const { return arith::MulFOp::create(b, loc, x, y); }
   Value div(Value x, Value y) const { return arith::DivFOp::create(b, loc, x, y); }
   Value fma(Value x, Value y, Value z) const { return LLVM::FMAOp::create(b, loc, x.getType(), x, y, z); }
-  Value abs(Value x) const { return LLVM::FAbsOp::create(b, loc, x.getType(), x); }
-  Value copySign(Value x, Value sign) const { return LLVM::CopySignOp::create(b, loc, x.getType(), x, sign); }
-  Value least(Value x, Value y) const { return arith::MinNumFOp::create(b, loc, x, y); }
-  Value most(Value x, Value y) const { return arith::MaxNumFOp::create(b, loc, x, y); }
+  Value abs(Value x) const { return callIntrinsic(b, loc, "llvm.fabs", {x}); }
+  Value copySign(Value x, Value sign) const { return callIntrinsic(b, loc, "llvm.copysign", {x, sign}); }
+  Value least(Value x, Value y) const { return callIntrinsic(b, loc, "llvm.minnum", {x, y}); }
+  Value most(Value x, Value y) const { return callIntrinsic(b, loc, "llvm.maxnum", {x, y}); }
   Value select(Value c, Value x, Value y) const { return arith::SelectOp::create(b, loc, c, x, y); }
   Value compare(arith::CmpFPredicate p, Value x, Value y) const { return arith::CmpFOp::create(b, loc, p, x, y); }
   Value less(Value x, Value y) const { return compare(arith::CmpFPredicate::OLT, x, y); }
@@ -81,7 +81,7 @@ struct Math {
     auto power = [&](Value e) { return bits(shl(iadd(e, integer(127, i32())), 23), f32()); };
     return mul(mul(mantissa, power(first)), power(second));
   }
-  Value nearest(Value x) const { return LLVM::RoundEvenOp::create(b, loc, x.getType(), x); }
+  Value nearest(Value x) const { return callIntrinsic(b, loc, "llvm.roundeven", {x}); }
   Value expOf(Value r, Value n) const { return scaled(add(fma(mul(r, r), expTail(r), r), number(1)), n); }
   Value exp(Value x) const {
     Value bounded = least(most(x, number(-104)), number(89));
@@ -230,7 +230,7 @@ struct Math {
     Value magnitude = arith::TruncFOp::create(b, loc, f32(), mul(polynomial(f, taylor), scale));
     magnitude = select(undefined, number(std::nan("")), magnitude);
     // A negative base: whole powers only, odd ones negative.
-    auto isWhole = [&](Value v) { return equal(LLVM::FTruncOp::create(b, loc, v.getType(), v), v); };
+    auto isWhole = [&](Value v) { return equal(callIntrinsic(b, loc, "llvm.trunc", {v}), v); };
     Value isEven = isWhole(mul(y, number(0.5)));
     Value sign = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, bits(x, i32()), integer(0, i32()));
     Value odd = arith::AndIOp::create(b, loc, isWhole(y), arith::XOrIOp::create(b, loc, isEven, ones()));
@@ -245,7 +245,7 @@ struct Math {
   Value ones() const { return integer(1, shaped(b.getI1Type())); }
   Value remainder(Value x, Value y) const {
     Value a = arith::ExtFOp::create(b, loc, f64(), x), c = arith::ExtFOp::create(b, loc, f64(), y);
-    Value q = LLVM::FTruncOp::create(b, loc, f64(), div(a, c));
+    Value q = callIntrinsic(b, loc, "llvm.trunc", {div(a, c)});
     Value r = arith::TruncFOp::create(b, loc, f32(), fma(sub(number(0, f64()), q), c, a));
     Value infinite = arith::AndIOp::create(b, loc, equal(abs(y), number(HUGE_VAL)), less(abs(x), number(HUGE_VAL)));
     return copySign(select(infinite, x, r), x);
@@ -253,6 +253,10 @@ struct Math {
 };
 
 } // namespace
+
+Value callIntrinsic(OpBuilder &b, Location loc, StringRef name, ArrayRef<Value> operands) {
+  return LLVM::CallIntrinsicOp::create(b, loc, operands.front().getType(), b.getStringAttr(name), operands).getResult(0);
+}
 
 Value expandRemainder(OpBuilder &builder, Location loc, Value a, Value b) {
   return Math{builder, loc, a.getType()}.remainder(a, b);
@@ -275,18 +279,18 @@ Value expandMath(OpBuilder &b, Location loc, Operation &op, ArrayRef<Value> oper
       .Case<math::SinOp>([&](auto) { return m.sinCos(x, false); })
       .Case<math::CosOp>([&](auto) { return m.sinCos(x, true); })
       .Case<math::PowFOp>([&](auto) { return m.pow(x, operands[1]); })
-      .Case<math::SqrtOp>([&](auto) { return Value(LLVM::SqrtOp::create(b, loc, type, x)); })
-      .Case<math::RsqrtOp>([&](auto) { return m.div(m.number(1), LLVM::SqrtOp::create(b, loc, type, x)); })
+      .Case<math::SqrtOp>([&](auto) { return callIntrinsic(b, loc, "llvm.sqrt", {x}); })
+      .Case<math::RsqrtOp>([&](auto) { return m.div(m.number(1), callIntrinsic(b, loc, "llvm.sqrt", {x})); })
       .Case<math::AbsFOp>([&](auto) { return m.abs(x); })
       .Case<math::AbsIOp>([&](auto) { return Value(LLVM::AbsOp::create(b, loc, type, x, false)); })
-      .Case<math::FloorOp>([&](auto) { return Value(LLVM::FFloorOp::create(b, loc, type, x)); })
-      .Case<math::CeilOp>([&](auto) { return Value(LLVM::FCeilOp::create(b, loc, type, x)); })
-      .Case<math::TruncOp>([&](auto) { return Value(LLVM::FTruncOp::create(b, loc, type, x)); })
+      .Case<math::FloorOp>([&](auto) { return callIntrinsic(b, loc, "llvm.floor", {x}); })
+      .Case<math::CeilOp>([&](auto) { return callIntrinsic(b, loc, "llvm.ceil", {x}); })
+      .Case<math::TruncOp>([&](auto) { return callIntrinsic(b, loc, "llvm.trunc", {x}); })
       .Case<math::RoundEvenOp>([&](auto) { return m.nearest(x); })
       .Case<math::RoundOp>([&](auto) {
         // Halves go away from zero: trunc(x + the largest number below a half with x's sign).
         Value half = m.copySign(m.number(0.49999997), x);
-        return Value(LLVM::FTruncOp::create(b, loc, type, m.add(x, half)));
+        return callIntrinsic(b, loc, "llvm.trunc", {m.add(x, half)});
       })
       .Case<math::FmaOp>([&](auto) { return m.fma(x, operands[1], operands[2]); })
       .Case<math::CopySignOp>([&](auto) { return m.copySign(x, operands[1]); })

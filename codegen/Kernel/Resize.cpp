@@ -29,10 +29,10 @@ struct Coordinates {
   Value sub(Value a, Value b) { level(a, b); return arith::SubFOp::create(e.builder, e.loc, a, b); }
   Value mul(Value a, Value b) { level(a, b); return arith::MulFOp::create(e.builder, e.loc, a, b); }
   Value div(Value a, Value b) { level(a, b); return arith::DivFOp::create(e.builder, e.loc, a, b); }
-  Value least(Value a, Value b) { level(a, b); return arith::MinNumFOp::create(e.builder, e.loc, a, b); }
-  Value most(Value a, Value b) { level(a, b); return arith::MaxNumFOp::create(e.builder, e.loc, a, b); }
-  Value floor(Value a) { return LLVM::FFloorOp::create(e.builder, e.loc, a.getType(), a); }
-  Value ceil(Value a) { return LLVM::FCeilOp::create(e.builder, e.loc, a.getType(), a); }
+  Value least(Value a, Value b) { level(a, b); return callIntrinsic(e.builder, e.loc, "llvm.minnum", {a, b}); }
+  Value most(Value a, Value b) { level(a, b); return callIntrinsic(e.builder, e.loc, "llvm.maxnum", {a, b}); }
+  Value floor(Value a) { return callIntrinsic(e.builder, e.loc, "llvm.floor", {a}); }
+  Value ceil(Value a) { return callIntrinsic(e.builder, e.loc, "llvm.ceil", {a}); }
   Type like(Type scalar, Value v) {
     auto vector = dyn_cast<VectorType>(v.getType());
     return vector ? Type(VectorType::get(vector.getShape(), scalar)) : scalar;

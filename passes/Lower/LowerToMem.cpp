@@ -72,7 +72,8 @@ private:
         b.getStringAttr(layout), b.getI64IntegerAttr(bytes), b.getI64IntegerAttr(tile), packing,
         weight ? ElementsAttr() : cast<ConstantOp>(leaf).getValue(), weight ? weight.getFileAttr() : IntegerAttr(),
         weight ? weight.getOffsetAttr() : IntegerAttr(), weight ? weight.getBytesAttr() : IntegerAttr(),
-        ciuic::mem::WeightModeAttr(), FloatAttr(), FloatAttr());
+        ciuic::mem::WeightModeAttr(), weight ? weight.getRelativeErrorAttr() : FloatAttr(),
+        weight ? weight.getPredictedLossAttr() : FloatAttr());
     last = op;
     return FlatSymbolRefAttr::get(op.getSymNameAttr());
   }

@@ -5,6 +5,7 @@
 #include "ir/Mem/Mem.h"
 #include "ir/Onnx/Onnx.h"
 #include "ir/Plan/Plan.h"
+#include "passes/Compress/Passes.h"
 #include "passes/Fuse/Passes.h"
 #include "passes/Legalize/Passes.h"
 #include "passes/Lower/Passes.h"
@@ -23,6 +24,7 @@ int main(int argc, char **argv) {
 
   mlir::registerCanonicalizerPass();
   mlir::registerCSEPass();
+  ciuic::registerCompressPasses();
   ciuic::registerFusePasses();
   ciuic::legalize::registerLegalizePasses();
   ciuic::registerLowerPasses();

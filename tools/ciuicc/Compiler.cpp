@@ -11,6 +11,7 @@
 #include "passes/Legalize/Legalize.h"
 #include "passes/Offload/BuildProblem.h"
 #include "passes/Pipelines.h"
+#include "tools/ciuicc/Compression.h"
 #include "tools/ciuicc/Summary.h"
 #include "tools/report/Report.h"
 
@@ -139,6 +140,12 @@ private:
       return fail("usage.profile", *error);
     }
     profile = std::get<cost::Profile>(profileOrError);
+    auto policyOrError = compress::parsePolicy(options.quality, options.formats);
+    if (auto *error = std::get_if<std::string>(&policyOrError)) {
+      auto [code, message] = splitErrorCode(*error);
+      return fail(std::string(code), std::string(message));
+    }
+    policy = std::get<compress::FormatPolicy>(policyOrError);
 
     onStage("importing", -1);
     auto imported = frontend::importOnnx(options.model, context);
@@ -159,6 +166,9 @@ private:
     if (!runPasses(*module, [&](OpPassManager &m) { buildGraphPipeline(m, pipeline()); })) {
       return false;
     }
+    if (policy.quality != compress::Quality::Exact && !compressWeights()) {
+      return false;
+    }
     if (stopsAfter("graph")) {
       return failure.code.empty();
     }
@@ -166,7 +176,7 @@ private:
     if (!runPasses(*module, [](OpPassManager &m) { buildMemPipeline(m); })) {
       return false;
     }
-    if (!setBudget()) {
+    if (policy.quality == compress::Quality::Exact && !setBudget(*module)) {
       return false;
     }
     if (!options.report.empty()) {
@@ -211,9 +221,31 @@ private:
     return succeeded(legalize::legalize(*module, legalizeOptions, &report));
   }
 
-  /// The need, and from it the budget in bytes. Needs the module at the mem level.
-  bool setBudget() {
-    ModuleView view = viewOf(*module, profile, std::nullopt);
+  /// Gives weights their formats: the need, and so the budget, are those of the weights as the model stores them.
+  bool compressWeights() {
+    onStage("choosing formats", -1);
+    OwningOpRef<ModuleOp> exact = cast<ModuleOp>((*module)->clone());
+    if (!runPasses(*exact, [](OpPassManager &m) { buildMemPipeline(m); }) || !setBudget(*exact)) {
+      return false;
+    }
+    CompressionInput input;
+    input.graph = *module;
+    input.exact = *exact;
+    input.policy = policy;
+    input.arenaBytes = (*module)->getAttrOfType<IntegerAttr>("mem.budget").getInt();
+    input.threads = threadCount();
+    input.read = [this](graph::WeightOp weight, int64_t offset, std::span<std::byte> out, std::string &error) {
+      MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
+      return files->readFile(weight.getFile(), weight.getOffset() + offset, bytes, error);
+    };
+    return succeeded(chooseFormats(input, profile)) && runPasses(*module, [](OpPassManager &m) { buildFormatPipeline(m); });
+  }
+
+  unsigned threadCount() const { return options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency()); }
+
+  /// The need, and from it the budget in bytes. `planned` is the module, or its clone, at the mem level.
+  bool setBudget(ModuleOp planned) {
+    ModuleView view = viewOf(planned, profile, std::nullopt);
     solver::OffloadOptions all;
     all.streaming = false;
     auto solved = solver::solveOffload(view.problem, all);
@@ -254,7 +286,7 @@ private:
     }
     ReportInfo info{options.model, options.quality, profile.name, budgetBytes, profile.reserveBytes, {}};
     for (const auto &row : summary["formats"]) {
-      info.formats.push_back({row["weight"], row["format"], row["bytes"], row["relative_error"]});
+      info.formats.push_back({row["name"], row["format"], row["bytes"], row["relative_error"]});
     }
     std::error_code error;
     llvm::ToolOutputFile file(options.report, error, llvm::sys::fs::OF_None);
@@ -275,7 +307,7 @@ private:
     onStage("generating kernels", -1);
     SmallVector<graph::KernelOp> kernels(module->getOps<graph::KernelOp>());
     codegen::HostOptions host;
-    host.threads = options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+    host.threads = threadCount();
     auto code = codegen::compileHostKernels(kernels, host);
     if (failed(code)) {
       return false;
@@ -322,6 +354,7 @@ private:
   std::shared_ptr<onnx::WeightFiles> files;
   legalize::LegalizeReport report;
   cost::Profile profile;
+  compress::FormatPolicy policy;
   solver::OffloadProblem offload; ///< the problem that the plan solves, kept for the report
   int64_t budgetBytes = 0;
   Failure failure;

@@ -88,7 +88,7 @@ json summarize(ModuleOp module, const Options &options, const legalize::Legalize
     weights += weight.getBytes();
     if (weight.getPacking()) {
       auto type = cast<RankedTensorType>(weight.getType());
-      json row{{"weight", weight.getName().str()}, {"format", weight.getFormat().str()}, {"elements", type.getNumElements()}, {"bytes", static_cast<int64_t>(weight.getBytes())}};
+      json row{{"name", weight.getName().str()}, {"format", weight.getFormat().str()}, {"elements", type.getNumElements()}, {"bytes", static_cast<int64_t>(weight.getBytes())}};
       row["relative_error"] = weight.getRelativeError() ? weight.getRelativeError()->convertToDouble() : 0;
       row["predicted_loss"] = weight.getPredictedLoss() ? weight.getPredictedLoss()->convertToDouble() : 0;
       formats.push_back(row);
