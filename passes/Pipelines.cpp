@@ -39,6 +39,8 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
   }
   // Transposes must have moved before views fold into maps, which would hide them.
   function.addPass(createChannelsLast());
+  // Spatial dims stand before the channels now, so that few reductions are left to split.
+  function.addPass(createSplitReductions());
   function.addPass(createFoldViews());
   // What folding left without readers goes.
   function.addPass(createCanonicalizerPass());

@@ -74,26 +74,38 @@ struct Math {
     return polynomial(r, {0.5, 0.1666666716337204, 0.04166645556688309, 0.00833328440785408, 0.0013934543821960688,
                           0.00019908904505427927});
   }
-  // e^r · 2^n for a whole n in [−152, 129]; two factors reach subnormals and infinity.
-  Value scaled(Value mantissa, Value n) const {
-    Value whole = arith::FPToSIOp::create(b, loc, i32(), n);
-    Value first = shr(whole, 1), second = isub(whole, first);
-    auto power = [&](Value e) { return bits(shl(iadd(e, integer(127, i32())), 23), f32()); };
-    return mul(mul(mantissa, power(first)), power(second));
-  }
   Value nearest(Value x) const { return callIntrinsic(b, loc, "llvm.roundeven", {x}); }
-  Value expOf(Value r, Value n) const { return scaled(add(fma(mul(r, r), expTail(r), r), number(1)), n); }
-  Value exp(Value x) const {
-    Value bounded = least(most(x, number(-104)), number(89));
-    Value n = nearest(mul(bounded, number(1.44269504088896341)));
+  // Comparisons in this order keep NaN (and are one instruction each on x86).
+  Value clamp(Value x, double low, double high) const {
+    x = select(less(number(high), x), number(high), x);
+    return select(less(x, number(low)), number(low), x);
+  }
+  Value power(Value n) const { return bits(shl(iadd(n, integer(127, i32())), 23), f32()); }
+  // e^r · 2^n; `shifted` is 1.5·2^23 + n, which holds the whole n in its low bits.
+  Value expOf(Value r, Value shifted, bool narrow) const {
+    Value mantissa = add(fma(mul(r, r), expTail(r), r), number(1));
+    Value n = isub(bits(shifted, i32()), integer(0x4b400000, i32()));
+    if (narrow) { // n in [−126, 127]
+      return mul(mantissa, power(n));
+    }
+    // Two factors reach subnormals and infinity: n in [−152, 129].
+    Value first = shr(n, 1);
+    return mul(mul(mantissa, power(first)), power(isub(n, first)));
+  }
+  // `narrow`: |x| ≤ 87.
+  Value exp(Value x, bool narrow = false) const {
+    Value bounded = narrow ? x : clamp(x, -104, 89);
+    Value shifted = fma(bounded, number(1.44269504088896341), number(12582912));
+    Value n = sub(shifted, number(12582912));
     Value r = fma(n, number(-0.693359375), bounded);
     r = fma(n, number(2.12194440e-4), r);
-    return select(isNan(x), x, expOf(r, n));
+    return expOf(r, shifted, narrow);
   }
   Value exp2(Value x) const {
-    Value bounded = least(most(x, number(-151)), number(129));
-    Value n = nearest(bounded);
-    return select(isNan(x), x, expOf(mul(sub(bounded, n), number(0.693147180559945309)), n));
+    Value bounded = clamp(x, -151, 129);
+    Value shifted = add(bounded, number(12582912));
+    Value n = sub(shifted, number(12582912));
+    return expOf(mul(sub(bounded, n), number(0.693147180559945309)), shifted, false);
   }
   Value expm1(Value x) const {
     Value small = fma(mul(x, x), expTail(x), x);
@@ -167,7 +179,7 @@ struct Math {
                          {-0.00016039812179680291, 1.1294341087341309, 0.6335435509681702, 0.10801183432340622,
                           -0.024895109236240387, 0.0040533957071602345, -0.0003966742369811982, 1.430552038073074e-05,
                           5.223246830610151e-07});
-    Value large = copySign(sub(number(1), exp(sub(number(0), q))), x);
+    Value large = copySign(sub(number(1), exp(sub(number(0), q), true)), x);
     return select(isNan(x), x, select(less(a, number(0.94)), small, large));
   }
   // sin and cos share a reduction by π/2 in f64, exact enough to 2^30.
@@ -193,6 +205,53 @@ struct Math {
     // Beyond the reduction's reach a result in [−1, 1] is all that can be said.
     value = arith::MinimumFOp::create(b, loc, arith::MaximumFOp::create(b, loc, value, number(-1)), number(1));
     return value;
+  }
+  Value tan(Value x) const { return div(sinCos(x, false), sinCos(x, true)); }
+  // sinh and cosh: half of e^a ± e^−a; beyond 80 as a product of two factors, which overflows only where the result does.
+  Value hyperbolic(Value x, bool cosine) const {
+    Value a = abs(x), root = exp(mul(a, number(0.5)));
+    Value large = mul(mul(root, number(0.5)), root);
+    if (cosine) {
+      Value e = exp(a);
+      return select(less(number(80), a), large, add(mul(e, number(0.5)), div(number(0.5), e)));
+    }
+    Value e = expm1(a);
+    Value small = mul(number(0.5), add(e, div(e, add(e, number(1)))));
+    return copySign(select(less(number(80), a), large, small), x);
+  }
+  Value atan(Value x) const {
+    Value a = abs(x);
+    Value steep = less(number(2.414213562373095), a), middle = less(number(0.41421356237309503), a);
+    Value z = select(steep, div(number(-1), a), select(middle, div(sub(a, number(1)), add(a, number(1))), a));
+    Value base = select(steep, number(1.5707963267948966), select(middle, number(0.7853981633974483), number(0)));
+    Value s = mul(z, z);
+    Value p = polynomial(s, {-0.3333333432674408, 0.19999977946281433, -0.14284195005893707, 0.11072074621915817,
+                             -0.08629327267408371, 0.050588078796863556});
+    return copySign(add(base, fma(mul(s, z), p, z)), x);
+  }
+  // asin of a in [0, 1]: near 1 as π/2 − 2·asin(√((1 − a) / 2)), `part` being the inner asin.
+  void asinParts(Value a, Value &isNear, Value &part) const {
+    isNear = less(number(0.5), a);
+    Value rest = mul(sub(number(1), a), number(0.5));
+    Value z = select(isNear, callIntrinsic(b, loc, "llvm.sqrt", {rest}), a);
+    Value s = select(isNear, rest, mul(a, a));
+    Value p = polynomial(s, {0.1666666567325592, 0.07500103116035461, 0.044596537947654724, 0.03113303892314434,
+                             0.017000077292323112, 0.03393116965889931});
+    part = fma(mul(s, z), p, z);
+  }
+  Value asin(Value x) const {
+    Value isNear, part;
+    asinParts(abs(x), isNear, part);
+    return copySign(select(isNear, sub(number(1.5707963267948966), add(part, part)), part), x);
+  }
+  Value acos(Value x) const {
+    Value isNear, part;
+    asinParts(abs(x), isNear, part);
+    Value twice = add(part, part);
+    Value negative = less(x, number(0));
+    Value near = select(negative, sub(number(3.141592653589793), twice), twice);
+    Value away = sub(number(1.5707963267948966), copySign(part, x));
+    return select(isNear, near, away);
   }
   // Through f64: the product y·log2 x would lose the low bits of f32.
   Value pow(Value x, Value y) const {
@@ -278,6 +337,12 @@ Value expandMath(OpBuilder &b, Location loc, Operation &op, ArrayRef<Value> oper
       .Case<math::ErfOp>([&](auto) { return m.erf(x); })
       .Case<math::SinOp>([&](auto) { return m.sinCos(x, false); })
       .Case<math::CosOp>([&](auto) { return m.sinCos(x, true); })
+      .Case<math::TanOp>([&](auto) { return m.tan(x); })
+      .Case<math::SinhOp>([&](auto) { return m.hyperbolic(x, false); })
+      .Case<math::CoshOp>([&](auto) { return m.hyperbolic(x, true); })
+      .Case<math::AtanOp>([&](auto) { return m.atan(x); })
+      .Case<math::AsinOp>([&](auto) { return m.asin(x); })
+      .Case<math::AcosOp>([&](auto) { return m.acos(x); })
       .Case<math::PowFOp>([&](auto) { return m.pow(x, operands[1]); })
       .Case<math::SqrtOp>([&](auto) { return callIntrinsic(b, loc, "llvm.sqrt", {x}); })
       .Case<math::RsqrtOp>([&](auto) { return m.div(m.number(1), callIntrinsic(b, loc, "llvm.sqrt", {x})); })

@@ -425,9 +425,20 @@ void emitColumn(KernelFrame &frame) {
         }
         SmallVector<Value> init = llvm::map_to_vector(state->identity, [&](Value v) { return e.splat(v); });
         SmallVector<Value> index;
-        SmallVector<Value> total = accumulateNest(e, reducedExtents, index, init, [&](ArrayRef<Value> at, ValueRange acc) {
-          return state->step(indexAt(at), acc);
-        });
+        // Each inner loop sums from the identity: partial sums of a row, then of the rows, keep rounding errors small.
+        std::function<SmallVector<Value>(ValueRange)> sum = [&](ValueRange carried) -> SmallVector<Value> {
+          if (index.size() == reducedExtents.size()) {
+            return state->step(indexAt(index), carried);
+          }
+          SmallVector<Value> part = e.loop(e.constant(0), reducedExtents[index.size()], 1, init, [&](Value i, ValueRange acc) {
+            index.push_back(i);
+            SmallVector<Value> next = sum(acc);
+            index.pop_back();
+            return next;
+          });
+          return index.empty() ? part : state->combine(carried, part);
+        };
+        SmallVector<Value> total = sum(init);
         r.reductions[op.getResult(0)] = state->finish(total);
       }
       bool anyFull = false;

@@ -28,6 +28,22 @@ def ChannelsLast : Pass<"ciuic-channels-last", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
 
+def SplitReductions : Pass<"ciuic-split-reductions", "::mlir::func::FuncOp"> {
+  let summary = "Rewrite reductions over the last dim and others into what kernels reduce";
+  let description = [{
+    A kernel reduces along the last dim, or along others that leave it.
+    ```mlir
+    %y = graph.reduce sum %x dims [1, 2] : tensor<2x4x5xf32> -> tensor<2x1x1xf32>
+    // becomes
+    %rows = graph.reshape %x : tensor<2x4x5xf32> -> tensor<2x20xf32>
+    %sum = graph.reduce sum %rows dims [1] : tensor<2x20xf32> -> tensor<2x1xf32>
+    %y = graph.reshape %sum : tensor<2x1xf32> -> tensor<2x1x1xf32>
+    ```
+    Runs after `ciuic-channels-last`, which makes the usual case, spatial dims, one of kept last dims.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
 def FuseMaps : Pass<"ciuic-fuse-maps", "::mlir::func::FuncOp"> {
   let summary = "Merge a map into the only map that reads it (or into each, where recomputing is free)";
   let description = [{

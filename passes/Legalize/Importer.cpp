@@ -437,6 +437,19 @@ Value Importer::materialize(Tensor &tensor, Location location) {
   }
   Location loc =
       tensor.name.empty() ? location : Location(NameLoc::get(builder.getStringAttr(tensor.name)));
+  if (tensor.count() == 0) {
+    // Nothing is stored for an empty tensor.
+    tensor.value =
+        graph::MapOp::create(builder, loc, TypeRange(tensor.type()), ValueRange(),
+                             ArrayRef<AffineMap>(),
+                             [&](OpBuilder &b, Location l, ValueRange) {
+                               Scalars s{b, l};
+                               return SmallVector<Value>{tensor.isFloat() ? s.f(0, tensor.element)
+                                                                          : s.i(0, tensor.element)};
+                             })
+            .getResult(0);
+    return tensor.value;
+  }
   if (tensor.weight && tensor.weight.getEncoding() == onnx::Encoding::Varint) {
     contentsOf(tensor, location);
   } else if (tensor.weight) {

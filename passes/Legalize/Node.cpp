@@ -274,25 +274,35 @@ Value Scalars::cast(Value v, bool fromUnsigned, Type to, bool toUnsigned) {
 
 static bool isHalf(Type type) { return type.isF16() || type.isBF16(); }
 
+/// Functions that kernels compute in f32 at most.
+static bool needsNarrow(Operation &op) {
+  bool isFunction = isa_and_nonnull<math::MathDialect>(op.getDialect()) || isa<arith::RemFOp>(op);
+  return isFunction && op.getNumResults() == 1 && op.getResult(0).getType().isF64() &&
+         !isa<math::AbsFOp, math::SqrtOp, math::FloorOp, math::CeilOp, math::RoundEvenOp,
+              math::CopySignOp>(op);
+}
+
 Value Node::mapWith(ValueRange inputs, ArrayRef<AffineMap> maps, ArrayRef<AffineExpr> dims,
                     Type element, Body body) {
   auto type = graph::tensorOf(dims, element);
-  return graph::MapOp::create(
-             b, loc, TypeRange(type), inputs, maps,
-             [&](OpBuilder &inner, Location l, ValueRange args) {
-               Scalars s{inner, l};
-               SmallVector<Value> scalars;
-               for (Value arg : args) {
-                 scalars.push_back(
-                     isHalf(arg.getType()) ? s.cast(arg, false, inner.getF32Type(), false) : arg);
-               }
-               Value result = body(s, scalars);
-               if (result.getType() != element && isHalf(element)) {
-                 result = s.cast(result, false, element, false);
-               }
-               return SmallVector<Value>{result};
-             })
-      .getResult(0);
+  auto map = graph::MapOp::create(
+      b, loc, TypeRange(type), inputs, maps, [&](OpBuilder &inner, Location l, ValueRange args) {
+        Scalars s{inner, l};
+        SmallVector<Value> scalars;
+        for (Value arg : args) {
+          scalars.push_back(isHalf(arg.getType()) ? s.cast(arg, false, inner.getF32Type(), false)
+                                                  : arg);
+        }
+        Value result = body(s, scalars);
+        if (result.getType() != element && isHalf(element)) {
+          result = s.cast(result, false, element, false);
+        }
+        return SmallVector<Value>{result};
+      });
+  if (llvm::any_of(map.getBody().front(), needsNarrow)) {
+    (void)unsupported("a function of f64 elements; f32 and narrower are computed");
+  }
+  return map.getResult(0);
 }
 
 Value Node::map(ArrayRef<Tensor *> inputs, ArrayRef<AffineExpr> dims, Type element, Body body) {

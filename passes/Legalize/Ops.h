@@ -16,6 +16,10 @@ mlir::LogicalResult importGelu(Node &node);
 mlir::LogicalResult importPRelu(Node &node);
 mlir::LogicalResult importIsNan(Node &node);
 
+// Attention.cpp
+mlir::LogicalResult importAttention(Node &node);
+mlir::LogicalResult importRotaryEmbedding(Node &node);
+
 // Elementwise.cpp
 mlir::LogicalResult importBinary(Node &node);
 mlir::LogicalResult importPow(Node &node);
@@ -58,6 +62,12 @@ mlir::LogicalResult importInstanceNorm(Node &node);
 mlir::LogicalResult importGroupNorm(Node &node);
 mlir::LogicalResult importBatchNorm(Node &node);
 mlir::LogicalResult importLpNormalization(Node &node);
+
+// Quantize.cpp
+mlir::LogicalResult importQuantize(Node &node);
+mlir::LogicalResult importDequantize(Node &node);
+mlir::LogicalResult importDynamicQuantize(Node &node);
+mlir::LogicalResult importMatMulInteger(Node &node);
 
 // Reduce.cpp
 mlir::LogicalResult importReduce(Node &node);

@@ -50,7 +50,7 @@ def ulp_checker(reference, x, limit, domain=None):
 
 
 def math_functions():
-    wide = np.concatenate([SPECIAL, rng.uniform(-120, 120, 40000).astype(np.float32), rng.uniform(-2, 2, 40000).astype(np.float32),
+    wide = np.concatenate([SPECIAL, rng.uniform(-120, 120, 40000).astype(np.float32), rng.uniform(-2, 2, 40000).astype(np.float32), rng.uniform(-1, 1, 20000).astype(np.float32),
                            (rng.standard_normal(20000) * 10.0 ** rng.uniform(-30, 30, 20000)).astype(np.float32), np.zeros(5, np.float32)])
     verf = np.vectorize(erf)
     bounded = lambda x: np.abs(x) < 1e6
@@ -59,6 +59,8 @@ def math_functions():
         "log2": (np.log2, 4e-7, lambda x: np.abs(x - 1) > 1e-2), "log10": (np.log10, 4e-7, lambda x: np.abs(x - 1) > 1e-2),
         "log1p": (np.log1p, 3e-7, None), "tanh": (np.tanh, 2.5e-7, None), "erf": (verf, 2.5e-7, None),
         "sin": (np.sin, 3e-7, bounded), "cos": (np.cos, 3e-7, bounded), "sqrt": (np.sqrt, 1e-7, None),
+        "tan": (np.tan, 5e-7, bounded), "sinh": (np.sinh, 4e-7, None), "cosh": (np.cosh, 4e-7, None), "atan": (np.arctan, 3e-7, None),
+        "asin": (np.arcsin, 3e-7, None), "acos": (np.arccos, 4e-7, lambda x: np.abs(x - 1) > 1e-6),
         "rsqrt": (lambda v: 1 / np.sqrt(v), 2e-7, None), "floor": (np.floor, 0, None), "ceil": (np.ceil, 0, None),
         "roundeven": (np.rint, 0, None), "round": (lambda v: np.trunc(v + np.copysign(0.5, v)), 0, None),
         "trunc": (np.trunc, 0, None), "absf": (np.abs, 0, None),

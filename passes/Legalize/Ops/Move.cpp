@@ -206,6 +206,14 @@ LogicalResult importSlice(Node &node) {
     AffineExpr begin = clampBound(importer, from, extent, zero, high), end;
     bool downToStart = step < 0 && constantOf(to) && *constantOf(to) <= -(int64_t(1) << 31);
     end = downToStart ? node.cst(-1) : clampBound(importer, to, extent, low, high);
+    // A position that lies inside for some bounds only: a default bound gives way.
+    auto reach = [&](AffineExpr position) -> AffineExpr {
+      auto at = constantOf(position);
+      bool gives = at && importer.raise(extent, *at < 0 ? -*at : *at);
+      return !gives ? AffineExpr() : *at < 0 ? canonical(extent + *at) : position;
+    };
+    begin = begin ? begin : reach(from);
+    end = end || constantOf(extent) ? end : reach(to);
     // An end that lies inside for some bounds only: the extent must reach it, as it does when the
     // model is used as meant.
     if (begin && !end && step > 0 && importer.lessOrEqual(zero, to) == true) {
