@@ -110,7 +110,8 @@ solver::FormatProblem problemOf(const std::vector<WeightProposal> &proposals,
   return problem;
 }
 
-solver::FormatChoice chooseForStreaming(const std::vector<WeightProposal> &proposals, const FormatPolicy &policy) {
+solver::FormatChoice chooseForStreaming(const std::vector<WeightProposal> &proposals,
+                                        const FormatPolicy &policy) {
   solver::FormatProblem limits = problemOf(proposals, policy, std::numeric_limits<int64_t>::max());
   if (policy.quality != Quality::Balanced) {
     return solver::chooseFormats(limits);
@@ -119,7 +120,8 @@ solver::FormatChoice chooseForStreaming(const std::vector<WeightProposal> &propo
   fewest.goal = solver::FormatProblem::Goal::LeastBytes;
   fewest.totalLoss = balancedLoss;
   solver::FormatChoice choice = solver::chooseFormats(fewest);
-  if (choice.fits && choice.blockBytes <= limits.blockBytesMax && choice.blockBytes >= limits.blockBytesMin) {
+  if (choice.fits && choice.blockBytes <= limits.blockBytesMax &&
+      choice.blockBytes >= limits.blockBytesMin) {
     return choice;
   }
   if (choice.fits && choice.blockBytes < limits.blockBytesMin) {

@@ -3,9 +3,9 @@
 // over at most `sampledPanels` panels spread evenly over the weight; the peak is over all of it,
 // since an outlier is one value.
 #include "ir/Diagnostics.h"
+#include "ir/Graph/Weights.h"
 #include "kernels/pack/HalfFloat.h"
 #include "passes/Compress/Formats.h"
-#include "ir/Graph/Weights.h"
 
 #include <atomic>
 #include <cmath>

@@ -14,8 +14,9 @@ using namespace ciuic::graph;
 namespace ciuic::compress {
 namespace {
 
-// Nats per squared relative error of an inner weight in the middle of the network. The mean over all weights is 0.045;
-// those that the choice leaves at few bits are the underestimated ones, which 0.06 makes up for.
+// Nats per squared relative error of an inner weight in the middle of the network. The mean over
+// all weights is 0.045; those that the choice leaves at few bits are the underestimated ones, which
+// 0.06 makes up for.
 constexpr double innerLoss = 0.06;
 constexpr double queryFactor = 2, valueFactor = 4;
 // The shares of the inner elements that count as the two ends.
@@ -24,7 +25,7 @@ constexpr double firstShare = 0.1, lastShare = 0.067, endFactor = 4;
 // about this on.
 constexpr double peakScale = 16;
 // Logits vary by several nats, so that noise on them costs far more than noise within.
-constexpr double boundaryLoss = 11;
+constexpr double boundaryLoss = 8;
 
 // Columns and depth below which a weight is not worth a format of its own.
 constexpr int64_t leastExtent = 16;

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""What each quality costs SmolLM2: bits per block weight, stored weights, the loss that was predicted, and perplexity over
+the first 1,024 tokens of two English texts beside the exact program's.
+
+  .venv/bin/python tools/bench/quality.py [--bin build/release/bin] [--json FILE]
+"""
+import argparse
+import json
+import math
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tools" / "models"), str(ROOT / "test" / "e2e")]
+
+import language
+import tokenizer
+import zoo
+from cli import Tools
+from quality import mean_bits
+
+TEXTS = {"GPL-3": language.TEXT, "Artistic": language.TEXT.with_name("Artistic")}
+CASES = (("exact", "100%", []), ("near", "100%", ["--quality", "near"]), ("balanced", "100%", ["--quality", "balanced"]),
+         ("balanced", "30%", ["--quality", "balanced"]), ("balanced", "25%", ["--quality", "balanced"]),
+         ("int4g64 alone", "100%", ["--quality", "balanced", "--formats", "int4g64"]), ("small", "100%", ["--quality", "small"]))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--bin", type=Path, default=ROOT / "build" / "release" / "bin", metavar="DIR")
+    p.add_argument("--json", type=Path, metavar="FILE")
+    a = p.parse_args()
+    tools, tokens = Tools(a.bin.resolve()), tokenizer.load()
+    texts = {n: tokenizer.encode(tokens, path.read_text(encoding="utf-8"))[:language.TEXT_TOKENS] for n, path in TEXTS.items()}
+    path, rows = zoo.MODELS["smollm2"].path(), []
+    print("| quality | budget | bits | weights, MB | streamed, MB | predicted | " + " | ".join(texts) + " |")
+    print("|---" * (6 + len(texts)) + "|")
+    with tempfile.TemporaryDirectory(prefix="ciuic-quality-") as folder:
+        work = Path(folder)
+        for name, vram, options in CASES:
+            program = work / "model.ciuic"
+            compiled = tools.compile(path, program, zoo.SMOLLM2_ENTRIES, vram, options)
+            row = {"quality": name, "budget": vram, "bits": mean_bits(compiled), "weights_bytes": compiled["weights_bytes"],
+                   "streamed_bytes": compiled["streamed_bytes"],
+                   "predicted_loss": sum(f["predicted_loss"] for f in compiled["formats"]),
+                   "perplexity": {n: language.perplexity(language.Program(tools, program, work), ids) for n, ids in texts.items()}}
+            rows.append(row)
+            ratios = [row["perplexity"][n] / rows[0]["perplexity"][n] for n in texts]
+            shown = [f"{row['perplexity'][n]:.2f} (+{100 * (r - 1):.1f} %)" for n, r in zip(texts, ratios)]
+            print(f"| {name} | {vram} | {row['bits']:.2f} | {row['weights_bytes'] / 1e6:.1f} | {row['streamed_bytes'] / 1e6:.1f} | "
+                  f"+{100 * math.expm1(row['predicted_loss']):.1f} % | " + " | ".join(shown) + " |", flush=True)
+    if a.json:
+        a.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
