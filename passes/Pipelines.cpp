@@ -70,8 +70,14 @@ void buildMemPipeline(OpPassManager &manager) {
 
 void buildOffloadPipeline(OpPassManager &manager, const PipelineOptions &options) {
   manager.addPass(createApplyOffload({options.profile}));
+  // The level ends here; what was placed is checked from the IR alone.
+  manager.addPass(createVerifyMemLevel());
 }
 
-void buildPlanPipeline(OpPassManager &manager) { manager.addPass(createLowerToPlan()); }
+void buildPlanPipeline(OpPassManager &manager) {
+  manager.addPass(createLowerToPlan());
+  // The last level ends here; the program writer checks races and overlaps once more.
+  manager.addPass(createVerifyPlanLevel());
+}
 
 } // namespace ciuic

@@ -26,3 +26,12 @@ def LowerToPlan : Pass<"ciuic-lower-to-plan", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::ciuic::plan::PlanDialect"];
 }
+
+def VerifyPlanLevel : Pass<"ciuic-verify-plan-level", "::mlir::ModuleOp"> {
+  let summary = "Check that a module is a complete plan level";
+  let description = [{
+    (V1) nothing but plan ops and kernels is left; (V2) every step waits for earlier steps only; (V3) every arena range
+    of a step, port or buffer lies in the arena; (V4) every name of a kernel, weight or state is one of the module.
+    Races and overlaps are the program format's rules (docs/program-format.md), checked again when the file is written.
+  }];
+}

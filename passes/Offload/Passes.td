@@ -14,3 +14,12 @@ def ApplyOffload : Pass<"ciuic-apply-offload", "::mlir::ModuleOp"> {
   let options = [Option<"profile", "profile", "std::string", "\"host-generic\"", "device profile: a name or a JSON file">];
 }
 
+
+def VerifyMemLevel : Pass<"ciuic-verify-mem-level", "::mlir::ModuleOp"> {
+  let summary = "Check that a module is a complete mem level, placed within its budget";
+  let description = [{
+    (V1) nothing of the onnx level and no function is left; (V2) every launch names a kernel, with as many buffers as it
+    has arguments and results; (V3) once placed (`mem.plan` is there), every device buffer has an offset and ends
+    inside the arena, and the arena is within `mem.budget`; (V4) a buffer is not used after its `mem.free`.
+  }];
+}
