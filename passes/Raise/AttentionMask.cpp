@@ -15,8 +15,8 @@ namespace ciuic::raise {
 namespace {
 
 /// An integer term as an affine expression of d0, d1, … and the symbols.
-std::optional<AffineExpr> affineOf(const Term &term) {
-  Computation c = computationOf(term);
+std::optional<AffineExpr> affineOf(const Term &term, unsigned depth = maxDepth) {
+  Computation c = depth ? computationOf(term) : Computation();
   if (!c.op) {
     return std::nullopt;
   }
@@ -34,7 +34,7 @@ std::optional<AffineExpr> affineOf(const Term &term) {
   if (!isa<arith::AddIOp, arith::SubIOp, arith::MulIOp>(c.op)) {
     return std::nullopt;
   }
-  auto a = affineOf(c.operands[0]), b = affineOf(c.operands[1]);
+  auto a = affineOf(c.operands[0], depth - 1), b = affineOf(c.operands[1], depth - 1);
   if (!a || !b) {
     return std::nullopt;
   }
@@ -66,19 +66,21 @@ std::optional<int64_t> leastOf(AffineExpr e, ArrayRef<AffineExpr> scores, const 
 
 /// Expressions that must all be ≥ 0 for the condition (or, `negated`, its opposite) to hold;
 /// nothing if it has parts of another kind.
-std::optional<SmallVector<AffineExpr>> requirementsOf(const Term &condition, bool negated) {
-  Computation c = computationOf(condition);
+std::optional<SmallVector<AffineExpr>> requirementsOf(const Term &condition, bool negated,
+                                                      unsigned depth = maxDepth) {
+  Computation c = depth ? computationOf(condition) : Computation();
   APInt value;
   if (c.op && matchPattern(c.op, m_ConstantInt(&value))) {
     bool holds = !value.isZero() != negated;
     return holds ? std::optional(SmallVector<AffineExpr>()) : std::nullopt;
   }
   if (isa_and_nonnull<arith::XOrIOp>(c.op) && matchPattern(c.op->getOperand(1), m_One())) {
-    return requirementsOf(c.operands[0], !negated);
+    return requirementsOf(c.operands[0], !negated, depth - 1);
   }
   if ((isa_and_nonnull<arith::AndIOp>(c.op) && !negated) ||
       (isa_and_nonnull<arith::OrIOp>(c.op) && negated)) {
-    auto a = requirementsOf(c.operands[0], negated), b = requirementsOf(c.operands[1], negated);
+    auto a = requirementsOf(c.operands[0], negated, depth - 1),
+         b = requirementsOf(c.operands[1], negated, depth - 1);
     if (!a || !b) {
       return std::nullopt;
     }

@@ -42,7 +42,8 @@ std::optional<Heads> headsOf(const Term &term, ArrayRef<AffineExpr> dims, bool s
                              bool repeated) {
   std::optional<Heads> found;
   double scale = 1;
-  for (Term t = term;;) {
+  Term t = term;
+  for (unsigned steps = 0; steps < maxSteps; ++steps) {
     if (t.isTensor()) {
       if (auto layout = layoutOf(t, dims, repeated)) {
         found = Heads{t.value, *layout, scale};
@@ -67,6 +68,7 @@ std::optional<Heads> headsOf(const Term &term, ArrayRef<AffineExpr> dims, bool s
       return found;
     }
   }
+  return found;
 }
 
 Value transposeHeads(OpBuilder &b, Location loc, Value tensor) {

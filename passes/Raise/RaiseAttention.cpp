@@ -56,7 +56,7 @@ struct Scores {
   SmallVector<Mask> masks;
 };
 
-std::optional<Scores> scoresOf(const Term &term, double scale = 1) {
+std::optional<Scores> scoresOf(const Term &term, double scale = 1, unsigned depth = maxDepth) {
   auto tensors = tensorsOf(term);
   if (!tensors.empty()) {
     auto product = tensors.back().value.getDefiningOp<MatmulOp>();
@@ -64,12 +64,12 @@ std::optional<Scores> scoresOf(const Term &term, double scale = 1) {
       return Scores{product, scale, {}};
     }
   }
-  Computation c = computationOf(term);
+  Computation c = depth ? computationOf(term) : Computation();
   if (isa_and_nonnull<arith::MulFOp, arith::DivFOp>(c.op)) {
     for (unsigned i = isa<arith::DivFOp>(c.op) ? 1 : 0; i < 2; ++i) {
       if (auto factor = constantOf(c.operands[i])) {
         return scoresOf(c.operands[1 - i],
-                        isa<arith::DivFOp>(c.op) ? scale / *factor : scale * *factor);
+                        isa<arith::DivFOp>(c.op) ? scale / *factor : scale * *factor, depth - 1);
       }
     }
   }
@@ -79,7 +79,7 @@ std::optional<Scores> scoresOf(const Term &term, double scale = 1) {
   }
   if (isa_and_nonnull<arith::AddFOp>(c.op)) {
     for (unsigned i = 0; i < 2; ++i) {
-      if (auto scores = scoresOf(c.operands[i])) {
+      if (auto scores = scoresOf(c.operands[i], 1, depth - 1)) {
         scores->masks.push_back({c.operands[1 - i]});
         return scores;
       }
@@ -88,7 +88,7 @@ std::optional<Scores> scoresOf(const Term &term, double scale = 1) {
   if (isa_and_nonnull<arith::SelectOp>(c.op)) {
     for (unsigned i = 1; i < 3; ++i) {
       auto fill = constantOf(c.operands[3 - i]);
-      auto scores = fill && *fill <= lowFill ? scoresOf(c.operands[i]) : std::nullopt;
+      auto scores = fill && *fill <= lowFill ? scoresOf(c.operands[i], 1, depth - 1) : std::nullopt;
       if (scores) {
         scores->masks.push_back({c.operands[0], true, i == 1, *fill});
         return scores;

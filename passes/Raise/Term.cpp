@@ -25,6 +25,23 @@ Term elementOf(Value tensor) {
   return term;
 }
 
+/// Whether an expression is small. Merging and splitting dims in turn doubles an index each time;
+/// one that has grown beyond use is not followed, which also bounds the work on a hostile graph.
+static bool isSmall(AffineExpr e, unsigned &budget) {
+  if (budget == 0) {
+    return false;
+  }
+  --budget;
+  auto binary = dyn_cast<AffineBinaryOpExpr>(e);
+  return !binary || (isSmall(binary.getLHS(), budget) && isSmall(binary.getRHS(), budget));
+}
+static bool areSmall(ArrayRef<AffineExpr> index) {
+  return llvm::all_of(index, [](AffineExpr e) {
+    unsigned budget = 64;
+    return isSmall(e, budget);
+  });
+}
+
 bool step(Term &term) {
   Operation *definition = term.value.getDefiningOp();
   if (term.isTensor()) {
@@ -35,6 +52,9 @@ bool step(Term &term) {
     }
     auto through =
         definition ? throughView(definition, term.index, /*merging=*/true) : std::nullopt;
+    if (through && !areSmall(through->second)) {
+      return false;
+    }
     if (through) {
       // An extent of one has a single index.
       for (auto [e, extent] : llvm::zip(through->second, dimsOf(through->first))) {
@@ -51,6 +71,9 @@ bool step(Term &term) {
     for (auto [e, extent] : llvm::zip(access.getResults(), dimsOf(read.value))) {
       read.index.push_back(isOne(extent) ? getAffineConstantExpr(0, e.getContext())
                                          : e.replaceDims(term.index));
+    }
+    if (!areSmall(read.index)) {
+      return false;
     }
     term = std::move(read);
     return true;
@@ -73,6 +96,7 @@ bool step(Term &term) {
 
 SmallVector<Term> tensorsOf(Term term, bool views) {
   SmallVector<Term> tensors;
+  unsigned steps = 0;
   do {
     if (term.isTensor()) {
       tensors.push_back(term);
@@ -80,17 +104,23 @@ SmallVector<Term> tensorsOf(Term term, bool views) {
         break;
       }
     }
-  } while (step(term));
+  } while (steps++ < maxSteps && step(term));
   return tensors;
 }
 
-Computation computationOf(Term term) {
-  while (step(term)) {
+/// Where a term ends, or where following it is given up.
+static Term endOf(Term term) {
+  for (unsigned steps = 0; steps < maxSteps && step(term); ++steps) {
   }
+  return term;
+}
+
+Computation computationOf(Term term) {
+  term = endOf(std::move(term));
   Computation c;
   c.index = term.index;
-  if (!term.isTensor()) {
-    c.op = term.value.getDefiningOp();
+  c.op = term.isTensor() ? nullptr : term.value.getDefiningOp();
+  if (c.op) {
     for (Value operand : c.op->getOperands()) {
       c.operands.push_back({operand, term.index});
     }
@@ -99,9 +129,7 @@ Computation computationOf(Term term) {
 }
 
 std::optional<double> constantOf(const Term &term) {
-  Term end = term;
-  while (step(end)) {
-  }
+  Term end = endOf(term);
   Attribute value;
   if (auto constant = end.value.getDefiningOp<arith::ConstantOp>()) {
     value = constant.getValue();
@@ -143,7 +171,7 @@ std::optional<Term> squareOf(const Term &term) {
   return tensors.empty() ? std::nullopt : std::optional(tensors.front());
 }
 
-Product productOf(const Term &term, std::optional<Term> opaque) {
+static Product takeApart(const Term &term, const std::optional<Term> &opaque, unsigned depth) {
   Product product;
   if (auto constant = constantOf(term)) {
     product.constant = *constant;
@@ -153,20 +181,25 @@ Product productOf(const Term &term, std::optional<Term> opaque) {
     product.factors.push_back(term);
     return product;
   }
-  Computation c = computationOf(term);
+  Computation c = depth ? computationOf(term) : Computation();
   bool multiplies = isa_and_nonnull<arith::MulFOp>(c.op),
        divides = isa_and_nonnull<arith::DivFOp>(c.op);
   if (!multiplies && !divides) {
     product.factors.push_back(term);
     return product;
   }
-  Product left = productOf(c.operands[0], opaque), right = productOf(c.operands[1], opaque);
+  Product left = takeApart(c.operands[0], opaque, depth - 1),
+          right = takeApart(c.operands[1], opaque, depth - 1);
   product.constant = multiplies ? left.constant * right.constant : left.constant / right.constant;
   product.factors = std::move(left.factors);
   product.divisors = std::move(left.divisors);
   product.factors.append(multiplies ? right.factors : right.divisors);
   product.divisors.append(multiplies ? right.divisors : right.factors);
   return product;
+}
+
+Product productOf(const Term &term, std::optional<Term> opaque) {
+  return takeApart(term, opaque, maxDepth);
 }
 
 bool isDim(AffineExpr expr, unsigned dim, AffineExpr extent) {

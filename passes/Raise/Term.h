@@ -19,6 +19,11 @@ struct Term {
   bool isTensor() const { return llvm::isa<mlir::RankedTensorType>(value.getType()); }
 };
 
+/// Views and maps that one term is followed through, and scalar ops above one another that a
+/// pattern may consist of. Exporters need a fraction of either; beyond, matching gives up, so that
+/// its work is linear in the graph.
+constexpr unsigned maxSteps = 64, maxDepth = 6;
+
 /// The element of a tensor at (d0, d1, …).
 Term elementOf(mlir::Value tensor);
 
