@@ -20,8 +20,10 @@ public:
 
   void run() {
     OpBuilder &b = e.builder;
-    // An epilogue is needed unless the op's own result is the kernel's only one.
-    bool plain = frame.yield().getValues().size() == 1 && frame.yield().getValues()[0] == call.root->getResult(0);
+    // An epilogue is needed unless the op's own result is the kernel's only one, in the type that the library stores.
+    Value root = call.root->getResult(0);
+    bool plain = frame.yield().getValues().size() == 1 && frame.yield().getValues()[0] == root &&
+                 cast<RankedTensorType>(root.getType()).getElementType().isF32();
     unsigned own = call.pointers.size();
     SmallVector<Value> pointers;
     for (std::optional<unsigned> argument : call.pointers) {
@@ -96,10 +98,19 @@ private:
     Value col0 = entry->getArgument(4), cols = entry->getArgument(5);
     Value root = call.root->getResult(0);
     auto dims = graph::dimsOf(root);
+    // Attention counts rows through heads before positions, whatever the result's layout.
+    auto attention = dyn_cast<graph::AttentionOp>(call.root);
+    bool swapped = attention && attention.getLayout() == graph::HeadLayout::bshd;
+    if (swapped) {
+      std::swap(dims[1], dims[2]);
+    }
     SmallVector<Value> outer = llvm::map_to_vector(ArrayRef(dims).drop_back(), [&](AffineExpr d) { return inner.symbolic(d); });
     Type f32 = inner.builder.getF32Type();
     inner.loop(inner.constant(0), rows, 1, [&](Value r) {
       SmallVector<Lane> index = llvm::map_to_vector(inner.delinearise(inner.add(row0, r), outer), [&](Value v) { return inner.uniform(v); });
+      if (swapped) {
+        std::swap(index[1], index[2]);
+      }
       index.push_back({});
       Value line = inner.mul(r, ld);
       inner.lanes(inner.constant(0), cols, [&](Lane lane) {

@@ -116,7 +116,7 @@ bool isBoundary(WeightOp weight) {
 
 bool canChange(WeightOp weight) {
   PackingAttr packing = weight.getPackingAttr();
-  return packing && packing.getFormat() == "f32" &&
+  return packing && llvm::is_contained({"f32", "f16", "bf16"}, packing.getFormat()) &&
          (packing.getSource() == "columns" || packing.getSource() == "rows") &&
          packing.getGroups() == 1 && packing.getColumns() >= leastExtent &&
          packing.getChannels() >= leastExtent;

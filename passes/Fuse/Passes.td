@@ -44,6 +44,22 @@ def SplitReductions : Pass<"ciuic-split-reductions", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
 
+def WidenHalves : Pass<"ciuic-widen-halves", "::mlir::func::FuncOp"> {
+  let summary = "Widen f16 and bf16 operands of products, windows and attention to f32";
+  let description = [{
+    The host library computes in f32. Weights that are read in panels stay halves; results keep their type, since the
+    kernel rounds where it stores.
+    ```mlir
+    %y = graph.matmul %x, %w : (tensor<4x8xf16>, tensor<8x8xf16>) -> tensor<4x8xf16>
+    // becomes
+    %f = graph.map (%x) … arith.extf … -> tensor<4x8xf32>
+    %y = graph.matmul %f, %w : (tensor<4x8xf32>, tensor<8x8xf16>) -> tensor<4x8xf16>
+    ```
+    Before maps are fused.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect", "::mlir::arith::ArithDialect"];
+}
+
 def FuseMaps : Pass<"ciuic-fuse-maps", "::mlir::func::FuncOp"> {
   let summary = "Merge a map into the only map that reads it (or into each, where recomputing is free)";
   let description = [{

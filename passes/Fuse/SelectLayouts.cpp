@@ -15,6 +15,12 @@ namespace ciuic {
 
 namespace {
 
+/// The format that holds a weight as the model stores it.
+StringRef exactFormat(Value weight) {
+  Type element = cast<RankedTensorType>(weight.getType()).getElementType();
+  return element.isF16() ? "f16" : element.isBF16() ? "bf16" : "f32";
+}
+
 /// The panels that `op` wants its operand in; null where it reads a plain tensor.
 PackingAttr wantedPacking(Operation *op, unsigned operand) {
   MLIRContext *context = op->getContext();
@@ -27,7 +33,7 @@ PackingAttr wantedPacking(Operation *op, unsigned operand) {
       return {};
     }
     bool columns = matmul.getTransposeB();
-    return PackingAttr::get(context, "f32", shape[columns ? 0 : 1], shape[columns ? 1 : 0], 1, 1, columns ? "columns" : "rows");
+    return PackingAttr::get(context, exactFormat(op->getOperand(1)), shape[columns ? 0 : 1], shape[columns ? 1 : 0], 1, 1, columns ? "columns" : "rows");
   }
   int64_t taps = 1;
   for (int64_t extent : shape.drop_front(std::min<size_t>(2, shape.size()))) {

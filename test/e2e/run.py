@@ -11,6 +11,7 @@ sys.path.insert(0, str(HERE.parents[1] / "tools" / "models"))
 
 import zoo
 
+import halves
 import hostile
 import matrix
 import quality
@@ -20,7 +21,7 @@ from cli import Tools
 from suite import Suite
 
 
-OTHERS = ("session", "quality", "hostile", "release")
+OTHERS = ("session", "quality", "halves", "hostile", "release")
 
 
 def main():
@@ -45,6 +46,8 @@ def main():
                 session.run_session(suite, tools, work / name)
             elif name == "quality":
                 quality.run_quality(suite, tools, work / name)
+            elif name == "halves":
+                halves.run_halves(suite, tools, work / name)
             elif name == "hostile":
                 hostile.run_hostile(suite, tools, work / name)
             elif name == "release":

@@ -92,6 +92,14 @@ assert tight["streamed_bytes"] == 0 and tight["weights_bytes"] < balanced["weigh
 assert formats["w3"] == "int8", formats
 assert sum(BYTES[f] for n, f in formats.items() if n != "w3") * 8 / 3 / 65536 >= 4.25, formats
 
+# The nearest budget that an error names is that of the formats chosen for it.
+status, failed = call("ciuicc", MODEL, "--entry", "main:batch=1..8", "--quality", "balanced", "--vram", "4K", "--dry-run")
+least = failed["error"]["nearest_budget_bytes"]
+assert status == 5 and least > 0, failed
+compile_and_run("--quality", "balanced", "--vram", least)
+status, failed = call("ciuicc", MODEL, "--entry", "main:batch=1..8", "--quality", "balanced", "--vram", least - 65536, "--dry-run")
+assert status == 5 and failed["error"]["nearest_budget_bytes"] == least, failed
+
 # Too little for any: the formats stay within the limits, and weights stream.
 _, streamed, _ = compile_and_run("--quality", "balanced", "--vram", "128K")
 assert streamed["streamed_bytes"] > 0 and streamed["peak_bytes"] <= 128 << 10, streamed
