@@ -115,7 +115,7 @@ enum AttentionArg {
   kAttnMaskBatch,
   kAttnMaskHead,
   kAttnMaskQuery,
-  kAttnMaskKey,
+  kAttnMaskKey, // 0 or 1
   kAttnOutBatch,
   kAttnOutHead,
   kAttnOutSeq,

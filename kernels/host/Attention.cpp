@@ -21,6 +21,8 @@ constexpr int64_t kRows = kAttentionRows, kKeys = kAttentionKeys;
 constexpr int64_t kFewQueries = 4;
 constexpr float kNone = -__builtin_huge_valf();
 constexpr float kLowest = -3.4028234663852886e38f;
+constexpr float kHidden =
+    -1e30f; // beside any key that is seen, e to the power of such a score is 0
 
 // One head of one batch element.
 struct Head {
@@ -90,9 +92,11 @@ void dotScores(const Head &h, const float *q, int64_t query, int64_t key, int64_
     for (int64_t j = 0; j < kPanel; ++j) {
       if (j >= here) {
         score[j] = kNone;
-      } else if (h.mask) {
-        score[j] += h.mask[query * h.maskQuery + (key + j0 + j) * h.maskKey];
       }
+    }
+    if (h.mask) {
+      const float *m = h.mask + query * h.maskQuery + (key + j0) * h.maskKey;
+      score += h.maskKey == 0 ? splat(*m) : here == kPanel ? load(m) : loadPart(m, here);
     }
     store(scores + j0, score);
   }
@@ -129,16 +133,74 @@ void attendOne(const Head &h, const Scratch &s, int64_t query, float *out) {
   scaleRow(out, h.valuePadded, inverseOf(h, sum));
 }
 
-// Adds the mask to, and hides what is causal from, a block of scores [count][kRows] of queries from
-// `query` on.
-void maskScores(const Head &h, int64_t query, int64_t rows, int64_t key, int64_t count,
-                float *scores) {
-  for (int64_t j = 0; h.mask && j < count; ++j) {
-    const float *m = h.mask + query * h.maskQuery + (key + j) * h.maskKey;
-    for (int64_t i = 0; i < rows; ++i) {
-      scores[j * kRows + i] += m[i * h.maskQuery];
+bool areHidden(const float *mask, int64_t count) {
+  v16i hidden = ~v16i{};
+  int64_t j = 0;
+  for (; j + kPanel <= count; j += kPanel) {
+    hidden &= load(mask + j) <= splat(kHidden);
+  }
+  bool all = __builtin_reduce_and(hidden) != 0;
+  for (; all && j < count; ++j) {
+    all = mask[j] <= kHidden;
+  }
+  return all;
+}
+
+// Whether a block of keys adds nothing: the mask hides it from all queries, and each has seen a key
+// before. What a causal mask hides need not be computed then.
+bool addsNothing(const Head &h, const Scratch &s, int64_t query, int64_t rows, int64_t key,
+                 int64_t count) {
+  if (!h.mask || h.maskKey == 0) {
+    return false;
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    if (!areHidden(h.mask + (query + i) * h.maskQuery + key, count)) {
+      return false;
     }
   }
+  for (int64_t i = 0; i < rows; ++i) {
+    if (!(s.maximum[i] > kHidden)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Adds the mask to a block of scores [count][kRows]: the same for all queries, or transposed tile
+// by tile.
+void addMask(const Head &h, int64_t query, int64_t rows, int64_t key, int64_t count,
+             float *scores) {
+  for (int64_t i0 = 0; i0 < rows; i0 += kPanel) {
+    const int64_t here = least(kPanel, rows - i0);
+    for (int64_t j0 = 0; j0 < count; j0 += kPanel) {
+      const int64_t wide = least(kPanel, count - j0);
+      const float *m = h.mask + (query + i0) * h.maskQuery + (key + j0) * h.maskKey;
+      v16f tile[16];
+      if (h.maskQuery == 0) {
+        for (int64_t j = 0; j < kPanel; ++j) {
+          tile[j] = splat(m[least(j, wide - 1) * h.maskKey]);
+        }
+      } else {
+        for (int64_t i = 0; i < kPanel; ++i) {
+          const float *row = m + i * h.maskQuery;
+          tile[i] = i >= here        ? v16f{}
+                    : h.maskKey == 0 ? splat(*row)
+                    : wide == kPanel ? load(row)
+                                     : loadPart(row, wide);
+        }
+        transpose(tile);
+      }
+      float *block = scores + j0 * kRows + i0;
+      for (int64_t j = 0; j < wide; ++j) {
+        store(block + j * kRows, load(block + j * kRows) + tile[j]);
+      }
+    }
+  }
+}
+
+// Hides what is causal from a block of scores [count][kRows] of queries from `query` on.
+void hideLater(const Head &h, int64_t query, int64_t rows, int64_t key, int64_t count,
+               float *scores) {
   if (h.causal && key + count > h.visible(query)) {
     for (int64_t j = 0; j < count; ++j) {
       for (int64_t i = 0; i < rows; ++i) {
@@ -182,10 +244,16 @@ void attendMany(const Head &h, const Scratch &s, int64_t query, int64_t rows) {
   const int64_t visible = h.visible(query + rows - 1);
   for (int64_t key = 0; key < visible; key += kKeys) {
     const int64_t count = least(kKeys, visible - key);
+    if (addsNothing(h, s, query, rows, key, count)) {
+      continue;
+    }
     multiplyBlock<false, false>(count, lanes / kPanel,
                                 {h.k + key * h.kSeq, h.kSeq, s.queries, kPanel, kRows, h.width},
                                 s.scores, kRows, true);
-    maskScores(h, query, rows, key, count, s.scores);
+    if (h.mask) {
+      addMask(h, query, rows, key, count, s.scores);
+    }
+    hideLater(h, query, rows, key, count, s.scores);
     for (int64_t i = 0; i < lanes; i += kPanel) {
       const v16f last = load(s.maximum + i);
       v16f highest = last;

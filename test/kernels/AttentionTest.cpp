@@ -10,7 +10,7 @@ using namespace ciuic::kernels::test;
 
 namespace {
 
-enum MaskKind { kNoMask, kFullMask, kKeyMask };
+enum MaskKind { kNoMask, kFullMask, kKeyMask, kLaterMask, kQueryMask };
 
 struct Case {
   int64_t batch, heads, kvHeads, queries, keys, width, valueWidth;
@@ -19,11 +19,14 @@ struct Case {
 };
 
 const Case kCases[] = {
-    {1, 1, 1, 1, 1, 1, 1, false, kNoMask},       {1, 9, 3, 1, 129, 64, 64, true, kNoMask},
-    {2, 4, 2, 1, 64, 32, 32, false, kKeyMask},   {1, 2, 1, 3, 70, 64, 64, true, kFullMask},
-    {1, 2, 2, 4, 17, 40, 24, false, kNoMask},    {1, 3, 1, 5, 5, 64, 64, true, kNoMask},
-    {2, 2, 2, 33, 33, 32, 32, false, kFullMask}, {1, 2, 1, 40, 200, 128, 128, true, kNoMask},
-    {1, 1, 1, 31, 65, 20, 50, true, kKeyMask},   {1, 6, 2, 64, 64, 64, 64, true, kFullMask},
+    {1, 1, 1, 1, 1, 1, 1, false, kNoMask},         {1, 9, 3, 1, 129, 64, 64, true, kNoMask},
+    {2, 4, 2, 1, 64, 32, 32, false, kKeyMask},     {1, 2, 1, 3, 70, 64, 64, true, kFullMask},
+    {1, 2, 2, 4, 17, 40, 24, false, kNoMask},      {1, 3, 1, 5, 5, 64, 64, true, kNoMask},
+    {2, 2, 2, 33, 33, 32, 32, false, kFullMask},   {1, 2, 1, 40, 200, 128, 128, true, kNoMask},
+    {1, 1, 1, 31, 65, 20, 50, true, kKeyMask},     {1, 6, 2, 64, 64, 64, 64, true, kFullMask},
+    {1, 3, 1, 80, 300, 64, 64, false, kLaterMask}, {1, 2, 2, 200, 200, 32, 32, false, kLaterMask},
+    {1, 2, 1, 2, 90, 32, 32, false, kLaterMask},   {1, 2, 1, 20, 70, 32, 32, false, kQueryMask},
+    {1, 2, 1, 2, 70, 32, 32, false, kQueryMask},
 };
 
 struct Problem {
@@ -68,6 +71,17 @@ Problem makeProblem(const Case &c) {
       }
     }
     a[kAttnMaskBatch] = c.keys, a[kAttnMaskKey] = 1;
+  } else if (c.mask ==
+             kLaterMask) { // [1, 1, queries, keys]: later keys, and the first seven, hidden
+    for (int64_t i = 0; i < c.queries; ++i) {
+      for (int64_t j = 0; j < c.keys; ++j) {
+        p.mask.push_back(j > i + c.keys - c.queries || j < 7 ? -3.4028234663852886e38f : 0.0f);
+      }
+    }
+    a[kAttnMaskQuery] = c.keys, a[kAttnMaskKey] = 1;
+  } else if (c.mask == kQueryMask) { // [1, 1, queries, 1]: changes nothing
+    p.mask = normals(static_cast<size_t>(c.queries), 4);
+    a[kAttnMaskQuery] = 1;
   }
   return p;
 }

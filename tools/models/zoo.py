@@ -76,8 +76,11 @@ def _draw_paraphrase(rng, case):
 
 def _draw_smollm2(rng, case):
     batch, seq, past = case["batch_size"], case["sequence_length"], case["past_sequence_length"]
+    # Padded on the left: without past, the first queries see no key at all.
+    mask = np.ones((batch, past + seq), np.int64)
+    mask[0, :5] = 0
     feeds = {"input_ids": rng.integers(17, 49152, (batch, seq), dtype=np.int64),
-             "attention_mask": np.ones((batch, past + seq), np.int64),
+             "attention_mask": mask,
              "position_ids": np.tile(np.arange(past, past + seq, dtype=np.int64), (batch, 1))}
     for layer in range(SMOLLM2_LAYERS):
         for kind in ("key", "value"):
