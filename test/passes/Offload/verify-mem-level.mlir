@@ -38,7 +38,7 @@ func.func @f() { return }
 mem.entry @main symbols [] {
   %a = mem.alloc "a" : <device, 64>
   // expected-error@+1 {{(V2) needs a kernel with as many arguments and results: k}}
-  mem.launch @k (%a) -> () params [] grid affine_map<() -> (1)> cost {} : (!mem.buffer<device, 64>) -> ()
+  mem.launch @k (%a) -> (%a) params [] grid affine_map<() -> (1)> cost {} : (!mem.buffer<device, 64>) -> (!mem.buffer<device, 64>)
 }
 
 // -----
