@@ -439,15 +439,14 @@ Value Importer::materialize(Tensor &tensor, Location location) {
       tensor.name.empty() ? location : Location(NameLoc::get(builder.getStringAttr(tensor.name)));
   if (tensor.count() == 0) {
     // Nothing is stored for an empty tensor.
-    tensor.value =
-        graph::MapOp::create(builder, loc, TypeRange(tensor.type()), ValueRange(),
-                             ArrayRef<AffineMap>(),
-                             [&](OpBuilder &b, Location l, ValueRange) {
-                               Scalars s{b, l};
-                               return SmallVector<Value>{tensor.isFloat() ? s.f(0, tensor.element)
-                                                                          : s.i(0, tensor.element)};
-                             })
-            .getResult(0);
+    tensor.value = graph::MapOp::create(
+                       builder, loc, TypeRange(tensor.type()), ValueRange(), ArrayRef<AffineMap>(),
+                       [&](OpBuilder &b, Location l, ValueRange) {
+                         Scalars s{b, l};
+                         return SmallVector<Value>{tensor.isFloat() ? s.f(0, tensor.element)
+                                                                    : s.i(0, tensor.element)};
+                       })
+                       .getResult(0);
     return tensor.value;
   }
   if (tensor.weight && tensor.weight.getEncoding() == onnx::Encoding::Varint) {
@@ -564,6 +563,10 @@ void Importer::importNode(onnx::NodeOp op) {
         ("needs opset " + Twine(entry->since) + " or later, the model has " + Twine(node.opset))
             .str());
   }
+  if (entry->types != kNone && !node.has(0)) {
+    (void)node.invalid("its first input is missing");
+    return;
+  }
   if (node.has(0)) {
     Tensor &first = node.in(0);
     unsigned kind = first.isFloat() ? kFloat : first.isBool() ? kBool : kInt;
@@ -571,6 +574,13 @@ void Importer::importNode(onnx::NodeOp op) {
       std::string type;
       llvm::raw_string_ostream(type) << first.element;
       return report("does not take elements of type " + type);
+    }
+  }
+  for (unsigned i = 1; (entry->types & kSame) && i < node.inputs(); ++i) {
+    if (node.has(i) && (node.in(i).element != node.in(0).element ||
+                        node.in(i).isUnsigned != node.in(0).isUnsigned)) {
+      (void)node.invalid("inputs have different element types");
+      return;
     }
   }
   size_t before = problems.size();
@@ -600,6 +610,14 @@ void Importer::importBlock(Block &block) {
           if (auto tensor = tensorOfAttribute(constant.getValue())) {
             tensor->name = constant.getName().str();
             define(constant.getResult(), std::move(*tensor));
+          } else if (!constant.getResult().use_empty()) {
+            std::string type;
+            llvm::raw_string_ostream(type) << constant.getResult().getType();
+            problems.push_back({{"unsupported.type"},
+                                "initializer",
+                                constant.getName().str(),
+                                "of type " + type,
+                                op.getLoc()});
           }
         })
         .Case([&](onnx::NodeOp node) { importNode(node); });

@@ -188,13 +188,16 @@ private:
 
 using ImportFn = mlir::LogicalResult (*)(Node &);
 
-/// Which element types the first input may have.
+/// Which element types the first input, which must be there, may have; none where there is no
+/// input.
 enum Types : unsigned {
+  kNone = 0,
   kFloat = 1,
   kInt = 2,
   kBool = 4,
   kNumeric = kFloat | kInt,
-  kAny = kNumeric | kBool
+  kAny = kNumeric | kBool,
+  kSame = 8 ///< and all other inputs have that of the first
 };
 
 /// One line of the operator table.

@@ -112,12 +112,18 @@ LogicalResult Node::set(unsigned i, Tensor tensor) {
   if (i >= op.getNumResults()) {
     return success(); // An optional output that the model leaves out.
   }
+  int64_t most = 1;
   for (AffineExpr dim : tensor.dims) {
     graph::Interval range = importer.interval(dim);
+    std::string text;
+    llvm::raw_string_ostream(text) << dim;
     if (!range.lower || *range.lower < 0) {
-      std::string text;
-      llvm::raw_string_ostream(text) << dim;
       return invalid("an extent, " + text + ", can become negative within the bounds of the entry");
+    }
+    if (!range.upper || llvm::MulOverflow(most, std::max<int64_t>(1, *range.upper), most) ||
+        most > kMaxElements) {
+      return invalid("a result can have more than 2^48 elements (extent " + text +
+                     "); give smaller bounds with --entry");
     }
   }
   importer.define(op.getResult(i), std::move(tensor));

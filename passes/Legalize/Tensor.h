@@ -44,6 +44,9 @@ struct Tensor {
   bool isSingle() const { return contents && (contents->uniform || contents->size() == 1); }
 };
 
+/// No tensor has more elements, whatever its dims come to within their bounds.
+inline constexpr int64_t kMaxElements = int64_t(1) << 48;
+
 /// Contents up to this many elements are followed through operations.
 inline constexpr int64_t kMaxFollowed = 4096;
 

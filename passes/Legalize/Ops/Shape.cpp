@@ -263,6 +263,11 @@ LogicalResult importRange(Node &node) {
   if (!node.has(0) || !node.has(1) || !node.has(2)) {
     return node.invalid("needs start, limit and delta");
   }
+  for (unsigned i = 0; i < 3; ++i) {
+    if (node.in(i).count() != 1) {
+      return node.invalid("start, limit and delta must be one number each");
+    }
+  }
   Type element = node.in(0).element;
   Tensor t;
   t.element = element;

@@ -26,3 +26,31 @@ onnx.graph @main(%x "x" : tensor<2x4xf32>, %s "s" : tensor<2xi64>)
   %z = onnx.node "Reshape"(%x, %s) outputs ["z"] : (tensor<2x4xf32>, tensor<2xi64>) -> !onnx.unknown
   onnx.return %z as ["z"] : !onnx.unknown
 }
+
+// -----
+
+onnx.graph @main(%x "x" : tensor<1xf32>) attributes {files = ["model.onnx"], opset = {ai.onnx = 18 : i64}} {
+  %s = onnx.constant "s" dense<[16777216, 33554432]> : tensor<2xi64>
+  // expected-error @below {{a result can have more than 2^48 elements}}
+  %z = onnx.node "Expand"(%x, %s) outputs ["z"] : (tensor<1xf32>, tensor<2xi64>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}
+
+// -----
+
+// A float function in f64 is refused rather than computed in less.
+onnx.graph @main(%x "x" : tensor<4xf64>) attributes {files = ["model.onnx"], opset = {ai.onnx = 18 : i64}} {
+  // expected-error @below {{a function of f64 elements; f32 and narrower are computed}}
+  %z = onnx.node "Exp"(%x) outputs ["z"] : (tensor<4xf64>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}
+
+// -----
+
+// A missing first input is the file's mistake.
+onnx.graph @main(%x "x" : tensor<4xf32>) attributes {files = ["model.onnx"], opset = {ai.onnx = 18 : i64}} {
+  %none = onnx.none
+  // expected-error @below {{[input.node] node "z" (Relu): its first input is missing}}
+  %z = onnx.node "Relu"(%none) outputs ["z"] : (none) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}
