@@ -343,21 +343,23 @@ private:
     entry.steps.push_back(std::move(step));
   }
 
+  /// The highest address that anything with bytes ends at: what rule P7 recomputes.
   int64_t peakOf(const format::EntryT &entry) {
     int64_t peak = 0;
+    auto extend = [&](int64_t offset, int64_t bytes) { peak = bytes > 0 ? std::max(peak, offset + bytes) : peak; };
     for (const auto &b : entry.buffers) {
-      peak = std::max(peak, b->offset + b->bytes);
+      extend(b->offset, b->bytes);
     }
     for (const auto &w : program.weights) {
       if (w->mode == format::WeightMode::Resident) {
-        peak = std::max(peak, w->arena_offset + w->bytes);
+        extend(w->arena_offset, w->bytes);
       }
       for (const auto &range : w->resident) {
-        peak = std::max(peak, range.arena_offset() + range.bytes());
+        extend(range.arena_offset(), range.bytes());
       }
     }
     for (const auto &s : program.states) {
-      peak = std::max(peak, s->arena_offset + s->bytes);
+      extend(s->arena_offset, s->bytes);
     }
     return peak;
   }
