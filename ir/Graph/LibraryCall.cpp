@@ -230,6 +230,15 @@ private:
     auto [dilationH, dilationW] = pairOf(op.getDilations(), 1);
     ArrayRef<int64_t> pads = op.getPads();
     auto [top, left] = pairOf(pads.take_front(pads.size() / 2), 0);
+    if (isOne((*in)[2]) && isOne((*out)[2]) && kw == 1 && left == 0) {
+      // A column of pixels is a row of them in memory, and the kernels work along rows.
+      std::swap((*in)[1], (*in)[2]);
+      std::swap((*out)[1], (*out)[2]);
+      std::swap(kh, kw);
+      std::swap(strideH, strideW);
+      std::swap(dilationH, dilationW);
+      std::swap(top, left);
+    }
     PackingAttr packing = packingOf(kernel, argumentOf(op.getFilter()).value_or(0));
     bool depthwise = packing && packing.getSource() == "depthwise";
     int64_t groups = depthwise ? 1 : op.getGroup();
