@@ -95,7 +95,6 @@ private:
       if (unit >= 0) {
         auto op = symbols.lookup<mem::UnitOp>("u" + std::to_string(unit));
         copyPieces(op, slotOffset(slot), false, true, {}, 0);
-        slotUse[slot] = {-1, op.getBytes()};
       }
     }
   }
@@ -116,16 +115,12 @@ private:
 
   void copyUnit(mem::PrefetchOp prefetch) {
     auto unit = symbols.lookup<mem::UnitOp>(prefetch.getUnit());
-    auto &use = slotUse[prefetch.getSlot()];
     SmallVector<int64_t> waits;
-    if (use.first >= 0) {
-      waits.push_back(use.first); // the last launch that read the slot
+    if (auto reader = slotReader.find(prefetch.getSlot()); reader != slotReader.end()) {
+      waits.push_back(reader->second);
     }
-    int64_t first = steps;
     int64_t last = copyPieces(unit, prefetch.getOffset(), prefetch.getWrap(), false, waits, prefetch.getMicroseconds().convertToDouble());
     stepsOfToken[prefetch.getToken()] = last;
-    slotLoads.push_back({static_cast<int64_t>(prefetch.getSlot()), first, -1, static_cast<int64_t>(unit.getBytes())});
-    slotBegin.try_emplace(prefetch.getSlot(), first);
   }
 
   void spill(Value buffer, int64_t hostOffset, Value token, const APFloat &us, bool restore) {
@@ -142,7 +137,9 @@ private:
                           b.getI64IntegerAttr(bytesOf(buffer)), restore ? b.getUnitAttr() : UnitAttr(), b.getDenseI64ArrayAttr(waits),
                           b.getF64FloatAttr(us.convertToDouble()));
     touch(buffer, steps);
-    (restore ? restoreStep : spillStep)[host] = steps;
+    if (!restore) {
+      spillStep[host] = steps;
+    }
     stepsOfToken[token] = steps++;
     hostEnd = std::max(hostEnd, host + bytesOf(buffer));
   }
@@ -166,7 +163,7 @@ private:
       for (Value read : launch.getReads()) {
         auto weight = read.getDefiningOp<mem::GetWeightOp>();
         if (weight && weight.getSlot()) {
-          slotUse[*weight.getSlot()].first = steps;
+          slotReader[*weight.getSlot()] = steps;
         }
       }
       plan::LaunchOp::create(b, launch.getLoc(), launch.getKernelAttr(), b.getArrayAttr(args), launch.getParamsAttr(), launch.getGridAttr(),
@@ -224,10 +221,6 @@ private:
     emit("dims", "dims", *entry.getDimsOffset(), 8 * std::max<int64_t>(1, entry.getSymbols().size()), 0, end);
   }
 
-  struct SlotLoad {
-    int64_t slot, first, last, bytes;
-  };
-
   mem::EntryOp entry;
   ModuleOp module;
   WeightPlaces &places;
@@ -237,9 +230,8 @@ private:
   int64_t steps = 0, lastLaunch = -1, spillBase = 0, hostEnd = 0;
   SmallVector<int64_t> pendingWaits;
   llvm::DenseMap<Value, int64_t> stepsOfToken;
-  llvm::DenseMap<int64_t, std::pair<int64_t, int64_t>> slotUse; ///< last launch that read a slot
-  llvm::DenseMap<int64_t, int64_t> slotBegin, spillStep, restoreStep;
-  SmallVector<SlotLoad> slotLoads;
+  llvm::DenseMap<int64_t, int64_t> slotReader; ///< the last launch that read each slot
+  llvm::DenseMap<int64_t, int64_t> spillStep; ///< the copy out of each host place
   llvm::MapVector<Value, std::pair<int64_t, int64_t>> lives;
 };
 
