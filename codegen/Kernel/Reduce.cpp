@@ -254,6 +254,32 @@ bool checkShapes(Reducer &r) {
   return true;
 }
 
+// Stores the results that have the reductions' shape; whether others have the full one.
+bool storeReduced(Reducer &r) {
+  bool anyFull = false;
+  for (auto [i, value] : llvm::enumerate(r.frame.yield().getValues())) {
+    if (r.isFull(value)) {
+      anyFull = true;
+    } else {
+      r.e.store(r.e.at(value, r.base), r.frame.result(i), r.base);
+    }
+  }
+  return anyFull;
+}
+
+// Stores the results of the full shape at an index. All are computed before any is stored: a result may be an operand.
+void storeFull(Reducer &r, ArrayRef<Lane> index) {
+  SmallVector<std::pair<unsigned, Value>> values;
+  for (auto [i, value] : llvm::enumerate(r.frame.yield().getValues())) {
+    if (r.isFull(value)) {
+      values.push_back({i, r.e.at(value, index)});
+    }
+  }
+  for (auto [i, value] : values) {
+    r.e.store(value, r.frame.result(i), index);
+  }
+}
+
 // Keeps rows that several passes read in scratch (host only: a GPU block recomputes them).
 void placeRows(Reducer &r, KernelFrame &frame) {
   if (r.e.device != Device::host) {
@@ -348,29 +374,13 @@ void emitRow(KernelFrame &frame) {
       r.endPass();
       r.reductions[op.getResult(0)] = state->finish(total);
     }
-    bool anyFull = false;
-    for (auto [i, value] : llvm::enumerate(frame.yield().getValues())) {
-      if (r.isFull(value)) {
-        anyFull = true;
-      } else {
-        e.store(e.at(value, r.base), frame.result(i), r.base);
-      }
-    }
-    if (!anyFull) {
+    if (!storeReduced(r)) {
       return;
     }
     e.nest(aroundExtents, [&](ValueRange outer) {
       e.lanes(e.constant(0), r.extents[last], [&](Lane lane) {
         SmallVector<Lane> index = indexAt(llvm::to_vector(outer), lane);
-        SmallVector<std::pair<unsigned, Value>> values;
-        for (auto [i, value] : llvm::enumerate(frame.yield().getValues())) {
-          if (r.isFull(value)) {
-            values.push_back({i, e.at(value, index)});
-          }
-        }
-        for (auto [i, value] : values) {
-          e.store(value, frame.result(i), index);
-        }
+        storeFull(r, index);
       });
     });
     r.endPass();
@@ -441,28 +451,12 @@ void emitColumn(KernelFrame &frame) {
         SmallVector<Value> total = sum(init);
         r.reductions[op.getResult(0)] = state->finish(total);
       }
-      bool anyFull = false;
-      for (auto [i, value] : llvm::enumerate(frame.yield().getValues())) {
-        if (r.isFull(value)) {
-          anyFull = true;
-        } else {
-          e.store(e.at(value, r.base), frame.result(i), r.base);
-        }
-      }
-      if (!anyFull) {
+      if (!storeReduced(r)) {
         return;
       }
       e.nest(reducedExtents, [&](ValueRange at) {
         SmallVector<Lane> index = indexAt(llvm::to_vector(at));
-        SmallVector<std::pair<unsigned, Value>> values;
-        for (auto [i, value] : llvm::enumerate(frame.yield().getValues())) {
-          if (r.isFull(value)) {
-            values.push_back({i, e.at(value, index)});
-          }
-        }
-        for (auto [i, value] : values) {
-          e.store(value, frame.result(i), index);
-        }
+        storeFull(r, index);
       });
     });
   });
