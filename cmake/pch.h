@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The headers that most compiler files need; NVVM's and LLVM's code generation headers stay out (13 s each).
+// The headers that most compiler files need; NVVM's and LLVM's code generation headers stay out (13
+// s each).
 #pragma once
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// LLVM's optimiser and x86 back end over generated kernels, one object per kernel and variant; threads take kernels
-// in turn, the link takes the objects in the kernels' order, so the bytes do not depend on the number of threads.
+// LLVM's optimiser and x86 back end over generated kernels, one object per kernel and variant;
+// threads take kernels in turn, the link takes the objects in the kernels' order, so the bytes do
+// not depend on the number of threads.
 #include "codegen/HostBackend.h"
 #include "codegen/Kernel/Generator.h"
 #include "codegen/Linker.h"
@@ -30,7 +31,8 @@ struct Variant {
   const char *cpu;
   kernels::HostVariant library;
 };
-constexpr Variant variants[] = {{"x86-64-v3", kernels::HostVariant::V3}, {"x86-64-v4", kernels::HostVariant::V4}};
+constexpr Variant variants[] = {{"x86-64-v3", kernels::HostVariant::V3},
+                                {"x86-64-v4", kernels::HostVariant::V4}};
 constexpr const char *triple = "x86_64-unknown-linux-gnu";
 
 void initialiseTarget() {
@@ -52,8 +54,9 @@ std::unique_ptr<llvm::TargetMachine> machineFor(const Variant &variant) {
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   options.FunctionSections = true;
   options.DataSections = true;
-  return std::unique_ptr<llvm::TargetMachine>(entry->createTargetMachine(
-      target, variant.cpu, "+prefer-256-bit", options, llvm::Reloc::PIC_, {}, llvm::CodeGenOptLevel::Default));
+  return std::unique_ptr<llvm::TargetMachine>(
+      entry->createTargetMachine(target, variant.cpu, "+prefer-256-bit", options, llvm::Reloc::PIC_,
+                                 {}, llvm::CodeGenOptLevel::Default));
 }
 
 llvm::SmallVector<char, 0> compileModule(llvm::Module &module, llvm::TargetMachine &machine) {
@@ -98,8 +101,9 @@ llvm::SmallVector<char, 0> compileModule(llvm::Module &module, llvm::TargetMachi
 
 using Objects = std::vector<llvm::SmallVector<char, 0>>;
 
-// A thread's own MLIR context: contexts are shared between threads only with locks on every type and attribute, and
-// not at all while passes declare dialects. Kernels come as text, messages go back as text.
+// A thread's own MLIR context: contexts are shared between threads only with locks on every type
+// and attribute, and not at all while passes declare dialects. Kernels come as text, messages go
+// back as text.
 struct Worker {
   Worker() : context(registry(), MLIRContext::Threading::DISABLED) {
     context.loadAllAvailableDialects();
@@ -129,7 +133,8 @@ struct Worker {
     }
     auto kernel = *source->getOps<graph::KernelOp>().begin();
     OwningOpRef<ModuleOp> module = ModuleOp::create(kernel.getLoc());
-    if (mlir::failed(generateKernel(kernel, *module, Device::host)) || mlir::failed(verify(*module))) {
+    if (mlir::failed(generateKernel(kernel, *module, Device::host)) ||
+        mlir::failed(verify(*module))) {
       return failed("the kernel could not be generated");
     }
     llvm::LLVMContext llvmContext;
@@ -138,7 +143,8 @@ struct Worker {
       return failed("the kernel could not be lowered");
     }
     for (auto [i, own] : llvm::enumerate(objects)) {
-      std::unique_ptr<llvm::Module> copy = i + 1 < objects.size() ? llvm::CloneModule(*code) : std::move(code);
+      std::unique_ptr<llvm::Module> copy =
+          i + 1 < objects.size() ? llvm::CloneModule(*code) : std::move(code);
       if (!machines[i] || (own[number] = compileModule(*copy, *machines[i])).empty()) {
         return "no machine code could be emitted for " + std::string(variants[i].cpu);
       }
@@ -152,7 +158,8 @@ struct Worker {
 
 } // namespace
 
-FailureOr<HostCode> compileHostKernels(ArrayRef<graph::KernelOp> kernels, const HostOptions &options) {
+FailureOr<HostCode> compileHostKernels(ArrayRef<graph::KernelOp> kernels,
+                                       const HostOptions &options) {
   HostCode code;
   if (kernels.empty()) {
     return code;

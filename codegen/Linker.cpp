@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// In-process lld: see Linker.h. lld reads and writes files, so the objects go through a private temporary folder.
+// In-process lld: see Linker.h. lld reads and writes files, so the objects go through a private
+// temporary folder.
 #include "codegen/Linker.h"
 
 #include "lld/Common/Driver.h"
@@ -28,7 +29,8 @@ static bool writeFile(llvm::StringRef path, llvm::StringRef bytes, std::string &
   return !code;
 }
 
-mlir::FailureOr<std::vector<char>> linkShared(llvm::ArrayRef<llvm::StringRef> objects, llvm::ArrayRef<std::string> exports,
+mlir::FailureOr<std::vector<char>> linkShared(llvm::ArrayRef<llvm::StringRef> objects,
+                                              llvm::ArrayRef<std::string> exports,
                                               std::string &error) {
   llvm::SmallString<128> folder;
   if (std::error_code code = llvm::sys::fs::createUniqueDirectory("ciuic-link", folder)) {
@@ -54,14 +56,28 @@ mlir::FailureOr<std::vector<char>> linkShared(llvm::ArrayRef<llvm::StringRef> ob
     versions += "    " + name + ";\n";
   }
   versions += "  local: *;\n};\n";
-  std::string listPath = pathOf("objects"), versionPath = pathOf("exports"), output = pathOf("kernels.so");
+  std::string listPath = pathOf("objects"), versionPath = pathOf("exports"),
+              output = pathOf("kernels.so");
   if (!writeFile(listPath, list, error) || !writeFile(versionPath, versions, error)) {
     return mlir::failure();
   }
   std::string response = "@" + listPath, script = "--version-script=" + versionPath;
-  std::vector<const char *> arguments{"ld.lld", "-shared", "-o", output.c_str(), response.c_str(), script.c_str(),
-                                      "--gc-sections", "-s", "--no-undefined", "-z", "noexecstack", "-z", "now",
-                                      "--build-id=none", "--threads=1", "-soname=ciuic-kernels"};
+  std::vector<const char *> arguments{"ld.lld",
+                                      "-shared",
+                                      "-o",
+                                      output.c_str(),
+                                      response.c_str(),
+                                      script.c_str(),
+                                      "--gc-sections",
+                                      "-s",
+                                      "--no-undefined",
+                                      "-z",
+                                      "noexecstack",
+                                      "-z",
+                                      "now",
+                                      "--build-id=none",
+                                      "--threads=1",
+                                      "-soname=ciuic-kernels"};
   std::string out, err;
   llvm::raw_string_ostream outStream(out), errStream(err);
   lld::Result result = lld::lldMain(arguments, outStream, errStream, {{lld::Gnu, &lld::elf::link}});
@@ -69,7 +85,8 @@ mlir::FailureOr<std::vector<char>> linkShared(llvm::ArrayRef<llvm::StringRef> ob
     error = "linking the kernels failed: " + err;
     return mlir::failure();
   }
-  auto file = llvm::MemoryBuffer::getFile(output, /*IsText=*/false, /*RequiresNullTerminator=*/false);
+  auto file =
+      llvm::MemoryBuffer::getFile(output, /*IsText=*/false, /*RequiresNullTerminator=*/false);
   if (!file) {
     error = "cannot read the linked kernels: " + file.getError().message();
     return mlir::failure();

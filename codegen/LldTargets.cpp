@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The linker initialises every target LLVM knows, for link-time optimisation, which we do not use. In a static build
-// only the host's back end is linked; the others' entry points are these empty ones. (A shared libLLVM has them all.)
+// The linker initialises every target LLVM knows, for link-time optimisation, which we do not use.
+// In a static build only the host's back end is linked; the others' entry points are these empty
+// ones. (A shared libLLVM has them all.)
 
-#define CIUIC_PART(TARGET, PART)                                                                                       \
+#define CIUIC_PART(TARGET, PART)                                                                   \
   extern "C" void LLVMInitialize##TARGET##PART() {}
-#define CIUIC_TARGET(TARGET)                                                                                           \
-  CIUIC_PART(TARGET, TargetInfo)                                                                                       \
-  CIUIC_PART(TARGET, Target)                                                                                           \
-  CIUIC_PART(TARGET, TargetMC)                                                                                         \
-  CIUIC_PART(TARGET, AsmPrinter)                                                                                       \
+#define CIUIC_TARGET(TARGET)                                                                       \
+  CIUIC_PART(TARGET, TargetInfo)                                                                   \
+  CIUIC_PART(TARGET, Target)                                                                       \
+  CIUIC_PART(TARGET, TargetMC)                                                                     \
+  CIUIC_PART(TARGET, AsmPrinter)                                                                   \
   CIUIC_PART(TARGET, AsmParser)
 
 CIUIC_TARGET(AArch64)

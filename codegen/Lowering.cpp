@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The conversions of MLIR that generated kernels need, in the only order that works for each device: see Lowering.h.
+// The conversions of MLIR that generated kernels need, in the only order that works for each
+// device: see Lowering.h.
 #include "codegen/Lowering.h"
 #include "codegen/HostBackend.h"
 
@@ -37,9 +38,10 @@ using namespace mlir;
 namespace ciuic::codegen {
 
 void registerCodegen(DialectRegistry &registry) {
-  registry.insert<graph::GraphDialect, arith::ArithDialect, cf::ControlFlowDialect, func::FuncDialect, gpu::GPUDialect,
-                  LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect, NVVM::NVVMDialect, scf::SCFDialect,
-                  ub::UBDialect, vector::VectorDialect>();
+  registry
+      .insert<graph::GraphDialect, arith::ArithDialect, cf::ControlFlowDialect, func::FuncDialect,
+              gpu::GPUDialect, LLVM::LLVMDialect, math::MathDialect, memref::MemRefDialect,
+              NVVM::NVVMDialect, scf::SCFDialect, ub::UBDialect, vector::VectorDialect>();
   arith::registerConvertArithToLLVMInterface(registry);
   cf::registerConvertControlFlowToLLVMInterface(registry);
   registerConvertFuncToLLVMInterface(registry);
@@ -55,8 +57,10 @@ void registerCodegen(DialectRegistry &registry) {
   registerNVVMDialectTranslation(registry);
 }
 
-std::unique_ptr<llvm::Module> lowerToLLVM(ModuleOp module, Device device, llvm::LLVMContext &context) {
-  // Not nested under another pass manager, and possibly on several threads: no pass threads of its own.
+std::unique_ptr<llvm::Module> lowerToLLVM(ModuleOp module, Device device,
+                                          llvm::LLVMContext &context) {
+  // Not nested under another pass manager, and possibly on several threads: no pass threads of its
+  // own.
   PassManager manager(module.getContext());
   manager.enableVerifier(true);
   Operation *top = module;

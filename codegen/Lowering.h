@@ -15,7 +15,9 @@ class Module;
 
 namespace ciuic::codegen {
 
-/// Lowers a module with one generated kernel and translates it. Null on failure, with diagnostics emitted.
-std::unique_ptr<llvm::Module> lowerToLLVM(mlir::ModuleOp module, Device device, llvm::LLVMContext &context);
+/// Lowers a module with one generated kernel and translates it. Null on failure, with diagnostics
+/// emitted.
+std::unique_ptr<llvm::Module> lowerToLLVM(mlir::ModuleOp module, Device device,
+                                          llvm::LLVMContext &context);
 
 } // namespace ciuic::codegen

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// LLVM's NVPTX back end over generated kernels: see PtxBackend.h. No libdevice: the elementary functions are ours.
+// LLVM's NVPTX back end over generated kernels: see PtxBackend.h. No libdevice: the elementary
+// functions are ours.
 #include "codegen/PtxBackend.h"
 #include "codegen/Kernel/Generator.h"
 #include "codegen/Lowering.h"
@@ -29,7 +30,8 @@ FailureOr<std::string> emitPtx(graph::KernelOp kernel, StringRef chip) {
   llvm::LLVMContext context;
   std::unique_ptr<llvm::Module> code = lowerToLLVM(*module, Device::gpu, context);
   if (!code) {
-    return kernel.emitError("kernel '") << kernel.getSymName() << "' could not be lowered for a GPU";
+    return kernel.emitError("kernel '")
+           << kernel.getSymName() << "' could not be lowered for a GPU";
   }
   std::string error;
   llvm::Triple triple("nvptx64-nvidia-cuda");
@@ -39,8 +41,8 @@ FailureOr<std::string> emitPtx(graph::KernelOp kernel, StringRef chip) {
   }
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
-  std::unique_ptr<llvm::TargetMachine> machine(
-      target->createTargetMachine(triple, chip, "", options, llvm::Reloc::PIC_, {}, llvm::CodeGenOptLevel::Aggressive));
+  std::unique_ptr<llvm::TargetMachine> machine(target->createTargetMachine(
+      triple, chip, "", options, llvm::Reloc::PIC_, {}, llvm::CodeGenOptLevel::Aggressive));
   code->setTargetTriple(triple);
   code->setDataLayout(machine->createDataLayout());
   llvm::LoopAnalysisManager loops;

@@ -45,7 +45,8 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
   // What folding left without readers goes.
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
-  // Views have folded, so that weights stand at the products that read them; the maps it makes are fused next.
+  // Views have folded, so that weights stand at the products that read them; the maps it makes are
+  // fused next.
   function.addPass(createWidenHalves());
   if (options.fuse) {
     // Maps of maps before grouping: a group holds what could not become one map.
@@ -61,7 +62,8 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
 }
 
 void buildFormatPipeline(OpPassManager &manager) {
-  // After layouts, which say what is in panels, and before outlining, which shares kernels among equal formats.
+  // After layouts, which say what is in panels, and before outlining, which shares kernels among
+  // equal formats.
   manager.addPass(createApplyFormats());
 }
 

@@ -14,7 +14,8 @@ struct PipelineOptions {
   bool fuse = true;                     ///< several ops per kernel
   std::string profile = "host-generic"; ///< a name or a JSON file
   bool state = true;                    ///< outputs that continue inputs stay in the session
-  std::vector<std::string> states = {}; ///< INPUT=OUTPUT: continue each other though the graph does not show it
+  std::vector<std::string> states =
+      {}; ///< INPUT=OUTPUT: continue each other though the graph does not show it
 };
 
 /// Legalized functions → fusions with layouts chosen (the end of the graph level).

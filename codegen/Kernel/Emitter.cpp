@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Index arithmetic, memory and loops of kernels: see Emitter.h. Values and graph ops are in Evaluate.cpp.
+// Index arithmetic, memory and loops of kernels: see Emitter.h. Values and graph ops are in
+// Evaluate.cpp.
 #include "codegen/Kernel/Emitter.h"
 #include "codegen/Kernel/Threads.h"
 
@@ -17,7 +18,8 @@ Value Emitter::fail(const Twine &text) {
   return constant(0);
 }
 
-//===-- Indices ----------------------------------------------------------------------------------------------------===//
+//===-- Indices
+//----------------------------------------------------------------------------------------------------===//
 
 Value Emitter::constant(int64_t value) {
   Value &slot = constants[value];
@@ -49,8 +51,8 @@ static Value ones(OpBuilder &builder, Location loc, Value like, int64_t value) {
   return arith::ConstantOp::create(builder, loc, attr);
 }
 
-// Affine divisors are positive where the program's bounds hold; the maximum keeps a divisor of an empty extent from
-// trapping.
+// Affine divisors are positive where the program's bounds hold; the maximum keeps a divisor of an
+// empty extent from trapping.
 Value Emitter::floorDivide(Value a, Value b, bool ceiling) {
   b = builder.createOrFold<arith::MaxSIOp>(loc, b, ones(builder, loc, b, 1));
   Value q = arith::DivSIOp::create(builder, loc, a, b);
@@ -74,7 +76,8 @@ Value Emitter::symbolic(AffineExpr expr) {
   builder.setInsertionPoint(entryBlock->getTerminator());
   Value value;
   if (auto symbol = dyn_cast<AffineSymbolExpr>(expr)) {
-    value = loadAt(dimsPointer, builder.getI64Type(), constant(symbol.getPosition()), 1, true, false);
+    value =
+        loadAt(dimsPointer, builder.getI64Type(), constant(symbol.getPosition()), 1, true, false);
   } else if (auto binary = dyn_cast<AffineBinaryOpExpr>(expr)) {
     Value a = symbolic(binary.getLHS()), b = symbolic(binary.getRHS());
     switch (expr.getKind()) {
@@ -97,7 +100,8 @@ Value Emitter::symbolic(AffineExpr expr) {
 }
 
 Value Emitter::vectorOf(Value scalar, int64_t lanes) {
-  return vector::BroadcastOp::create(builder, loc, VectorType::get({lanes}, scalar.getType()), scalar);
+  return vector::BroadcastOp::create(builder, loc, VectorType::get({lanes}, scalar.getType()),
+                                     scalar);
 }
 
 Value Emitter::splat(Value scalar) {
@@ -110,7 +114,8 @@ Value Emitter::materialise(const Lane &lane) {
   }
   auto steps = llvm::to_vector(llvm::seq<int64_t>(0, width));
   auto type = VectorType::get({width}, builder.getI64Type());
-  Value iota = arith::ConstantOp::create(builder, loc, DenseElementsAttr::get(type, ArrayRef(steps)));
+  Value iota =
+      arith::ConstantOp::create(builder, loc, DenseElementsAttr::get(type, ArrayRef(steps)));
   return add(splat(lane.value), iota);
 }
 
@@ -118,7 +123,8 @@ Lane Emitter::plus(const Lane &a, const Lane &b) {
   if (a.kind == Lane::Uniform && b.kind == Lane::Uniform) {
     return {add(a.value, b.value), Lane::Uniform};
   }
-  if ((a.kind == Lane::Unit && b.kind == Lane::Uniform) || (a.kind == Lane::Uniform && b.kind == Lane::Unit)) {
+  if ((a.kind == Lane::Unit && b.kind == Lane::Uniform) ||
+      (a.kind == Lane::Uniform && b.kind == Lane::Unit)) {
     return {add(a.value, b.value), Lane::Unit};
   }
   return {add(splat(materialise(a)), splat(materialise(b))), Lane::Any};
@@ -159,8 +165,9 @@ Lane Emitter::affine(AffineExpr expr, ArrayRef<Lane> dims) {
   if (!uniformResult) {
     x = splat(x), y = splat(y);
   }
-  Value value = expr.getKind() == AffineExprKind::Mod ? remainder(x, y)
-                                                      : floorDivide(x, y, expr.getKind() == AffineExprKind::CeilDiv);
+  Value value = expr.getKind() == AffineExprKind::Mod
+                    ? remainder(x, y)
+                    : floorDivide(x, y, expr.getKind() == AffineExprKind::CeilDiv);
   return {value, uniformResult ? Lane::Uniform : Lane::Any};
 }
 
@@ -192,7 +199,8 @@ SmallVector<Value> Emitter::delinearise(Value linear, ArrayRef<Value> extents) {
   return index;
 }
 
-//===-- Memory -----------------------------------------------------------------------------------------------------===//
+//===-- Memory
+//-----------------------------------------------------------------------------------------------------===//
 
 SmallVector<AffineExpr> Emitter::stridesOf(ArrayRef<AffineExpr> extents, MLIRContext *context) {
   SmallVector<AffineExpr> strides(extents.size());
@@ -224,8 +232,8 @@ static Type storedType(Type element) {
 }
 
 Value Emitter::address(Value pointer, Type element, Value offset) {
-  return LLVM::GEPOp::create(builder, loc, pointer.getType(), element, pointer, ArrayRef<LLVM::GEPArg>{offset},
-                             LLVM::GEPNoWrapFlags::inbounds);
+  return LLVM::GEPOp::create(builder, loc, pointer.getType(), element, pointer,
+                             ArrayRef<LLVM::GEPArg>{offset}, LLVM::GEPNoWrapFlags::inbounds);
 }
 
 static Type withLanes(Type scalar, Type like) {
@@ -236,10 +244,12 @@ static Type withLanes(Type scalar, Type like) {
 static Value integerLike(OpBuilder &builder, Location loc, Type type, int64_t value) {
   auto vector = dyn_cast<VectorType>(type);
   TypedAttr attr = builder.getIntegerAttr(vector ? vector.getElementType() : type, value);
-  return arith::ConstantOp::create(builder, loc, vector ? TypedAttr(DenseElementsAttr::get(vector, attr)) : attr);
+  return arith::ConstantOp::create(builder, loc,
+                                   vector ? TypedAttr(DenseElementsAttr::get(vector, attr)) : attr);
 }
 
-// bf16 is the upper half of an f32; x86-64-v3 has no instruction for it, and the library's is out of reach.
+// bf16 is the upper half of an f32; x86-64-v3 has no instruction for it, and the library's is out
+// of reach.
 static Value widenBrain(OpBuilder &builder, Location loc, Value bits) {
   Type word = withLanes(builder.getI32Type(), bits.getType());
   Value wide = arith::ExtUIOp::create(builder, loc, word, bits);
@@ -251,11 +261,14 @@ static Value narrowBrain(OpBuilder &builder, Location loc, Value value) {
   Type word = withLanes(builder.getI32Type(), value.getType());
   Value bits = arith::BitcastOp::create(builder, loc, word, value);
   Value sixteen = integerLike(builder, loc, word, 16);
-  Value odd = arith::AndIOp::create(builder, loc, arith::ShRUIOp::create(builder, loc, bits, sixteen),
-                                    integerLike(builder, loc, word, 1));
+  Value odd =
+      arith::AndIOp::create(builder, loc, arith::ShRUIOp::create(builder, loc, bits, sixteen),
+                            integerLike(builder, loc, word, 1));
   Value rounded = arith::AddIOp::create(
-      builder, loc, bits, arith::AddIOp::create(builder, loc, odd, integerLike(builder, loc, word, 0x7fff)));
-  Value quiet = arith::OrIOp::create(builder, loc, bits, integerLike(builder, loc, word, 0x00400000));
+      builder, loc, bits,
+      arith::AddIOp::create(builder, loc, odd, integerLike(builder, loc, word, 0x7fff)));
+  Value quiet =
+      arith::OrIOp::create(builder, loc, bits, integerLike(builder, loc, word, 0x00400000));
   Value isNan = arith::CmpFOp::create(builder, loc, arith::CmpFPredicate::UNO, value, value);
   Value chosen = arith::SelectOp::create(builder, loc, isNan, quiet, rounded);
   return arith::TruncIOp::create(builder, loc, withLanes(builder.getI16Type(), word),
@@ -270,16 +283,19 @@ Value Emitter::roundTo(Value value, Type half) {
   return arith::ExtFOp::create(builder, loc, value.getType(), narrow);
 }
 
-Value Emitter::loadAt(Value pointer, Type element, Value offset, int64_t lanes, bool invariant, bool aligned) {
+Value Emitter::loadAt(Value pointer, Type element, Value offset, int64_t lanes, bool invariant,
+                      bool aligned) {
   Type stored = storedType(element);
   int64_t bytes = stored.getIntOrFloatBitWidth() / 8;
   Type type = lanes == 1 ? stored : VectorType::get({lanes}, stored);
-  int64_t alignment = aligned && device == Device::gpu ? std::min<int64_t>(16, bytes * lanes) : bytes;
+  int64_t alignment =
+      aligned && device == Device::gpu ? std::min<int64_t>(16, bytes * lanes) : bytes;
   auto op = LLVM::LoadOp::create(builder, loc, type, address(pointer, stored, offset), alignment);
   op.setInvariant(invariant);
   Value value = op;
   if (element.isInteger(1)) {
-    return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, value, integerLike(builder, loc, type, 0));
+    return arith::CmpIOp::create(builder, loc, arith::CmpIPredicate::ne, value,
+                                 integerLike(builder, loc, type, 0));
   }
   if (element.isBF16()) {
     return widenBrain(builder, loc, value);
@@ -290,7 +306,8 @@ Value Emitter::loadAt(Value pointer, Type element, Value offset, int64_t lanes, 
   return value;
 }
 
-void Emitter::storeAt(Value value, Value pointer, Type element, Value offset, int64_t lanes, bool aligned) {
+void Emitter::storeAt(Value value, Value pointer, Type element, Value offset, int64_t lanes,
+                      bool aligned) {
   if (lanes > 1 && !isVector(value)) {
     value = vectorOf(value, lanes);
   }
@@ -303,7 +320,8 @@ void Emitter::storeAt(Value value, Value pointer, Type element, Value offset, in
     value = arith::TruncFOp::create(builder, loc, withLanes(stored, value.getType()), value);
   }
   int64_t bytes = stored.getIntOrFloatBitWidth() / 8;
-  int64_t alignment = aligned && device == Device::gpu ? std::min<int64_t>(16, bytes * lanes) : bytes;
+  int64_t alignment =
+      aligned && device == Device::gpu ? std::min<int64_t>(16, bytes * lanes) : bytes;
   LLVM::StoreOp::create(builder, loc, value, address(pointer, stored, offset), alignment);
 }
 
@@ -323,7 +341,8 @@ static Offset offsetOf(Emitter &e, const Buffer &buffer, ArrayRef<Lane> index) {
     Lane step = e.uniform(e.symbolic(stride));
     if (lane.kind == Lane::Uniform) {
       offset.base = e.add(offset.base, e.mul(lane.value, step.value));
-      offset.aligned &= stride.getLargestKnownDivisor() % e.width == 0 || lane.value == e.constant(0);
+      offset.aligned &=
+          stride.getLargestKnownDivisor() % e.width == 0 || lane.value == e.constant(0);
       continue;
     }
     ++units;
@@ -344,14 +363,16 @@ Value Emitter::load(const Buffer &buffer, ArrayRef<Lane> index) {
     return loadAt(buffer.pointer, buffer.element, at, 1, !offset.varying, false);
   }
   if (offset.contiguous) {
-    return loadAt(buffer.pointer, buffer.element, add(offset.base, offset.varying->value), width, false, offset.aligned);
+    return loadAt(buffer.pointer, buffer.element, add(offset.base, offset.varying->value), width,
+                  false, offset.aligned);
   }
   Value offsets = materialise(*offset.varying);
   Value result;
   for (int64_t lane = 0; lane < width; ++lane) {
     Value at = add(offset.base, vector::ExtractOp::create(builder, loc, offsets, lane));
     Value element = loadAt(buffer.pointer, buffer.element, at, 1, false, false);
-    result = lane == 0 ? splat(element) : vector::InsertOp::create(builder, loc, element, result, lane).getResult();
+    result = lane == 0 ? splat(element)
+                       : vector::InsertOp::create(builder, loc, element, result, lane).getResult();
   }
   return result;
 }
@@ -362,21 +383,25 @@ void Emitter::store(Value value, const Buffer &buffer, ArrayRef<Lane> index) {
     Value at = offset.varying ? add(offset.base, offset.varying->value) : offset.base;
     storeAt(value, buffer.pointer, buffer.element, at, 1, false);
   } else if (offset.contiguous) {
-    storeAt(splat(value), buffer.pointer, buffer.element, add(offset.base, offset.varying->value), width, offset.aligned);
+    storeAt(splat(value), buffer.pointer, buffer.element, add(offset.base, offset.varying->value),
+            width, offset.aligned);
   } else {
     Value offsets = materialise(*offset.varying), vector = splat(value);
     for (int64_t lane = 0; lane < width; ++lane) {
       Value at = add(offset.base, vector::ExtractOp::create(builder, loc, offsets, lane));
-      storeAt(vector::ExtractOp::create(builder, loc, vector, lane), buffer.pointer, buffer.element, at, 1, false);
+      storeAt(vector::ExtractOp::create(builder, loc, vector, lane), buffer.pointer, buffer.element,
+              at, 1, false);
     }
   }
 }
 
-//===-- Loops ------------------------------------------------------------------------------------------------------===//
+//===-- Loops
+//------------------------------------------------------------------------------------------------------===//
 
 static std::optional<int64_t> constantOf(Value value) {
   APInt bits;
-  return matchPattern(value, m_ConstantInt(&bits)) ? std::optional(bits.getSExtValue()) : std::nullopt;
+  return matchPattern(value, m_ConstantInt(&bits)) ? std::optional(bits.getSExtValue())
+                                                   : std::nullopt;
 }
 
 SmallVector<Value> Emitter::loop(Value lower, Value upper, int64_t step, ValueRange init,
@@ -450,7 +475,8 @@ void Emitter::when(Value condition, function_ref<void()> then, function_ref<void
 }
 
 // Calls `part(lower, upper, step)` for each width with the range that its vectors cover.
-static void splitByWidth(Emitter &e, Value lower, Value upper, function_ref<void(Value, Value)> part) {
+static void splitByWidth(Emitter &e, Value lower, Value upper,
+                         function_ref<void(Value, Value)> part) {
   int64_t saved = e.width;
   for (int64_t w : e.widths) {
     Value end = upper;
@@ -473,17 +499,20 @@ void Emitter::lanes(Value lower, Value upper, function_ref<void(Lane)> body) {
   });
 }
 
-SmallVector<Value> Emitter::accumulateLanes(Value lower, Value upper, const Accumulation &accumulation) {
+SmallVector<Value> Emitter::accumulateLanes(Value lower, Value upper,
+                                            const Accumulation &accumulation) {
   SmallVector<Value> total = accumulation.identity;
   splitByWidth(*this, lower, upper, [&](Value from, Value to) {
     if (std::optional<int64_t> a = constantOf(from), b = constantOf(to); a && b && *a >= *b) {
       return;
     }
-    SmallVector<Value> init = llvm::map_to_vector(accumulation.identity, [&](Value v) { return splat(v); });
+    SmallVector<Value> init =
+        llvm::map_to_vector(accumulation.identity, [&](Value v) { return splat(v); });
     Range range = threadRange(*this, from, width);
-    SmallVector<Value> lanes = loop(range.lower, to, range.step, init, [&](Value i, ValueRange carried) {
-      return accumulation.step({i, Lane::Unit, true}, carried);
-    });
+    SmallVector<Value> lanes =
+        loop(range.lower, to, range.step, init, [&](Value i, ValueRange carried) {
+          return accumulation.step({i, Lane::Unit, true}, carried);
+        });
     // Halves down to one lane: a fixed order of additions.
     for (int64_t half = width / 2; half >= 1; half /= 2) {
       SmallVector<Value> low, high;
@@ -492,7 +521,8 @@ SmallVector<Value> Emitter::accumulateLanes(Value lower, Value upper, const Accu
           low.push_back(vector::ExtractOp::create(builder, loc, v, 0));
           high.push_back(vector::ExtractOp::create(builder, loc, v, 1));
         } else {
-          auto first = llvm::to_vector(llvm::seq<int64_t>(0, half)), second = llvm::to_vector(llvm::seq<int64_t>(half, 2 * half));
+          auto first = llvm::to_vector(llvm::seq<int64_t>(0, half)),
+               second = llvm::to_vector(llvm::seq<int64_t>(half, 2 * half));
           low.push_back(vector::ShuffleOp::create(builder, loc, v, v, first));
           high.push_back(vector::ShuffleOp::create(builder, loc, v, v, second));
         }

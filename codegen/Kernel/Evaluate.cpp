@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Values of kernels: ops of map regions on scalars or vectors, and graph ops evaluated at an index by recursion on
-// their operands, so that any chain of maps, slices, transposes, broadcasts and gathers needs no buffer.
+// Values of kernels: ops of map regions on scalars or vectors, and graph ops evaluated at an index
+// by recursion on their operands, so that any chain of maps, slices, transposes, broadcasts and
+// gathers needs no buffer.
 #include "codegen/Kernel/Emitter.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -11,7 +12,9 @@ using namespace mlir;
 namespace ciuic::codegen {
 
 Value saturate(OpBuilder &builder, Location loc, StringRef intrinsic, Type result, Value value) {
-  return LLVM::CallIntrinsicOp::create(builder, loc, result, builder.getStringAttr(intrinsic), ValueRange{value}).getResult(0);
+  return LLVM::CallIntrinsicOp::create(builder, loc, result, builder.getStringAttr(intrinsic),
+                                       ValueRange{value})
+      .getResult(0);
 }
 
 Type Emitter::computeType(Type element) {
@@ -54,7 +57,8 @@ static Value integer(OpBuilder &b, Location loc, Value like, int64_t value) {
   return arith::ConstantOp::create(b, loc, attr);
 }
 
-// Integer division by data must not trap: x / 0 is 0, x % 0 is x, and the smallest number divided by −1 wraps.
+// Integer division by data must not trap: x / 0 is 0, x % 0 is x, and the smallest number divided
+// by −1 wraps.
 static Value divide(OpBuilder &b, Location loc, Operation &op, Value x, Value y) {
   auto equals = [&](Value v, int64_t c) {
     return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, v, integer(b, loc, v, c));
@@ -68,7 +72,8 @@ static Value divide(OpBuilder &b, Location loc, Operation &op, Value x, Value y)
   }
   Value safe = arith::SelectOp::create(b, loc, special, one, y);
   Value negated = arith::SubIOp::create(b, loc, zero, x);
-  Value q = isUnsigned ? Value(arith::DivUIOp::create(b, loc, x, safe)) : Value(arith::DivSIOp::create(b, loc, x, safe));
+  Value q = isUnsigned ? Value(arith::DivUIOp::create(b, loc, x, safe))
+                       : Value(arith::DivSIOp::create(b, loc, x, safe));
   if (!isUnsigned) {
     q = arith::SelectOp::create(b, loc, special, negated, q);
   }
@@ -85,9 +90,11 @@ static Value divide(OpBuilder &b, Location loc, Operation &op, Value x, Value y)
     return arith::SelectOp::create(b, loc, isExact, q, arith::AddIOp::create(b, loc, q, one));
   }
   // Truncation went up where signs differ, down where they agree.
-  Value differ = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, arith::XOrIOp::create(b, loc, r, y), zero);
+  Value differ = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt,
+                                       arith::XOrIOp::create(b, loc, r, y), zero);
   bool ceiling = isa<arith::CeilDivSIOp>(op);
-  Value moved = ceiling ? Value(arith::AddIOp::create(b, loc, q, one)) : Value(arith::SubIOp::create(b, loc, q, one));
+  Value moved = ceiling ? Value(arith::AddIOp::create(b, loc, q, one))
+                        : Value(arith::SubIOp::create(b, loc, q, one));
   Value stays = arith::SelectOp::create(b, loc, differ, ceiling ? q : moved, ceiling ? moved : q);
   return arith::SelectOp::create(b, loc, isExact, q, stays);
 }
@@ -112,13 +119,15 @@ Value Emitter::apply(Operation &op, ArrayRef<Value> arguments, ArrayRef<Lane> in
     return fail("op '" + op.getName().getStringRef() + "' has no place in a map");
   }
   Type element = op.getResult(0).getType();
-  Type result = likeOf(element.isIndex() ? builder.getI64Type() : computeType(element), operands.front());
+  Type result =
+      likeOf(element.isIndex() ? builder.getI64Type() : computeType(element), operands.front());
   bool half = element.isF16() || element.isBF16();
   auto rounded = [&](Value v) { return half ? roundTo(v, element) : v; };
 
   if (isa<arith::ExtFOp, arith::TruncFOp>(op)) {
     Value v = operands.front();
-    unsigned from = scalarTypeOf(v).getIntOrFloatBitWidth(), to = getElementTypeOrSelf(result).getIntOrFloatBitWidth();
+    unsigned from = scalarTypeOf(v).getIntOrFloatBitWidth(),
+             to = getElementTypeOrSelf(result).getIntOrFloatBitWidth();
     if (from < to) {
       v = arith::ExtFOp::create(builder, loc, result, v);
     } else if (from > to) {
@@ -149,29 +158,35 @@ Value Emitter::apply(Operation &op, ArrayRef<Value> arguments, ArrayRef<Lane> in
     if (from.getIntOrFloatBitWidth() > to.getIntOrFloatBitWidth()) {
       return arith::TruncIOp::create(builder, loc, result, operands.front());
     }
-    return isa<arith::IndexCastOp>(op) ? Value(arith::ExtSIOp::create(builder, loc, result, operands.front()))
-                                       : Value(arith::ExtUIOp::create(builder, loc, result, operands.front()));
+    return isa<arith::IndexCastOp>(op)
+               ? Value(arith::ExtSIOp::create(builder, loc, result, operands.front()))
+               : Value(arith::ExtUIOp::create(builder, loc, result, operands.front()));
   }
-  if (isa<arith::DivSIOp, arith::DivUIOp, arith::RemSIOp, arith::RemUIOp, arith::FloorDivSIOp, arith::CeilDivSIOp,
-          arith::CeilDivUIOp>(op)) {
+  if (isa<arith::DivSIOp, arith::DivUIOp, arith::RemSIOp, arith::RemUIOp, arith::FloorDivSIOp,
+          arith::CeilDivSIOp, arith::CeilDivUIOp>(op)) {
     return divide(builder, loc, op, operands[0], operands[1]);
   }
-  if (isa<arith::BitcastOp>(op) && (half || op.getOperand(0).getType().isF16() || op.getOperand(0).getType().isBF16())) {
+  if (isa<arith::BitcastOp>(op) &&
+      (half || op.getOperand(0).getType().isF16() || op.getOperand(0).getType().isBF16())) {
     return fail("arith.bitcast of a half type");
   }
   if (isa<arith::MaxNumFOp, arith::MinNumFOp>(op)) {
-    return callIntrinsic(builder, loc, isa<arith::MaxNumFOp>(op) ? "llvm.maxnum" : "llvm.minnum", operands);
+    return callIntrinsic(builder, loc, isa<arith::MaxNumFOp>(op) ? "llvm.maxnum" : "llvm.minnum",
+                         operands);
   }
   if (isa<arith::RemFOp>(op) && getElementTypeOrSelf(result).isF32()) {
     return expandRemainder(builder, loc, operands[0], operands[1]);
   }
   if (isa<math::MathDialect>(op.getDialect())) {
-    if (isa<math::IPowIOp, math::CountLeadingZerosOp, math::CountTrailingZerosOp, math::CtPopOp>(op)) {
+    if (isa<math::IPowIOp, math::CountLeadingZerosOp, math::CountTrailingZerosOp, math::CtPopOp>(
+            op)) {
       return fail("op '" + op.getName().getStringRef() + "' has no expansion");
     }
-    if (isa<FloatType>(computeType(op.getOperand(0).getType())) && !scalarTypeOf(operands.front()).isF32() &&
+    if (isa<FloatType>(computeType(op.getOperand(0).getType())) &&
+        !scalarTypeOf(operands.front()).isF32() &&
         !isa<math::AbsFOp, math::SqrtOp, math::FloorOp, math::CeilOp>(op)) {
-      return fail("op '" + op.getName().getStringRef() + "' on f64: only f32 and narrower are computed");
+      return fail("op '" + op.getName().getStringRef() +
+                  "' on f64: only f32 and narrower are computed");
     }
     Value value = expandMath(builder, loc, op, operands);
     return value ? value : fail("op '" + op.getName().getStringRef() + "' has no expansion");
@@ -185,13 +200,15 @@ Value Emitter::apply(Operation &op, ArrayRef<Value> arguments, ArrayRef<Lane> in
   state.propertiesAttr = op.getPropertiesAsAttribute();
   Operation *created = builder.create(state);
   if (auto fast = dyn_cast<arith::ArithFastMathInterface>(created)) {
-    created->setAttr(fast.getFastMathAttrName(),
-                     arith::FastMathFlagsAttr::get(builder.getContext(), arith::FastMathFlags::contract));
+    created->setAttr(
+        fast.getFastMathAttrName(),
+        arith::FastMathFlagsAttr::get(builder.getContext(), arith::FastMathFlags::contract));
   }
   return created->getResult(0);
 }
 
-SmallVector<Value> Emitter::applyRegion(Block &region, ArrayRef<Value> arguments, ArrayRef<Lane> index) {
+SmallVector<Value> Emitter::applyRegion(Block &region, ArrayRef<Value> arguments,
+                                        ArrayRef<Lane> index) {
   DenseMap<Value, Value> values;
   for (auto [argument, value] : llvm::zip(region.getArguments(), arguments)) {
     values[argument] = value;
@@ -212,10 +229,12 @@ SmallVector<Value> Emitter::applyRegion(Block &region, ArrayRef<Value> arguments
     }
     values[op.getResult(0)] = value;
   }
-  return llvm::map_to_vector(region.getTerminator()->getOperands(), [&](Value v) { return values.lookup(v); });
+  return llvm::map_to_vector(region.getTerminator()->getOperands(),
+                             [&](Value v) { return values.lookup(v); });
 }
 
-//===-- Graph ops --------------------------------------------------------------------------------------------------===//
+//===-- Graph ops
+//--------------------------------------------------------------------------------------------------===//
 
 Value Emitter::at(Value tensor, ArrayRef<Lane> index) {
   Key key{tensor, {}};
@@ -277,7 +296,8 @@ Value Emitter::gather(Operation *op, ArrayRef<Lane> index) {
 }
 
 Value Emitter::evaluate(Value tensor, ArrayRef<Lane> index) {
-  if (auto it = buffers.find(tensor); it != buffers.end() && !tensor.getDefiningOp<graph::ConstantOp>()) {
+  if (auto it = buffers.find(tensor);
+      it != buffers.end() && !tensor.getDefiningOp<graph::ConstantOp>()) {
     return load(it->second, index);
   }
   Operation *op = tensor.getDefiningOp();
@@ -309,7 +329,8 @@ Value Emitter::evaluate(Value tensor, ArrayRef<Lane> index) {
   }
   if (auto slice = dyn_cast<graph::SliceOp>(op)) {
     SmallVector<Lane> source;
-    for (auto [lane, offset, step] : llvm::zip(index, slice.getOffsets().getResults(), slice.getSteps())) {
+    for (auto [lane, offset, step] :
+         llvm::zip(index, slice.getOffsets().getResults(), slice.getSteps())) {
       source.push_back(plus(times(lane, uniform(step)), uniform(symbolic(offset))));
     }
     return at(slice.getInput(), source);

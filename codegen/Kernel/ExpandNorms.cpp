@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Softmax and norms as reductions along the last dim and maps, with f32 between them whatever the operand's type.
-// Two-pass variance: mean first, then the mean of squared differences.
+// Softmax and norms as reductions along the last dim and maps, with f32 between them whatever the
+// operand's type. Two-pass variance: mean first, then the mean of squared differences.
 #include "codegen/Kernel/Generator.h"
 
 using namespace mlir;
@@ -34,26 +34,30 @@ struct Expansion {
       return AffineMap::get(rank, 0, builder.getAffineDimExpr(rank - 1));
     }
     SmallVector<AffineExpr> exprs(map.getResults());
-    if (graph::sameDims(graph::dimsOf(type), graph::dimsOf(sums)) && !graph::sameDims(graph::dimsOf(sums), graph::dimsOf(full))) {
+    if (graph::sameDims(graph::dimsOf(type), graph::dimsOf(sums)) &&
+        !graph::sameDims(graph::dimsOf(sums), graph::dimsOf(full))) {
       exprs.back() = builder.getAffineConstantExpr(0);
     }
     return AffineMap::get(rank, 0, exprs, builder.getContext());
   }
   Value map(RankedTensorType result, ValueRange operands, Scalars body) {
     SmallVector<AffineMap> maps = llvm::map_to_vector(operands, [&](Value v) { return mapFor(v); });
-    auto op = graph::MapOp::create(builder, loc, TypeRange(result), operands, maps,
-                                   [&](OpBuilder &b, Location l, ValueRange scalars) {
-                                     SmallVector<Value> wide;
-                                     for (Value v : scalars) {
-                                       wide.push_back(v.getType().isF32() ? v : arith::ExtFOp::create(b, l, b.getF32Type(), v).getResult());
-                                     }
-                                     Value y = body(b, l, wide);
-                                     Type element = result.getElementType();
-                                     if (y.getType() != element) {
-                                       y = arith::TruncFOp::create(b, l, element, y);
-                                     }
-                                     return SmallVector<Value>{y};
-                                   });
+    auto op = graph::MapOp::create(
+        builder, loc, TypeRange(result), operands, maps,
+        [&](OpBuilder &b, Location l, ValueRange scalars) {
+          SmallVector<Value> wide;
+          for (Value v : scalars) {
+            wide.push_back(v.getType().isF32()
+                               ? v
+                               : arith::ExtFOp::create(b, l, b.getF32Type(), v).getResult());
+          }
+          Value y = body(b, l, wide);
+          Type element = result.getElementType();
+          if (y.getType() != element) {
+            y = arith::TruncFOp::create(b, l, element, y);
+          }
+          return SmallVector<Value>{y};
+        });
     return op.getResult(0);
   }
   Value reduce(graph::ReduceKind kind, Value v) {
@@ -86,7 +90,9 @@ Value expand(graph::SoftmaxOp op) {
   });
   Value total = x.reduce(graph::ReduceKind::sum, powers);
   if (op.getLog()) {
-    Value log = x.map(x.sums, total, [](OpBuilder &b, Location l, ValueRange s) -> Value { return math::LogOp::create(b, l, s[0]); });
+    Value log = x.map(x.sums, total, [](OpBuilder &b, Location l, ValueRange s) -> Value {
+      return math::LogOp::create(b, l, s[0]);
+    });
     return x.map(result, {input, most, log}, [](OpBuilder &b, Location l, ValueRange s) -> Value {
       return arith::SubFOp::create(b, l, arith::SubFOp::create(b, l, s[0], s[1]), s[2]);
     });
@@ -111,7 +117,8 @@ Value expand(graph::LayerNormOp op) {
     Value d = arith::SubFOp::create(b, l, s[0], s[1]);
     return arith::MulFOp::create(b, l, d, d);
   });
-  Value scale = inverseRoot(x, x.reduce(graph::ReduceKind::mean, squares), op.getEpsilon().convertToFloat());
+  Value scale =
+      inverseRoot(x, x.reduce(graph::ReduceKind::mean, squares), op.getEpsilon().convertToFloat());
   SmallVector<Value> operands{input, mean, scale, op.getScale()};
   if (op.getBias()) {
     operands.push_back(op.getBias());
@@ -129,10 +136,12 @@ Value expand(graph::RmsNormOp op) {
   Value squares = x.map(x.full, op.getInput(), [](OpBuilder &b, Location l, ValueRange s) -> Value {
     return arith::MulFOp::create(b, l, s[0], s[0]);
   });
-  Value scale = inverseRoot(x, x.reduce(graph::ReduceKind::mean, squares), op.getEpsilon().convertToFloat());
-  return x.map(result, {op.getInput(), scale, op.getScale()}, [](OpBuilder &b, Location l, ValueRange s) -> Value {
-    return arith::MulFOp::create(b, l, arith::MulFOp::create(b, l, s[0], s[1]), s[2]);
-  });
+  Value scale =
+      inverseRoot(x, x.reduce(graph::ReduceKind::mean, squares), op.getEpsilon().convertToFloat());
+  return x.map(result, {op.getInput(), scale, op.getScale()},
+               [](OpBuilder &b, Location l, ValueRange s) -> Value {
+                 return arith::MulFOp::create(b, l, arith::MulFOp::create(b, l, s[0], s[1]), s[2]);
+               });
 }
 
 } // namespace
@@ -140,7 +149,8 @@ Value expand(graph::RmsNormOp op) {
 void expandNorms(Block &body) {
   for (Operation &op : llvm::make_early_inc_range(body)) {
     Value value = TypeSwitch<Operation *, Value>(&op)
-                      .Case<graph::SoftmaxOp, graph::LayerNormOp, graph::RmsNormOp>([](auto norm) { return expand(norm); })
+                      .Case<graph::SoftmaxOp, graph::LayerNormOp, graph::RmsNormOp>(
+                          [](auto norm) { return expand(norm); })
                       .Default([](Operation *) { return Value(); });
     if (value) {
       op.getResult(0).replaceAllUsesWith(value);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Flat kernels: every result element is computed on its own from operands read through affine maps (or slices,
-// transposes, gathers). A unit is a chunk of the innermost (merged) dim at one index of the outer dims.
+// Flat kernels: every result element is computed on its own from operands read through affine maps
+// (or slices, transposes, gathers). A unit is a chunk of the innermost (merged) dim at one index of
+// the outer dims.
 #include "codegen/Kernel/Generator.h"
 
 using namespace mlir;
@@ -20,7 +21,8 @@ void emitFlat(KernelFrame &frame) {
   // Where the merged dims' common index goes: the last of them that is more than one element.
   unsigned rank = space.dims.size(), carrier = rank ? rank - 1 : 0;
   Value one = e.constant(1);
-  SmallVector<Value> extents = llvm::map_to_vector(space.dims, [&](AffineExpr d) { return e.symbolic(d); });
+  SmallVector<Value> extents =
+      llvm::map_to_vector(space.dims, [&](AffineExpr d) { return e.symbolic(d); });
   while (carrier > space.merged && extents[carrier] == one) {
     --carrier;
   }
@@ -40,7 +42,8 @@ void emitFlat(KernelFrame &frame) {
       if (rank) {
         index[carrier] = lane;
       }
-      SmallVector<Value> values = llvm::map_to_vector(frame.yield().getValues(), [&](Value v) { return e.at(v, index); });
+      SmallVector<Value> values =
+          llvm::map_to_vector(frame.yield().getValues(), [&](Value v) { return e.at(v, index); });
       for (auto [i, value] : llvm::enumerate(values)) {
         e.store(value, frame.result(i), index);
       }

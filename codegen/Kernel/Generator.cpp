@@ -13,7 +13,8 @@ namespace ciuic::codegen {
 
 Buffer KernelFrame::result(unsigned number) {
   Value value = yield().getValues()[number];
-  return emitter.buffer(pointers[body.getNumArguments() + number], cast<RankedTensorType>(value.getType()));
+  return emitter.buffer(pointers[body.getNumArguments() + number],
+                        cast<RankedTensorType>(value.getType()));
 }
 
 void KernelFrame::forUnits(function_ref<void(Value)> unit) {
@@ -37,8 +38,10 @@ LogicalResult placeOperands(KernelFrame &frame) {
     auto dict = attrs && i < attrs.size() ? cast<DictionaryAttr>(attrs[i]) : DictionaryAttr();
     if (Attribute attr = dict ? dict.get("graph.physical") : Attribute()) {
       auto map = dyn_cast<AffineMapAttr>(attr);
-      if (!map || map.getValue().getNumResults() != type.getRank() || map.getValue().getNumInputs() != 0) {
-        return frame.kernel.emitError("graph.physical of operand ") << i << " is a map to one constant extent per dim";
+      if (!map || map.getValue().getNumResults() != type.getRank() ||
+          map.getValue().getNumInputs() != 0) {
+        return frame.kernel.emitError("graph.physical of operand ")
+               << i << " is a map to one constant extent per dim";
       }
       buffer.strides = Emitter::stridesOf(map.getValue().getResults(), type.getContext());
     }
@@ -58,7 +61,8 @@ static void placeConstants(KernelFrame &frame, ModuleOp module) {
     if (!dense || dense.isSplat() || e.device != Device::host) {
       continue;
     }
-    // i1 and bf16 have their own form in memory; a constant of them goes through integers of that width.
+    // i1 and bf16 have their own form in memory; a constant of them goes through integers of that
+    // width.
     Buffer buffer = e.buffer(Value(), type);
     SmallVector<Attribute> values;
     Type stored = element;
@@ -134,10 +138,13 @@ LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device d
     return failure();
   }
   bool isLibrary = call->has_value();
-  FailureOr<AffineExpr> grid = isLibrary ? FailureOr<AffineExpr>(graph::unitsOf(**call, (*call)->params)) : graph::gridOf(kernel.getTemplateKind(), body);
+  FailureOr<AffineExpr> grid = isLibrary
+                                   ? FailureOr<AffineExpr>(graph::unitsOf(**call, (*call)->params))
+                                   : graph::gridOf(kernel.getTemplateKind(), body);
   if (succeeded(grid) && !graph::sameDim(*grid, kernel.getGrid().getResult(0))) {
-    return original.emitError("the grid of a ") << graph::stringifyTemplate(kernel.getTemplateKind())
-                                                << " kernel does not follow from its body";
+    return original.emitError("the grid of a ")
+           << graph::stringifyTemplate(kernel.getTemplateKind())
+           << " kernel does not follow from its body";
   }
   if (failed(grid)) {
     return original.emitError("no units follow from this body for template ")
@@ -151,12 +158,14 @@ LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device d
   Type i64 = builder.getI64Type();
   Block *entry, *main;
   SmallVector<int64_t> widths{8, 1};
-  if (kernel.getTemplateKind() == graph::Template::row || kernel.getTemplateKind() == graph::Template::column) {
+  if (kernel.getTemplateKind() == graph::Template::row ||
+      kernel.getTemplateKind() == graph::Template::column) {
     widths = {32, 8, 1};
   }
   if (device == Device::gpu) {
     widths = {4, 1};
-    entry = beginGpuKernel(builder, loc, kernel.getSymName(), SmallVector<Type>(operands + results + 1, pointer), main);
+    entry = beginGpuKernel(builder, loc, kernel.getSymName(),
+                           SmallVector<Type>(operands + results + 1, pointer), main);
   } else {
     auto type = builder.getFunctionType({pointer, pointer, pointer, i64, i64, pointer}, {});
     auto function = func::FuncOp::create(builder, loc, kernel.getSymName(), type);
@@ -177,8 +186,10 @@ LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device d
     emitter.setEntry(entry, frame.dims);
     frame.units = emitter.symbolic(*grid);
   } else {
-    frame.ptrs = entry->getArgument(0), frame.dims = entry->getArgument(1), frame.params = entry->getArgument(2);
-    frame.begin = entry->getArgument(3), frame.end = entry->getArgument(4), frame.scratch = entry->getArgument(5);
+    frame.ptrs = entry->getArgument(0), frame.dims = entry->getArgument(1),
+    frame.params = entry->getArgument(2);
+    frame.begin = entry->getArgument(3), frame.end = entry->getArgument(4),
+    frame.scratch = entry->getArgument(5);
     emitter.setEntry(entry, frame.dims);
     if (!isLibrary) {
       for (unsigned i = 0; i < operands + results; ++i) {
@@ -206,7 +217,8 @@ LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device d
 
 Value loadPointer(Emitter &emitter, Value ptrs, unsigned number) {
   OpBuilder &b = emitter.builder;
-  Value slot = LLVM::GEPOp::create(b, emitter.loc, ptrs.getType(), ptrs.getType(), ptrs, ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(number)});
+  Value slot = LLVM::GEPOp::create(b, emitter.loc, ptrs.getType(), ptrs.getType(), ptrs,
+                                   ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(number)});
   return LLVM::LoadOp::create(b, emitter.loc, ptrs.getType(), slot, 8);
 }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// From a graph.kernel to a function of scf, arith, vector and llvm ops: one template, one emit function.
+// From a graph.kernel to a function of scf, arith, vector and llvm ops: one template, one emit
+// function.
 //
-// Host kernels are `void NAME(ptrs, dims, params, begin, end, scratch)`: `ptrs` are the operands' then the results'
-// addresses, units [begin, end) of `grid` are computed. GPU kernels take the addresses, then `dims`, as arguments;
-// block b computes units b, b + gridDim.x, ….
-// In-place operation is allowed where a result is computed from an operand read at the same index.
+// Host kernels are `void NAME(ptrs, dims, params, begin, end, scratch)`: `ptrs` are the operands'
+// then the results' addresses, units [begin, end) of `grid` are computed. GPU kernels take the
+// addresses, then `dims`, as arguments; block b computes units b, b + gridDim.x, …. In-place
+// operation is allowed where a result is computed from an operand read at the same index.
 #pragma once
 
 #include "codegen/Kernel/Emitter.h"
@@ -14,7 +15,8 @@
 
 namespace ciuic::codegen {
 
-/// A kernel being generated: its body (norms expanded), where its operands and results lie, its units.
+/// A kernel being generated: its body (norms expanded), where its operands and results lie, its
+/// units.
 struct KernelFrame {
   graph::KernelOp kernel;
   mlir::Block &body;
@@ -53,7 +55,8 @@ mlir::LogicalResult placeOperands(KernelFrame &frame);
 /// Pointer `number` of the array `ptrs`.
 mlir::Value loadPointer(Emitter &emitter, mlir::Value ptrs, unsigned number);
 
-/// Appends the kernel's function (and for a GPU its gpu.module) to `module`. Errors are reported at the kernel.
+/// Appends the kernel's function (and for a GPU its gpu.module) to `module`. Errors are reported at
+/// the kernel.
 mlir::LogicalResult generateKernel(graph::KernelOp kernel, mlir::ModuleOp module, Device device);
 
 } // namespace ciuic::codegen

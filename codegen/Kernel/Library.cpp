@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The wrapper of a library function (kernels/host/Abi.h): it evaluates the arguments into an array on the stack, lays
-// out pointers (the function's own, then all of the kernel's), and passes an epilogue. The epilogue is a function of
-// the kernel's module: it walks the block of finished sums that the library hands over and computes the maps on it.
+// The wrapper of a library function (kernels/host/Abi.h): it evaluates the arguments into an array
+// on the stack, lays out pointers (the function's own, then all of the kernel's), and passes an
+// epilogue. The epilogue is a function of the kernel's module: it walks the block of finished sums
+// that the library hands over and computes the maps on it.
 #include "codegen/Kernel/Library.h"
 
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
@@ -15,12 +16,13 @@ namespace {
 class LibraryEmitter {
 public:
   LibraryEmitter(KernelFrame &frame, const graph::LibraryCall &call, ModuleOp module)
-      : frame(frame), call(call), module(module), e(frame.emitter), pointer(LLVM::LLVMPointerType::get(module.getContext())),
-        i64(e.builder.getI64Type()) {}
+      : frame(frame), call(call), module(module), e(frame.emitter),
+        pointer(LLVM::LLVMPointerType::get(module.getContext())), i64(e.builder.getI64Type()) {}
 
   void run() {
     OpBuilder &b = e.builder;
-    // An epilogue is needed unless the op's own result is the kernel's only one, in the type that the library stores.
+    // An epilogue is needed unless the op's own result is the kernel's only one, in the type that
+    // the library stores.
     Value root = call.root->getResult(0);
     bool plain = frame.yield().getValues().size() == 1 && frame.yield().getValues()[0] == root &&
                  cast<RankedTensorType>(root.getType()).getElementType().isF32();
@@ -40,14 +42,19 @@ public:
     for (auto [i, expr] : llvm::enumerate(call.args)) {
       put(argArray, i64, i, e.symbolic(expr));
     }
-    Value epilogue = plain ? LLVM::ZeroOp::create(b, e.loc, pointer).getResult() : makeEpilogue(own);
-    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), {pointer, pointer, pointer, pointer, pointer, i64, i64, pointer});
+    Value epilogue =
+        plain ? LLVM::ZeroOp::create(b, e.loc, pointer).getResult() : makeEpilogue(own);
+    auto type = LLVM::LLVMFunctionType::get(
+        LLVM::LLVMVoidType::get(b.getContext()),
+        {pointer, pointer, pointer, pointer, pointer, i64, i64, pointer});
     OpBuilder outside = OpBuilder::atBlockBegin(module.getBody());
     auto function = module.lookupSymbol<LLVM::LLVMFuncOp>(call.function);
     if (!function) {
       function = LLVM::LLVMFuncOp::create(outside, e.loc, call.function, type);
     }
-    LLVM::CallOp::create(b, e.loc, function, ValueRange{argArray, epilogue, pointerArray, frame.dims, frame.params, frame.begin, frame.end, frame.scratch});
+    LLVM::CallOp::create(b, e.loc, function,
+                         ValueRange{argArray, epilogue, pointerArray, frame.dims, frame.params,
+                                    frame.begin, frame.end, frame.scratch});
   }
 
 private:
@@ -55,15 +62,18 @@ private:
     return LLVM::AllocaOp::create(e.builder, e.loc, pointer, element, e.constant(count), 16);
   }
   void put(Value base, Type element, unsigned index, Value value) {
-    Value slot = LLVM::GEPOp::create(e.builder, e.loc, pointer, element, base, ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)});
+    Value slot = LLVM::GEPOp::create(e.builder, e.loc, pointer, element, base,
+                                     ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(index)});
     LLVM::StoreOp::create(e.builder, e.loc, value, slot, 8);
   }
 
-  /// void(acc, ld, row, rows, col, cols, ptrs, dims) over the maps of the body; returns its address.
+  /// void(acc, ld, row, rows, col, cols, ptrs, dims) over the maps of the body; returns its
+  /// address.
   Value makeEpilogue(unsigned own) {
     OpBuilder outside = OpBuilder::atBlockEnd(module.getBody());
     std::string name = (frame.kernel.getSymName() + ".epilogue").str();
-    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(outside.getContext()), {pointer, i64, i64, i64, i64, i64, pointer, pointer});
+    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(outside.getContext()),
+                                            {pointer, i64, i64, i64, i64, i64, pointer, pointer});
     auto function = LLVM::LLVMFuncOp::create(outside, e.loc, name, type, LLVM::Linkage::Internal);
     Block *entry = function.addEntryBlock(outside), *main = new Block();
     function.getBody().push_back(main);
@@ -94,7 +104,8 @@ private:
 
   void emitRows(KernelFrame &view, Block *entry) {
     Emitter &inner = view.emitter;
-    Value acc = entry->getArgument(0), ld = entry->getArgument(1), row0 = entry->getArgument(2), rows = entry->getArgument(3);
+    Value acc = entry->getArgument(0), ld = entry->getArgument(1), row0 = entry->getArgument(2),
+          rows = entry->getArgument(3);
     Value col0 = entry->getArgument(4), cols = entry->getArgument(5);
     Value root = call.root->getResult(0);
     auto dims = graph::dimsOf(root);
@@ -104,10 +115,12 @@ private:
     if (swapped) {
       std::swap(dims[1], dims[2]);
     }
-    SmallVector<Value> outer = llvm::map_to_vector(ArrayRef(dims).drop_back(), [&](AffineExpr d) { return inner.symbolic(d); });
+    SmallVector<Value> outer = llvm::map_to_vector(ArrayRef(dims).drop_back(),
+                                                   [&](AffineExpr d) { return inner.symbolic(d); });
     Type f32 = inner.builder.getF32Type();
     inner.loop(inner.constant(0), rows, 1, [&](Value r) {
-      SmallVector<Lane> index = llvm::map_to_vector(inner.delinearise(inner.add(row0, r), outer), [&](Value v) { return inner.uniform(v); });
+      SmallVector<Lane> index = llvm::map_to_vector(inner.delinearise(inner.add(row0, r), outer),
+                                                    [&](Value v) { return inner.uniform(v); });
       if (swapped) {
         std::swap(index[1], index[2]);
       }
@@ -116,9 +129,11 @@ private:
       inner.lanes(inner.constant(0), cols, [&](Lane lane) {
         index.back() = inner.plus(lane, inner.uniform(col0));
         // The maps read the sums at the index they compute: fusing saw to it.
-        Value sum = inner.loadAt(acc, f32, inner.add(line, lane.value), inner.width, /*invariant=*/false, /*aligned=*/false);
+        Value sum = inner.loadAt(acc, f32, inner.add(line, lane.value), inner.width,
+                                 /*invariant=*/false, /*aligned=*/false);
         inner.supply = [&](Value tensor, ArrayRef<Lane>) { return tensor == root ? sum : Value(); };
-        SmallVector<Value> values = llvm::map_to_vector(view.yield().getValues(), [&](Value v) { return inner.at(v, index); });
+        SmallVector<Value> values = llvm::map_to_vector(
+            view.yield().getValues(), [&](Value v) { return inner.at(v, index); });
         for (auto [i, value] : llvm::enumerate(values)) {
           inner.store(value, view.result(i), index);
         }
@@ -136,6 +151,8 @@ private:
 
 } // namespace
 
-void emitLibraryCall(KernelFrame &frame, const graph::LibraryCall &call, ModuleOp module) { LibraryEmitter(frame, call, module).run(); }
+void emitLibraryCall(KernelFrame &frame, const graph::LibraryCall &call, ModuleOp module) {
+  LibraryEmitter(frame, call, module).run();
+}
 
 } // namespace ciuic::codegen

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Concatenation, padding and the append of fresh rows to a state's buffer. A unit is a row of the result along the
-// last dim (of the fresh rows, for an append in place).
+// Concatenation, padding and the append of fresh rows to a state's buffer. A unit is a row of the
+// result along the last dim (of the fresh rows, for an append in place).
 #include "codegen/Kernel/Generator.h"
 
 using namespace mlir;
@@ -8,7 +8,8 @@ using namespace mlir;
 namespace ciuic::codegen {
 
 static SmallVector<Value> rowsOf(Emitter &e, ArrayRef<AffineExpr> dims) {
-  return llvm::map_to_vector(dims.empty() ? dims : dims.drop_back(), [&](AffineExpr d) { return e.symbolic(d); });
+  return llvm::map_to_vector(dims.empty() ? dims : dims.drop_back(),
+                             [&](AffineExpr d) { return e.symbolic(d); });
 }
 
 static void concatenate(KernelFrame &frame, ValueRange inputs, unsigned axis, Value result) {
@@ -22,7 +23,8 @@ static void concatenate(KernelFrame &frame, ValueRange inputs, unsigned axis, Va
     starts.push_back(starts.back() + graph::dimsOf(input)[axis]);
   }
   frame.forUnits([&](Value unit) {
-    SmallVector<Lane> index = llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
+    SmallVector<Lane> index =
+        llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
     index.emplace_back();
     auto copyRow = [&](unsigned number) {
       Value offset = e.symbolic(starts[number]);
@@ -48,7 +50,8 @@ static void concatenate(KernelFrame &frame, ValueRange inputs, unsigned axis, Va
         copyRow(number);
         return;
       }
-      Value inside = e.compare(arith::CmpIPredicate::slt, index[axis].value, e.symbolic(starts[number + 1]));
+      Value inside =
+          e.compare(arith::CmpIPredicate::slt, index[axis].value, e.symbolic(starts[number + 1]));
       e.when(inside, [&] { copyRow(number); }, [&] { choose(number + 1); });
     };
     choose(0);
@@ -84,7 +87,8 @@ void emitAppend(KernelFrame &frame) {
   SmallVector<Value> splits = rowsOf(e, dims);
   Value length = e.symbolic(graph::dimsOf(op.getPast())[axis]);
   frame.forUnits([&](Value unit) {
-    SmallVector<Lane> index = llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
+    SmallVector<Lane> index =
+        llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
     index.emplace_back();
     e.lanes(e.constant(0), e.symbolic(dims[last]), [&](Lane lane) {
       index[last] = lane;
@@ -102,7 +106,8 @@ void emitPad(KernelFrame &frame) {
     e.fail("a pad kernel holds one pad");
     return;
   }
-  SmallVector<AffineExpr> dims = graph::dimsOf(op.getResult()), inner = graph::dimsOf(op.getInput());
+  SmallVector<AffineExpr> dims = graph::dimsOf(op.getResult()),
+                          inner = graph::dimsOf(op.getInput());
   if (dims.empty()) {
     e.fail("a pad of a scalar");
     return;
@@ -112,7 +117,8 @@ void emitPad(KernelFrame &frame) {
   SmallVector<Value> splits = rowsOf(e, dims);
   Value width = e.symbolic(dims[last]);
   frame.forUnits([&](Value unit) {
-    SmallVector<Lane> index = llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
+    SmallVector<Lane> index =
+        llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
     index.emplace_back();
     Value border = e.scalarOf(cast<TypedAttr>(op.getValue()));
     auto fill = [&](Value lower, Value upper) {

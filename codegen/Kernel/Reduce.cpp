@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Row and column kernels: maps and reductions over one index space.
 //
-// Row: the last dim is reduced. A unit is one row (all reduced dims at one index of the others). Each reduction is one
-// pass over the row; maps between are recomputed in every pass that needs them, except those worth a buffer, which
-// the first pass leaves in scratch. One last pass stores every result that has the row's extent.
-// Column: the last dim is kept. A unit is a chunk of it; lanes lie along it and reductions are loops around vectors.
+// Row: the last dim is reduced. A unit is one row (all reduced dims at one index of the others).
+// Each reduction is one pass over the row; maps between are recomputed in every pass that needs
+// them, except those worth a buffer, which the first pass leaves in scratch. One last pass stores
+// every result that has the row's extent. Column: the last dim is kept. A unit is a chunk of it;
+// lanes lie along it and reductions are loops around vectors.
 #include "codegen/Kernel/Generator.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -36,9 +37,11 @@ struct Combiner {
     case graph::ReduceKind::prod:
       return real ? number(1) : whole(APInt(bits, 1));
     case graph::ReduceKind::max:
-      return real ? number(-HUGE_VAL) : whole(bits == 1 ? APInt(1, 0) : APInt::getSignedMinValue(bits));
+      return real ? number(-HUGE_VAL)
+                  : whole(bits == 1 ? APInt(1, 0) : APInt::getSignedMinValue(bits));
     case graph::ReduceKind::min:
-      return real ? number(HUGE_VAL) : whole(bits == 1 ? APInt(1, 1) : APInt::getSignedMaxValue(bits));
+      return real ? number(HUGE_VAL)
+                  : whole(bits == 1 ? APInt(1, 1) : APInt::getSignedMaxValue(bits));
     }
     return e.fail("an unknown reduction");
   }
@@ -50,9 +53,11 @@ struct Combiner {
     switch (kind) {
     case graph::ReduceKind::sum:
     case graph::ReduceKind::mean:
-      return real ? Value(arith::AddFOp::create(builder, loc, a, b)) : Value(arith::AddIOp::create(builder, loc, a, b));
+      return real ? Value(arith::AddFOp::create(builder, loc, a, b))
+                  : Value(arith::AddIOp::create(builder, loc, a, b));
     case graph::ReduceKind::prod:
-      return real ? Value(arith::MulFOp::create(builder, loc, a, b)) : Value(arith::MulIOp::create(builder, loc, a, b));
+      return real ? Value(arith::MulFOp::create(builder, loc, a, b))
+                  : Value(arith::MulIOp::create(builder, loc, a, b));
     case graph::ReduceKind::max:
       return real    ? Value(arith::MaximumFOp::create(builder, loc, a, b))
              : truth ? Value(arith::OrIOp::create(builder, loc, a, b))
@@ -72,13 +77,15 @@ struct Combiner {
     }
     if (isa<FloatType>(type)) {
       Value divisor = arith::SIToFPOp::create(e.builder, e.loc, type, count);
-      return arith::DivFOp::create(e.builder, e.loc, total, e.isVector(total) ? e.splat(divisor) : divisor);
+      return arith::DivFOp::create(e.builder, e.loc, total,
+                                   e.isVector(total) ? e.splat(divisor) : divisor);
     }
     Value divisor = e.max(count, e.constant(1));
     if (type != e.builder.getI64Type()) {
       divisor = arith::TruncIOp::create(e.builder, e.loc, type, divisor);
     }
-    return arith::DivSIOp::create(e.builder, e.loc, total, e.isVector(total) ? e.splat(divisor) : divisor);
+    return arith::DivSIOp::create(e.builder, e.loc, total,
+                                  e.isVector(total) ? e.splat(divisor) : divisor);
   }
 };
 
@@ -92,12 +99,14 @@ struct Reducer {
   // This unit's index at kept dims (lanes at reduced dims are set by the loops).
   SmallVector<Lane> base;
   DenseMap<Value, Value> reductions;
-  // Rows kept in scratch: complete ones are read, the others written by whichever pass computes them.
+  // Rows kept in scratch: complete ones are read, the others written by whichever pass computes
+  // them.
   DenseMap<Value, Buffer> rows;
   DenseSet<Value> complete, written;
   SmallVector<Lane> current;
 
-  Reducer(KernelFrame &frame, graph::ReduceSpace s) : frame(frame), e(frame.emitter), space(std::move(s)) {
+  Reducer(KernelFrame &frame, graph::ReduceSpace s)
+      : frame(frame), e(frame.emitter), space(std::move(s)) {
     AffineExpr product = getAffineConstantExpr(1, e.builder.getContext());
     for (auto [i, dim] : llvm::enumerate(space.dims)) {
       extents.push_back(e.symbolic(dim));
@@ -118,7 +127,8 @@ struct Reducer {
     }
     for (auto [i, dim] : llvm::enumerate(dims)) {
       auto constant = dyn_cast<AffineConstantExpr>(dim);
-      if (space.reduced[i] ? !(constant && constant.getValue() == 1) : !graph::sameDim(dim, space.dims[i])) {
+      if (space.reduced[i] ? !(constant && constant.getValue() == 1)
+                           : !graph::sameDim(dim, space.dims[i])) {
         return false;
       }
     }
@@ -153,9 +163,9 @@ struct Reducer {
     };
   }
   bool atCurrent(ArrayRef<Lane> index) {
-    return index.size() == current.size() && llvm::all_of(llvm::zip(index, current), [&](auto pair) {
-             return sameLane(std::get<0>(pair), std::get<1>(pair));
-           });
+    return index.size() == current.size() &&
+           llvm::all_of(llvm::zip(index, current),
+                        [&](auto pair) { return sameLane(std::get<0>(pair), std::get<1>(pair)); });
   }
   void endPass() {
     complete.insert(written.begin(), written.end());
@@ -172,52 +182,64 @@ struct ReductionState {
 };
 
 ReductionState stateOf(Reducer &r, graph::ReduceOp op) {
-  Type type = Emitter::computeType(cast<RankedTensorType>(op.getInput().getType()).getElementType());
+  Type type =
+      Emitter::computeType(cast<RankedTensorType>(op.getInput().getType()).getElementType());
   Combiner combiner{r.e, op.getKind(), type};
   Value input = op.getInput();
   return {{combiner.identity()},
           [&r, combiner, input](ArrayRef<Lane> index, ValueRange carried) -> SmallVector<Value> {
             Value value = r.e.at(input, index);
-            return {combiner.combine(carried[0], r.e.isVector(carried[0]) ? r.e.splat(value) : value)};
+            return {
+                combiner.combine(carried[0], r.e.isVector(carried[0]) ? r.e.splat(value) : value)};
           },
-          [combiner](ValueRange a, ValueRange b) -> SmallVector<Value> { return {combiner.combine(a[0], b[0])}; },
+          [combiner](ValueRange a, ValueRange b) -> SmallVector<Value> {
+            return {combiner.combine(a[0], b[0])};
+          },
           [&r, combiner](ValueRange total) { return combiner.finish(total[0], r.count); }};
 }
 
-// Carries the best value and its index; of equals the first (or last) index wins, in any order of combination.
+// Carries the best value and its index; of equals the first (or last) index wins, in any order of
+// combination.
 ReductionState stateOf(Reducer &r, graph::ArgReduceOp op) {
   Emitter &e = r.e;
-  Type type = Emitter::computeType(cast<RankedTensorType>(op.getInput().getType()).getElementType());
+  Type type =
+      Emitter::computeType(cast<RankedTensorType>(op.getInput().getType()).getElementType());
   bool isMax = op.getKind() == graph::ReduceKind::max, last = op.getSelectLast();
   Combiner combiner{e, op.getKind(), type};
   auto combine = [&e, isMax, last, type](ValueRange a, ValueRange b) -> SmallVector<Value> {
     Value better, equal;
     if (isa<FloatType>(type)) {
-      better = arith::CmpFOp::create(e.builder, e.loc, isMax ? arith::CmpFPredicate::OGT : arith::CmpFPredicate::OLT, b[0], a[0]);
+      better = arith::CmpFOp::create(e.builder, e.loc,
+                                     isMax ? arith::CmpFPredicate::OGT : arith::CmpFPredicate::OLT,
+                                     b[0], a[0]);
       equal = arith::CmpFOp::create(e.builder, e.loc, arith::CmpFPredicate::OEQ, b[0], a[0]);
     } else {
       better = e.compare(isMax ? arith::CmpIPredicate::sgt : arith::CmpIPredicate::slt, b[0], a[0]);
       equal = e.compare(arith::CmpIPredicate::eq, b[0], a[0]);
     }
-    Value earlier = e.compare(last ? arith::CmpIPredicate::sgt : arith::CmpIPredicate::slt, b[1], a[1]);
-    Value take = arith::OrIOp::create(e.builder, e.loc, better, arith::AndIOp::create(e.builder, e.loc, equal, earlier));
+    Value earlier =
+        e.compare(last ? arith::CmpIPredicate::sgt : arith::CmpIPredicate::slt, b[1], a[1]);
+    Value take = arith::OrIOp::create(e.builder, e.loc, better,
+                                      arith::AndIOp::create(e.builder, e.loc, equal, earlier));
     return {e.select(take, b[0], a[0]), e.select(take, b[1], a[1])};
   };
   Value input = op.getInput();
   unsigned dim = r.space.dims.size() - 1;
   Value limit = r.extents[dim];
-  return {{combiner.identity(), e.constant(last ? -1 : INT64_MAX)},
-          [&r, combine, input, dim](ArrayRef<Lane> index, ValueRange carried) -> SmallVector<Value> {
-            Value value = r.e.at(input, index), position = r.e.materialise(index[dim]);
-            bool vectors = r.e.isVector(carried[0]);
-            return combine(carried, {vectors ? r.e.splat(value) : value, vectors ? r.e.splat(position) : position});
-          },
-          combine,
-          // A row of NaN alone has no best element: its first index.
-          [&r, limit](ValueRange total) {
-            Value inside = r.e.compare(arith::CmpIPredicate::ult, total[1], limit);
-            return r.e.select(inside, total[1], r.e.constant(0));
-          }};
+  return {
+      {combiner.identity(), e.constant(last ? -1 : INT64_MAX)},
+      [&r, combine, input, dim](ArrayRef<Lane> index, ValueRange carried) -> SmallVector<Value> {
+        Value value = r.e.at(input, index), position = r.e.materialise(index[dim]);
+        bool vectors = r.e.isVector(carried[0]);
+        return combine(carried, {vectors ? r.e.splat(value) : value,
+                                 vectors ? r.e.splat(position) : position});
+      },
+      combine,
+      // A row of NaN alone has no best element: its first index.
+      [&r, limit](ValueRange total) {
+        Value inside = r.e.compare(arith::CmpIPredicate::ult, total[1], limit);
+        return r.e.select(inside, total[1], r.e.constant(0));
+      }};
 }
 
 std::optional<ReductionState> stateOf(Reducer &r, Operation &op) {
@@ -231,8 +253,9 @@ std::optional<ReductionState> stateOf(Reducer &r, Operation &op) {
 }
 
 // Loops over `extents` carrying values.
-SmallVector<Value> accumulateNest(Emitter &e, ArrayRef<Value> extents, SmallVector<Value> &index, ValueRange init,
-                                  function_ref<SmallVector<Value>(ArrayRef<Value>, ValueRange)> body) {
+SmallVector<Value>
+accumulateNest(Emitter &e, ArrayRef<Value> extents, SmallVector<Value> &index, ValueRange init,
+               function_ref<SmallVector<Value>(ArrayRef<Value>, ValueRange)> body) {
   if (index.size() == extents.size()) {
     return body(index, init);
   }
@@ -247,7 +270,8 @@ SmallVector<Value> accumulateNest(Emitter &e, ArrayRef<Value> extents, SmallVect
 bool checkShapes(Reducer &r) {
   for (Value value : r.frame.yield().getValues()) {
     if (!r.isFull(value) && !r.isReduced(value)) {
-      r.e.fail("a result of a reducing kernel has the shape of its index space or of its reductions");
+      r.e.fail(
+          "a result of a reducing kernel has the shape of its index space or of its reductions");
       return false;
     }
   }
@@ -267,7 +291,8 @@ bool storeReduced(Reducer &r) {
   return anyFull;
 }
 
-// Stores the results of the full shape at an index. All are computed before any is stored: a result may be an operand.
+// Stores the results of the full shape at an index. All are computed before any is stored: a result
+// may be an operand.
 void storeFull(Reducer &r, ArrayRef<Lane> index) {
   SmallVector<std::pair<unsigned, Value>> values;
   for (auto [i, value] : llvm::enumerate(r.frame.yield().getValues())) {
@@ -311,8 +336,9 @@ void placeRows(Reducer &r, KernelFrame &frame) {
         Type f32 = r.e.builder.getF32Type();
         SmallVector<AffineExpr> own = strides;
         r.rows[value] = {frame.scratch, f32, own};
-        r.rows[value].pointer = LLVM::GEPOp::create(r.e.builder, r.e.loc, frame.scratch.getType(), f32, frame.scratch,
-                                                    ArrayRef<LLVM::GEPArg>{offset});
+        r.rows[value].pointer =
+            LLVM::GEPOp::create(r.e.builder, r.e.loc, frame.scratch.getType(), f32, frame.scratch,
+                                ArrayRef<LLVM::GEPArg>{offset});
         bytes += rowBytes;
       }
     }
@@ -336,8 +362,10 @@ void emitRow(KernelFrame &frame) {
   placeRows(r, frame);
   SmallVector<unsigned> around(r.reduced);
   around.pop_back();
-  SmallVector<Value> aroundExtents = llvm::map_to_vector(around, [&](unsigned d) { return r.extents[d]; });
-  SmallVector<Value> keptExtents = llvm::map_to_vector(r.kept, [&](unsigned d) { return r.extents[d]; });
+  SmallVector<Value> aroundExtents =
+      llvm::map_to_vector(around, [&](unsigned d) { return r.extents[d]; });
+  SmallVector<Value> keptExtents =
+      llvm::map_to_vector(r.kept, [&](unsigned d) { return r.extents[d]; });
   unsigned last = r.space.dims.size() - 1;
   auto indexAt = [&](ArrayRef<Value> outer, Lane lane) {
     SmallVector<Lane> index = r.base;
@@ -354,7 +382,8 @@ void emitRow(KernelFrame &frame) {
       r.base[d] = e.uniform(value);
     }
     for (Operation &op : frame.body.without_terminator()) {
-      if (auto map = dyn_cast<graph::MapOp>(op); map && r.isReduced(map.getResult(0)) && !r.isFull(map.getResult(0))) {
+      if (auto map = dyn_cast<graph::MapOp>(op);
+          map && r.isReduced(map.getResult(0)) && !r.isFull(map.getResult(0))) {
         e.at(map.getResult(0), r.base);
         continue;
       }
@@ -363,11 +392,12 @@ void emitRow(KernelFrame &frame) {
         continue;
       }
       SmallVector<Value> index;
-      SmallVector<Value> total =
-          accumulateNest(e, aroundExtents, index, state->identity, [&](ArrayRef<Value> outer, ValueRange carried) {
+      SmallVector<Value> total = accumulateNest(
+          e, aroundExtents, index, state->identity, [&](ArrayRef<Value> outer, ValueRange carried) {
             SmallVector<Value> part = e.accumulateLanes(
                 e.constant(0), r.extents[last],
-                {state->identity, [&](Lane lane, ValueRange acc) { return state->step(indexAt(outer, lane), acc); },
+                {state->identity,
+                 [&](Lane lane, ValueRange acc) { return state->step(indexAt(outer, lane), acc); },
                  [&](ValueRange a, ValueRange b) { return state->combine(a, b); }});
             return around.empty() ? part : state->combine(carried, part);
           });
@@ -406,7 +436,8 @@ void emitColumn(KernelFrame &frame) {
   Value chunks = e.symbolic(r.space.dims[last].ceilDiv(graph::columnChunk));
   SmallVector<Value> splits = llvm::map_to_vector(outer, [&](unsigned d) { return r.extents[d]; });
   splits.push_back(chunks);
-  SmallVector<Value> reducedExtents = llvm::map_to_vector(r.reduced, [&](unsigned d) { return r.extents[d]; });
+  SmallVector<Value> reducedExtents =
+      llvm::map_to_vector(r.reduced, [&](unsigned d) { return r.extents[d]; });
   auto indexAt = [&](ArrayRef<Value> at) {
     SmallVector<Lane> index = r.base;
     for (auto [d, value] : llvm::zip(r.reduced, at)) {
@@ -425,7 +456,8 @@ void emitColumn(KernelFrame &frame) {
       r.reductions.clear();
       r.base[last] = lane;
       for (Operation &op : frame.body.without_terminator()) {
-        if (auto map = dyn_cast<graph::MapOp>(op); map && r.isReduced(map.getResult(0)) && !r.isFull(map.getResult(0))) {
+        if (auto map = dyn_cast<graph::MapOp>(op);
+            map && r.isReduced(map.getResult(0)) && !r.isFull(map.getResult(0))) {
           e.at(map.getResult(0), r.base);
           continue;
         }
@@ -433,19 +465,23 @@ void emitColumn(KernelFrame &frame) {
         if (!state) {
           continue;
         }
-        SmallVector<Value> init = llvm::map_to_vector(state->identity, [&](Value v) { return e.splat(v); });
+        SmallVector<Value> init =
+            llvm::map_to_vector(state->identity, [&](Value v) { return e.splat(v); });
         SmallVector<Value> index;
-        // Each inner loop sums from the identity: partial sums of a row, then of the rows, keep rounding errors small.
-        std::function<SmallVector<Value>(ValueRange)> sum = [&](ValueRange carried) -> SmallVector<Value> {
+        // Each inner loop sums from the identity: partial sums of a row, then of the rows, keep
+        // rounding errors small.
+        std::function<SmallVector<Value>(ValueRange)> sum =
+            [&](ValueRange carried) -> SmallVector<Value> {
           if (index.size() == reducedExtents.size()) {
             return state->step(indexAt(index), carried);
           }
-          SmallVector<Value> part = e.loop(e.constant(0), reducedExtents[index.size()], 1, init, [&](Value i, ValueRange acc) {
-            index.push_back(i);
-            SmallVector<Value> next = sum(acc);
-            index.pop_back();
-            return next;
-          });
+          SmallVector<Value> part = e.loop(e.constant(0), reducedExtents[index.size()], 1, init,
+                                           [&](Value i, ValueRange acc) {
+                                             index.push_back(i);
+                                             SmallVector<Value> next = sum(acc);
+                                             index.pop_back();
+                                             return next;
+                                           });
           return index.empty() ? part : state->combine(carried, part);
         };
         SmallVector<Value> total = sum(init);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Interpolation of image tensors: each spatial dim contributes taps (index, weight); the result is the sum over all
-// combinations. A unit is a row along the last dim. Coordinates are f32, as in ONNX's reference.
+// Interpolation of image tensors: each spatial dim contributes taps (index, weight); the result is
+// the sum over all combinations. A unit is a row along the last dim. Coordinates are f32, as in
+// ONNX's reference.
 #include "codegen/Kernel/Generator.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -25,19 +26,39 @@ struct Coordinates {
     }
   }
   Value number(double v) { return e.scalarFloat(v, e.builder.getF32Type()); }
-  Value add(Value a, Value b) { level(a, b); return arith::AddFOp::create(e.builder, e.loc, a, b); }
-  Value sub(Value a, Value b) { level(a, b); return arith::SubFOp::create(e.builder, e.loc, a, b); }
-  Value mul(Value a, Value b) { level(a, b); return arith::MulFOp::create(e.builder, e.loc, a, b); }
-  Value div(Value a, Value b) { level(a, b); return arith::DivFOp::create(e.builder, e.loc, a, b); }
-  Value least(Value a, Value b) { level(a, b); return callIntrinsic(e.builder, e.loc, "llvm.minnum", {a, b}); }
-  Value most(Value a, Value b) { level(a, b); return callIntrinsic(e.builder, e.loc, "llvm.maxnum", {a, b}); }
+  Value add(Value a, Value b) {
+    level(a, b);
+    return arith::AddFOp::create(e.builder, e.loc, a, b);
+  }
+  Value sub(Value a, Value b) {
+    level(a, b);
+    return arith::SubFOp::create(e.builder, e.loc, a, b);
+  }
+  Value mul(Value a, Value b) {
+    level(a, b);
+    return arith::MulFOp::create(e.builder, e.loc, a, b);
+  }
+  Value div(Value a, Value b) {
+    level(a, b);
+    return arith::DivFOp::create(e.builder, e.loc, a, b);
+  }
+  Value least(Value a, Value b) {
+    level(a, b);
+    return callIntrinsic(e.builder, e.loc, "llvm.minnum", {a, b});
+  }
+  Value most(Value a, Value b) {
+    level(a, b);
+    return callIntrinsic(e.builder, e.loc, "llvm.maxnum", {a, b});
+  }
   Value floor(Value a) { return callIntrinsic(e.builder, e.loc, "llvm.floor", {a}); }
   Value ceil(Value a) { return callIntrinsic(e.builder, e.loc, "llvm.ceil", {a}); }
   Type like(Type scalar, Value v) {
     auto vector = dyn_cast<VectorType>(v.getType());
     return vector ? Type(VectorType::get(vector.getShape(), scalar)) : scalar;
   }
-  Value real(Value i) { return arith::SIToFPOp::create(e.builder, e.loc, like(e.builder.getF32Type(), i), i); }
+  Value real(Value i) {
+    return arith::SIToFPOp::create(e.builder, e.loc, like(e.builder.getF32Type(), i), i);
+  }
   Lane index(Value f) {
     Value i = saturate(e.builder, e.loc, "llvm.fptosi.sat", like(e.builder.getI64Type(), f), f);
     return {i, e.isVector(i) ? Lane::Any : Lane::Uniform};
@@ -46,7 +67,8 @@ struct Coordinates {
 
 } // namespace
 
-static SmallVector<Tap> tapsOf(Emitter &e, graph::ResizeOp op, Lane position, AffineExpr inExtent, AffineExpr outExtent, double scale) {
+static SmallVector<Tap> tapsOf(Emitter &e, graph::ResizeOp op, Lane position, AffineExpr inExtent,
+                               AffineExpr outExtent, double scale) {
   Coordinates c{e};
   if (graph::sameDim(inExtent, outExtent) && (scale == 1 || scale == 0)) {
     return {{position, Value()}};
@@ -95,7 +117,8 @@ static SmallVector<Tap> tapsOf(Emitter &e, graph::ResizeOp op, Lane position, Af
     const double a = -0.75;
     Value low = c.floor(source), t = c.sub(source, low);
     auto near = [&](Value d) { // |d| ≤ 1
-      return c.add(c.mul(c.mul(c.sub(c.mul(c.number(a + 2), d), c.number(a + 3)), d), d), c.number(1));
+      return c.add(c.mul(c.mul(c.sub(c.mul(c.number(a + 2), d), c.number(a + 3)), d), d),
+                   c.number(1));
     };
     auto far = [&](Value d) { // 1 < |d| < 2
       Value p = c.add(c.mul(c.sub(c.mul(c.number(a), d), c.number(5 * a)), d), c.number(8 * a));
@@ -118,7 +141,8 @@ void emitResize(KernelFrame &frame) {
     e.fail("a resize kernel holds one resize");
     return;
   }
-  SmallVector<AffineExpr> dims = graph::dimsOf(op.getResult()), source = graph::dimsOf(op.getInput());
+  SmallVector<AffineExpr> dims = graph::dimsOf(op.getResult()),
+                          source = graph::dimsOf(op.getInput());
   unsigned rank = dims.size(), last = rank - 1;
   unsigned first = op.getLayout() == graph::ImageLayout::channels_first ? 2 : 1;
   bool real = isa<FloatType>(cast<RankedTensorType>(op.getInput().getType()).getElementType());
@@ -126,7 +150,8 @@ void emitResize(KernelFrame &frame) {
     e.fail("interpolation of integers");
     return;
   }
-  SmallVector<Value> splits = llvm::map_to_vector(ArrayRef(dims).drop_back(), [&](AffineExpr d) { return e.symbolic(d); });
+  SmallVector<Value> splits =
+      llvm::map_to_vector(ArrayRef(dims).drop_back(), [&](AffineExpr d) { return e.symbolic(d); });
   Buffer out = frame.result(0);
   frame.forUnits([&](Value unit) {
     SmallVector<Value> where = e.delinearise(unit, splits);

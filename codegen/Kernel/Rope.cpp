@@ -18,7 +18,8 @@ void emitRope(KernelFrame &frame) {
     e.fail("rope tables are as wide as a head");
     return;
   }
-  bool oneBatch = isa<AffineConstantExpr>(table[0]) && cast<AffineConstantExpr>(table[0]).getValue() == 1;
+  bool oneBatch =
+      isa<AffineConstantExpr>(table[0]) && cast<AffineConstantExpr>(table[0]).getValue() == 1;
   unsigned sequence = op.getLayout() == graph::HeadLayout::bhsd ? 2 : 1;
   SmallVector<Value> splits{e.symbolic(dims[0]), e.symbolic(dims[1]), e.symbolic(dims[2])};
   AffineExpr halfExpr = dims[3].floorDiv(2);
@@ -41,10 +42,15 @@ void emitRope(KernelFrame &frame) {
         Lane batch = oneBatch ? e.uniform(int64_t(0)) : e.uniform(where[0]);
         return e.splat(e.at(tensor, {batch, e.uniform(where[sequence]), i}));
       };
-      auto mul = [&](Value a, Value b) -> Value { return arith::MulFOp::create(e.builder, e.loc, a, b); };
-      Value a = e.splat(e.at(op.getInput(), element(low))), b = e.splat(e.at(op.getInput(), element(high)));
-      Value first = arith::SubFOp::create(e.builder, e.loc, mul(a, tableAt(op.getCos(), low)), mul(b, tableAt(op.getSin(), low)));
-      Value second = arith::AddFOp::create(e.builder, e.loc, mul(b, tableAt(op.getCos(), high)), mul(a, tableAt(op.getSin(), high)));
+      auto mul = [&](Value a, Value b) -> Value {
+        return arith::MulFOp::create(e.builder, e.loc, a, b);
+      };
+      Value a = e.splat(e.at(op.getInput(), element(low))),
+            b = e.splat(e.at(op.getInput(), element(high)));
+      Value first = arith::SubFOp::create(e.builder, e.loc, mul(a, tableAt(op.getCos(), low)),
+                                          mul(b, tableAt(op.getSin(), low)));
+      Value second = arith::AddFOp::create(e.builder, e.loc, mul(b, tableAt(op.getCos(), high)),
+                                           mul(a, tableAt(op.getSin(), high)));
       e.store(first, out, element(low));
       e.store(second, out, element(high));
     });

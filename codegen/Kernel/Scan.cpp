@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Running sums and scatters: what is computed in one order and therefore one element after the other.
+// Running sums and scatters: what is computed in one order and therefore one element after the
+// other.
 #include "codegen/Kernel/Generator.h"
 
 using namespace mlir;
@@ -23,25 +24,31 @@ void emitCumSum(KernelFrame &frame) {
     }
   }
   Buffer out = frame.result(0);
-  Type type = Emitter::computeType(cast<RankedTensorType>(op.getResult().getType()).getElementType());
+  Type type =
+      Emitter::computeType(cast<RankedTensorType>(op.getResult().getType()).getElementType());
   Value length = e.symbolic(dims[axis]);
   frame.forUnits([&](Value unit) {
-    SmallVector<Lane> index = llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
+    SmallVector<Lane> index =
+        llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
     index.insert(index.begin() + axis, Lane());
     Value zero = e.scalarOf(cast<TypedAttr>(e.builder.getZeroAttr(type)));
-    e.loop(e.constant(0), length, 1, ValueRange{zero}, [&](Value i, ValueRange carried) -> SmallVector<Value> {
-      Value position = op.getReverse() ? e.sub(e.sub(length, e.constant(1)), i) : i;
-      index[axis] = {position, Lane::Unit};
-      Value value = e.at(op.getInput(), index);
-      Value sum = isa<FloatType>(type) ? arith::AddFOp::create(e.builder, e.loc, carried[0], value).getResult()
-                                       : arith::AddIOp::create(e.builder, e.loc, carried[0], value).getResult();
-      e.store(op.getExclusive() ? carried[0] : sum, out, index);
-      return {sum};
-    });
+    e.loop(e.constant(0), length, 1, ValueRange{zero},
+           [&](Value i, ValueRange carried) -> SmallVector<Value> {
+             Value position = op.getReverse() ? e.sub(e.sub(length, e.constant(1)), i) : i;
+             index[axis] = {position, Lane::Unit};
+             Value value = e.at(op.getInput(), index);
+             Value sum =
+                 isa<FloatType>(type)
+                     ? arith::AddFOp::create(e.builder, e.loc, carried[0], value).getResult()
+                     : arith::AddIOp::create(e.builder, e.loc, carried[0], value).getResult();
+             e.store(op.getExclusive() ? carried[0] : sum, out, index);
+             return {sum};
+           });
   });
 }
 
-// One unit: a copy of the operand, then the updates in order. An index out of range is clamped, as gather's is.
+// One unit: a copy of the operand, then the updates in order. An index out of range is clamped, as
+// gather's is.
 void emitScatter(KernelFrame &frame) {
   Emitter &e = frame.emitter;
   auto op = dyn_cast<graph::ScatterOp>(&frame.body.front());
@@ -49,7 +56,8 @@ void emitScatter(KernelFrame &frame) {
     e.fail("a scatter kernel holds one scatter");
     return;
   }
-  SmallVector<AffineExpr> dims = graph::dimsOf(op.getInput()), where = graph::dimsOf(op.getIndices());
+  SmallVector<AffineExpr> dims = graph::dimsOf(op.getInput()),
+                          where = graph::dimsOf(op.getIndices());
   auto depth = where.empty() ? AffineConstantExpr() : dyn_cast<AffineConstantExpr>(where.back());
   if (!depth || depth.getValue() < 1 || depth.getValue() > int64_t(dims.size())) {
     e.fail("a scatter whose index depth is not a constant within the rank");
@@ -88,7 +96,8 @@ void emitScatter(KernelFrame &frame) {
           position = arith::ExtSIOp::create(e.builder, e.loc, e.builder.getI64Type(), position);
         }
         Value extent = e.symbolic(dims[d]), zero = e.constant(0);
-        position = e.select(e.compare(arith::CmpIPredicate::slt, position, zero), e.add(position, extent), position);
+        position = e.select(e.compare(arith::CmpIPredicate::slt, position, zero),
+                            e.add(position, extent), position);
         target.push_back(e.uniform(e.max(e.min(position, e.sub(extent, e.constant(1))), zero)));
       }
       rows(ArrayRef(dims).drop_front(k), [&](ArrayRef<Lane> rest) {

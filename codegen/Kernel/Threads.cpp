@@ -16,7 +16,9 @@ static Value toI64(Emitter &e, Value index) {
 static Value toIndex(Emitter &e, Value value) {
   return arith::IndexCastOp::create(e.builder, e.loc, e.builder.getIndexType(), value);
 }
-static Value threadId(Emitter &e) { return toI64(e, gpu::ThreadIdOp::create(e.builder, e.loc, gpu::Dimension::x)); }
+static Value threadId(Emitter &e) {
+  return toI64(e, gpu::ThreadIdOp::create(e.builder, e.loc, gpu::Dimension::x));
+}
 
 Range threadRange(Emitter &e, Value lower, int64_t width) {
   if (e.device == Device::host) {
@@ -25,21 +27,25 @@ Range threadRange(Emitter &e, Value lower, int64_t width) {
   return {e.add(lower, e.mul(threadId(e), e.constant(width))), gpuThreads * width};
 }
 
-// Warps combine by shuffles, warps' results through shared memory; every thread ends with the total.
+// Warps combine by shuffles, warps' results through shared memory; every thread ends with the
+// total.
 static Value shuffle(Emitter &e, Value value, int64_t distance) {
   OpBuilder &b = e.builder;
   auto word = [&](int64_t v) { return arith::ConstantIntOp::create(b, e.loc, b.getI32Type(), v); };
   Type type = value.getType();
   auto one = [&](Value v) -> Value {
-    return NVVM::ShflOp::create(b, e.loc, v.getType(), word(-1), v, word(distance), word(31), NVVM::ShflKind::bfly, UnitAttr());
+    return NVVM::ShflOp::create(b, e.loc, v.getType(), word(-1), v, word(distance), word(31),
+                                NVVM::ShflKind::bfly, UnitAttr());
   };
   if (type.isF32() || type.isInteger(32)) {
     return one(value);
   }
   if (type.isInteger(64)) {
     Value low = one(arith::TruncIOp::create(b, e.loc, b.getI32Type(), value));
-    Value high = one(arith::TruncIOp::create(b, e.loc, b.getI32Type(), arith::ShRUIOp::create(b, e.loc, value, e.constant(32))));
-    Value wide = arith::ShLIOp::create(b, e.loc, arith::ExtUIOp::create(b, e.loc, type, high), e.constant(32));
+    Value high = one(arith::TruncIOp::create(
+        b, e.loc, b.getI32Type(), arith::ShRUIOp::create(b, e.loc, value, e.constant(32))));
+    Value wide = arith::ShLIOp::create(b, e.loc, arith::ExtUIOp::create(b, e.loc, type, high),
+                                       e.constant(32));
     return arith::OrIOp::create(b, e.loc, wide, arith::ExtUIOp::create(b, e.loc, type, low));
   }
   if (isa<IntegerType>(type)) {
@@ -49,7 +55,8 @@ static Value shuffle(Emitter &e, Value value, int64_t distance) {
   return e.fail("a reduction of this type on a GPU");
 }
 
-SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values, const Emitter::Accumulation &accumulation) {
+SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values,
+                                  const Emitter::Accumulation &accumulation) {
   SmallVector<Value> total(values);
   if (e.device == Device::host) {
     return total;
@@ -57,7 +64,8 @@ SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values, const Emit
   OpBuilder &b = e.builder;
   auto warp = [&](int64_t lanes) {
     for (int64_t distance = lanes / 2; distance >= 1; distance /= 2) {
-      SmallVector<Value> other = llvm::map_to_vector(total, [&](Value v) { return shuffle(e, v, distance); });
+      SmallVector<Value> other =
+          llvm::map_to_vector(total, [&](Value v) { return shuffle(e, v, distance); });
       total = accumulation.combine(total, other);
     }
   };
@@ -73,14 +81,16 @@ SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values, const Emit
   SmallVector<Value> slots;
   for (Value v : total) {
     Type stored = v.getType().isInteger(1) ? Type(b.getI8Type()) : v.getType();
-    auto type = MemRefType::get({warps}, stored, MemRefLayoutAttrInterface(),
-                                gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup));
+    auto type =
+        MemRefType::get({warps}, stored, MemRefLayoutAttrInterface(),
+                        gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup));
     slots.push_back(function.addWorkgroupAttribution(type, e.loc));
   }
   gpu::BarrierOp::create(b, e.loc);
   e.when(e.compare(arith::CmpIPredicate::eq, lane, e.constant(0)), [&] {
     for (auto [slot, v] : llvm::zip(slots, total)) {
-      Value stored = v.getType().isInteger(1) ? Value(arith::ExtUIOp::create(b, e.loc, b.getI8Type(), v)) : v;
+      Value stored =
+          v.getType().isInteger(1) ? Value(arith::ExtUIOp::create(b, e.loc, b.getI8Type(), v)) : v;
       memref::StoreOp::create(b, e.loc, stored, slot, toIndex(e, warpId));
     }
   });
@@ -88,7 +98,9 @@ SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values, const Emit
   Value mine = toIndex(e, arith::RemUIOp::create(b, e.loc, lane, e.constant(warps)));
   for (auto [slot, v] : llvm::zip(slots, total)) {
     Value loaded = memref::LoadOp::create(b, e.loc, slot, mine);
-    v = v.getType() == loaded.getType() ? loaded : Value(arith::TruncIOp::create(b, e.loc, v.getType(), loaded));
+    v = v.getType() == loaded.getType()
+            ? loaded
+            : Value(arith::TruncIOp::create(b, e.loc, v.getType(), loaded));
   }
   warp(warps);
   return total;
@@ -103,10 +115,12 @@ void forBlocks(Emitter &e, Value units, function_ref<void(Value)> unit) {
   unit(op.getInductionVar());
 }
 
-Block *beginGpuKernel(OpBuilder &builder, Location loc, StringRef name, ArrayRef<Type> arguments, Block *&main) {
+Block *beginGpuKernel(OpBuilder &builder, Location loc, StringRef name, ArrayRef<Type> arguments,
+                      Block *&main) {
   auto module = gpu::GPUModuleOp::create(builder, loc, (name + "_module").str());
   builder.setInsertionPointToStart(&module.getBodyRegion().front());
-  auto function = gpu::GPUFuncOp::create(builder, loc, name, builder.getFunctionType(arguments, {}));
+  auto function =
+      gpu::GPUFuncOp::create(builder, loc, name, builder.getFunctionType(arguments, {}));
   function->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), builder.getUnitAttr());
   function.setKnownBlockSizeAttr(builder.getDenseI32ArrayAttr({gpuThreads, 1, 1}));
   Block *entry = &function.getBody().front();
@@ -116,7 +130,8 @@ Block *beginGpuKernel(OpBuilder &builder, Location loc, StringRef name, ArrayRef
   return entry;
 }
 
-void transposeTile(Emitter &e, Value from, Value to, Value columns, function_ref<Value(Value, Value)> read,
+void transposeTile(Emitter &e, Value from, Value to, Value columns,
+                   function_ref<Value(Value, Value)> read,
                    function_ref<void(Value, Value, Value)> write) {
   OpBuilder &b = e.builder;
   auto function = b.getInsertionBlock()->getParentOp()->getParentOfType<gpu::GPUFuncOp>();
@@ -136,9 +151,10 @@ void transposeTile(Emitter &e, Value from, Value to, Value columns, function_ref
       e.when(inside, [&] {
         Value v = read(i, j);
         if (!tile) {
-          auto type = MemRefType::get({32, 33}, v.getType().isInteger(1) ? Type(b.getI8Type()) : v.getType(),
-                                      MemRefLayoutAttrInterface(),
-                                      gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup));
+          auto type = MemRefType::get(
+              {32, 33}, v.getType().isInteger(1) ? Type(b.getI8Type()) : v.getType(),
+              MemRefLayoutAttrInterface(),
+              gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup));
           tile = function.addWorkgroupAttribution(type, e.loc);
         }
         if (v.getType().isInteger(1)) {

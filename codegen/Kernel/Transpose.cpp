@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Transposes. Where the operand's last dim stays last, rows are copied. Else 8×8 blocks go through registers, so that
-// both sides are read and written in whole vectors: a unit is a strip of the result 32 high along the operand's last
-// dim. On a GPU a block moves 32×32 tiles through shared memory (see Threads.h).
+// Transposes. Where the operand's last dim stays last, rows are copied. Else 8×8 blocks go through
+// registers, so that both sides are read and written in whole vectors: a unit is a strip of the
+// result 32 high along the operand's last dim. On a GPU a block moves 32×32 tiles through shared
+// memory (see Threads.h).
 #include "codegen/Kernel/Generator.h"
 #include "codegen/Kernel/Threads.h"
 
@@ -41,13 +42,15 @@ void emitTranspose(KernelFrame &frame) {
   unsigned rank = permutation.size(), last = rank - 1;
   unsigned across = llvm::find(permutation, int64_t(last)) - permutation.begin();
   SmallVector<AffineExpr> dims = graph::dimsOf(op.getResult());
-  SmallVector<Value> extents = llvm::map_to_vector(dims, [&](AffineExpr d) { return e.symbolic(d); });
+  SmallVector<Value> extents =
+      llvm::map_to_vector(dims, [&](AffineExpr d) { return e.symbolic(d); });
   Buffer out = frame.result(0);
   SmallVector<Value> splits(extents);
   splits.pop_back();
   if (across == last) {
     frame.forUnits([&](Value unit) {
-      SmallVector<Lane> index = llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
+      SmallVector<Lane> index =
+          llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
       index.emplace_back();
       e.lanes(e.constant(0), extents[last], [&](Lane lane) {
         index[last] = lane;
@@ -68,14 +71,19 @@ void emitTranspose(KernelFrame &frame) {
       return index;
     };
     if (e.device == Device::gpu) {
-      transposeTile(e, from, to, extents[last],
-                    [&](Value i, Value j) { return e.at(op.getResult(), indexAt(e.uniform(i), e.uniform(j))); },
-                    [&](Value i, Value j, Value v) { e.store(v, out, indexAt(e.uniform(i), e.uniform(j))); });
+      transposeTile(
+          e, from, to, extents[last],
+          [&](Value i, Value j) {
+            return e.at(op.getResult(), indexAt(e.uniform(i), e.uniform(j)));
+          },
+          [&](Value i, Value j, Value v) { e.store(v, out, indexAt(e.uniform(i), e.uniform(j))); });
       return;
     }
     Value eight = e.constant(8), zero = e.constant(0);
     auto wholeBlocks = [&](Value lower, Value upper) {
-      return e.add(lower, e.mul(e.builder.createOrFold<arith::DivUIOp>(e.loc, e.sub(upper, lower), eight), eight));
+      return e.add(
+          lower,
+          e.mul(e.builder.createOrFold<arith::DivUIOp>(e.loc, e.sub(upper, lower), eight), eight));
     };
     Value blockRows = wholeBlocks(from, to), blockColumns = wholeBlocks(zero, extents[last]);
     auto scalars = [&](Value i0, Value i1, Value j0, Value j1) {
@@ -91,7 +99,8 @@ void emitTranspose(KernelFrame &frame) {
         e.width = 8;
         SmallVector<Value> rows;
         for (int64_t k = 0; k < 8; ++k) {
-          Value row = e.at(op.getResult(), indexAt({i, Lane::Unit}, e.uniform(e.add(j, e.constant(k)))));
+          Value row =
+              e.at(op.getResult(), indexAt({i, Lane::Unit}, e.uniform(e.add(j, e.constant(k)))));
           rows.push_back(e.splat(row));
         }
         transposeBlock(e, rows);

@@ -96,7 +96,8 @@ public:
       auto row = std::make_unique<format::KernelT>();
       row->name = row->symbol = kernel.getSymName().str();
       row->scratch_bytes = kernel.getScratch();
-      row->arg_count = kernel.getFunctionType().getNumInputs() + kernel.getFunctionType().getNumResults();
+      row->arg_count =
+          kernel.getFunctionType().getNumInputs() + kernel.getFunctionType().getNumResults();
       kernels[kernel.getSymName()] = program.kernels.size();
       program.kernels.push_back(std::move(row));
     }
@@ -143,8 +144,10 @@ private:
       formatRow->weight = row->name;
       formatRow->format = row->format;
       formatRow->bytes = row->bytes;
-      formatRow->relative_error = weight.getRelativeError() ? weight.getRelativeError()->convertToDouble() : 0;
-      formatRow->predicted_loss = weight.getPredictedLoss() ? weight.getPredictedLoss()->convertToDouble() : 0;
+      formatRow->relative_error =
+          weight.getRelativeError() ? weight.getRelativeError()->convertToDouble() : 0;
+      formatRow->predicted_loss =
+          weight.getPredictedLoss() ? weight.getPredictedLoss()->convertToDouble() : 0;
       program.formats.push_back(std::move(formatRow));
     }
     program.weights.push_back(std::move(row));
@@ -169,7 +172,9 @@ private:
     auto entry = std::make_unique<format::EntryT>();
     entry->name = op.getSymName().str();
     entry->dims_offset = op.getDimsOffset();
-    auto number = [&](StringRef name) { return op.getPrediction().getAs<FloatAttr>(name).getValueAsDouble(); };
+    auto number = [&](StringRef name) {
+      return op.getPrediction().getAs<FloatAttr>(name).getValueAsDouble();
+    };
     entry->predicted_ms = number("predicted_us") / 1000;
     entry->lower_bound_ms = number("lower_bound_us") / 1000;
     entry->gap = number("gap");
@@ -185,7 +190,8 @@ private:
           })
           .Case<plan::BufferOp>([&](auto buffer) { addBuffer(*entry, buffer); })
           .Case<plan::CopyOp>([&](auto copy) { addCopy(*entry, copy); })
-          .Case<plan::LaunchOp, plan::SpillOp, plan::GatherOp>([&](auto step) { addStep(*entry, step); });
+          .Case<plan::LaunchOp, plan::SpillOp, plan::GatherOp>(
+              [&](auto step) { addStep(*entry, step); });
     }
     for (Attribute constraint : op.getConstraints().value_or(ArrayAttr::get(op.getContext(), {}))) {
       auto row = std::make_unique<format::ConstraintT>();
@@ -231,7 +237,8 @@ private:
       if (!found) {
         return op.emitError("[unsupported.unbound-dim] entry '")
                << op.getSymName() << "': no input has dim '" << symbol.getName()
-               << "' on its own, so a run cannot tell its value; fix it with --entry " << op.getSymName() << ":" << symbol.getName() << "=N";
+               << "' on its own, so a run cannot tell its value; fix it with --entry "
+               << op.getSymName() << ":" << symbol.getName() << "=N";
       }
       entry.symbols.push_back(std::move(row));
     }
@@ -267,7 +274,8 @@ private:
     entry.buffers.push_back(std::move(row));
   }
 
-  template <class Op> std::unique_ptr<format::StepT> newStep(Op op, format::Stream stream, const std::string &name) {
+  template <class Op>
+  std::unique_ptr<format::StepT> newStep(Op op, format::Stream stream, const std::string &name) {
     auto step = std::make_unique<format::StepT>();
     step->stream = stream;
     step->waits.assign(op.getWaits().begin(), op.getWaits().end());
@@ -298,7 +306,8 @@ private:
     format::LaunchT launch;
     launch.kernel = kernels.lookup(op.getKernel());
     for (auto range : op.getArgs().getAsRange<plan::RangeAttr>()) {
-      launch.args.push_back({range.getOffset(), range.getBytes(), range.getWrite() ? format::Access::Write : format::Access::Read});
+      launch.args.push_back({range.getOffset(), range.getBytes(),
+                             range.getWrite() ? format::Access::Write : format::Access::Read});
     }
     launch.params.assign(op.getParams().begin(), op.getParams().end());
     launch.grid = exprOf(op.getGrid().getResult(0));
@@ -308,7 +317,8 @@ private:
   }
 
   void addStep(format::EntryT &entry, plan::SpillOp op) {
-    auto step = newStep(op, op.getRestore() ? format::Stream::H2D : format::Stream::D2H, op.getRestore() ? "restore" : "spill");
+    auto step = newStep(op, op.getRestore() ? format::Stream::H2D : format::Stream::D2H,
+                        op.getRestore() ? "restore" : "spill");
     if (op.getRestore()) {
       format::CopyBackT back;
       back.arena_offset = op.getArenaOffset();
@@ -346,7 +356,9 @@ private:
   /// The highest address that anything with bytes ends at: what rule P7 recomputes.
   int64_t peakOf(const format::EntryT &entry) {
     int64_t peak = 0;
-    auto extend = [&](int64_t offset, int64_t bytes) { peak = bytes > 0 ? std::max(peak, offset + bytes) : peak; };
+    auto extend = [&](int64_t offset, int64_t bytes) {
+      peak = bytes > 0 ? std::max(peak, offset + bytes) : peak;
+    };
     for (const auto &b : entry.buffers) {
       extend(b->offset, b->bytes);
     }
@@ -373,7 +385,8 @@ private:
 } // namespace
 
 LogicalResult writeProgram(ModuleOp module, const std::string &path, const ProgramInfo &info,
-                           std::span<const KernelLibrary> libraries, const ReadWeight &read, const Progress &progress) {
+                           std::span<const KernelLibrary> libraries, const ReadWeight &read,
+                           const Progress &progress) {
   auto fail = [&](Status status) {
     return module.emitError("[environment.write-program] ") << path << ": " << status.message();
   };

@@ -26,14 +26,18 @@ struct ProgramInfo {
   int64_t budgetBytes = 0, reserveBytes = 0;
 };
 
-/// Reads `out.size()` bytes from `offset` on of the stored weight; false after emitting what went wrong.
-using ReadWeight = std::function<bool(plan::WeightOp weight, int64_t offset, std::span<std::byte> out)>;
+/// Reads `out.size()` bytes from `offset` on of the stored weight; false after emitting what went
+/// wrong.
+using ReadWeight =
+    std::function<bool(plan::WeightOp weight, int64_t offset, std::span<std::byte> out)>;
 
 /// Called with (bytes written, bytes in all) as weights are packed.
 using Progress = std::function<void(int64_t, int64_t)>;
 
-/// Writes the program of a module at the plan level to `path`, whole or not at all. Emits diagnostics on failure.
-mlir::LogicalResult writeProgram(mlir::ModuleOp module, const std::string &path, const ProgramInfo &info,
-                                 std::span<const KernelLibrary> libraries, const ReadWeight &read, const Progress &progress = {});
+/// Writes the program of a module at the plan level to `path`, whole or not at all. Emits
+/// diagnostics on failure.
+mlir::LogicalResult writeProgram(mlir::ModuleOp module, const std::string &path,
+                                 const ProgramInfo &info, std::span<const KernelLibrary> libraries,
+                                 const ReadWeight &read, const Progress &progress = {});
 
 } // namespace ciuic::codegen

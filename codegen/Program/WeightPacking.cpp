@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// See WeightPacking.h. Memory: one tile of panels, or 4 MiB of a plain weight, whatever the model's size.
+// See WeightPacking.h. Memory: one tile of panels, or 4 MiB of a plain weight, whatever the model's
+// size.
 #include "codegen/Program/WeightPacking.h"
 
 #include "ir/Graph/Weights.h"
@@ -17,7 +18,8 @@ constexpr int64_t chunkBytes = 4 << 20;
 
 class Packer {
 public:
-  Packer(format::ProgramWriter &writer, const ReadWeight &read, const Progress &progress, int64_t total)
+  Packer(format::ProgramWriter &writer, const ReadWeight &read, const Progress &progress,
+         int64_t total)
       : writer(writer), read(read), progress(progress), total(total) {}
 
   LogicalResult pack(plan::WeightOp weight, kernels::PackError &error) {
@@ -39,9 +41,11 @@ private:
     return success();
   }
 
-  LogicalResult packPanels(plan::WeightOp weight, graph::PackingAttr packing, kernels::PackError &error) {
+  LogicalResult packPanels(plan::WeightOp weight, graph::PackingAttr packing,
+                           kernels::PackError &error) {
     kernels::PackSpec spec = packSpecOf(packing);
-    kernels::WeightSource source = weightSourceOf(packing, cast<RankedTensorType>(weight.getType()).getElementType());
+    kernels::WeightSource source =
+        weightSourceOf(packing, cast<RankedTensorType>(weight.getType()).getElementType());
     source.read = [&](int64_t offset, std::span<std::byte> out) {
       if (!weight.getValue()) {
         return read(weight, offset, out);
@@ -60,8 +64,10 @@ private:
     for (int64_t first = 0; first < panels; first += step) {
       int64_t end = std::min(panels, first + step);
       buffer.resize((end - first) * bytes);
-      if (std::string text = kernels::packPanels(spec, source, first, end, buffer, &error); !text.empty()) {
-        return weight.emitError("[input.weight-values] weight '") << weight.getName() << "': " << text;
+      if (std::string text = kernels::packPanels(spec, source, first, end, buffer, &error);
+          !text.empty()) {
+        return weight.emitError("[input.weight-values] weight '")
+               << weight.getName() << "': " << text;
       }
       if (failed(append(weight, buffer.data(), buffer.size()))) {
         return mlir::failure();
@@ -114,8 +120,8 @@ private:
 
 } // namespace
 
-LogicalResult packWeights(ModuleOp module, format::ProgramWriter &writer, format::ProgramT &program, const ReadWeight &read,
-                          const Progress &progress) {
+LogicalResult packWeights(ModuleOp module, format::ProgramWriter &writer, format::ProgramT &program,
+                          const ReadWeight &read, const Progress &progress) {
   int64_t total = 0;
   for (auto weight : module.getOps<plan::WeightOp>()) {
     total += weight.getBytes();

@@ -11,8 +11,10 @@ struct ProgramT;
 
 namespace ciuic::codegen {
 
-/// Packs and appends all weights of the module in order and fills in their places, and the error that each format cost.
-mlir::LogicalResult packWeights(mlir::ModuleOp module, format::ProgramWriter &writer, format::ProgramT &program,
-                                const ReadWeight &read, const Progress &progress);
+/// Packs and appends all weights of the module in order and fills in their places, and the error
+/// that each format cost.
+mlir::LogicalResult packWeights(mlir::ModuleOp module, format::ProgramWriter &writer,
+                                format::ProgramT &program, const ReadWeight &read,
+                                const Progress &progress);
 
 } // namespace ciuic::codegen

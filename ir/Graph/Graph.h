@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The graph dialect: generated declarations. See Graph.td for what the ops mean and Shape.h for symbolic dims.
+// The graph dialect: generated declarations. See Graph.td for what the ops mean and Shape.h for
+// symbolic dims.
 #pragma once
 
 #include "ir/Graph/Shape.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The graph dialect: registration, attributes, and the checks of attributes that stand on functions.
+// The graph dialect: registration, attributes, and the checks of attributes that stand on
+// functions.
 #include "ir/Graph/Graph.h"
 
 using namespace mlir;
@@ -21,13 +22,14 @@ void GraphDialect::initialize() {
       >();
 }
 
-LogicalResult SymbolAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef name, int64_t lower,
-                                 int64_t upper) {
+LogicalResult SymbolAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef name,
+                                 int64_t lower, int64_t upper) {
   if (name.empty()) {
     return emitError() << "a symbol needs a name";
   }
   if (lower < 0 || upper < lower) {
-    return emitError() << "bounds of symbol '" << name << "' must satisfy 0 <= " << lower << " <= " << upper;
+    return emitError() << "bounds of symbol '" << name << "' must satisfy 0 <= " << lower
+                       << " <= " << upper;
   }
   return success();
 }

@@ -16,7 +16,9 @@ static LogicalResult verifyBody(Operation *op, Region &body, TypeRange inputs, T
   return success();
 }
 
-LogicalResult FusionOp::verify() { return verifyBody(*this, getBody(), getInputs().getTypes(), getResultTypes()); }
+LogicalResult FusionOp::verify() {
+  return verifyBody(*this, getBody(), getInputs().getTypes(), getResultTypes());
+}
 
 LogicalResult KernelOp::verify() {
   FunctionType type = getFunctionType();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Verifiers, folders and builders of leaves, maps, reductions and data movement. Labels (C1)… are Graph.td's.
+// Verifiers, folders and builders of leaves, maps, reductions and data movement. Labels (C1)… are
+// Graph.td's.
 #include "ir/Graph/Graph.h"
 
 using namespace mlir;
@@ -13,7 +14,9 @@ static ParseResult parseInt(OpAsmParser &parser, IntegerAttr &value) {
   value = parser.getBuilder().getI64IntegerAttr(integer);
   return success();
 }
-static void printInt(OpAsmPrinter &printer, Operation *, IntegerAttr value) { printer << value.getInt(); }
+static void printInt(OpAsmPrinter &printer, Operation *, IntegerAttr value) {
+  printer << value.getInt();
+}
 
 #define GET_OP_CLASSES
 #include "ir/Graph/GraphOps.cpp.inc"
@@ -45,7 +48,8 @@ LogicalResult WeightOp::verify() {
 LogicalResult ConstantOp::verify() {
   auto type = typeOf(getResult());
   auto valueType = getValue().getShapedType();
-  if (valueType.getShape() != type.getShape() || valueType.getElementType() != type.getElementType()) {
+  if (valueType.getShape() != type.getShape() ||
+      valueType.getElementType() != type.getElementType()) {
     return emitOpError("(C1) value and result type must agree");
   }
   if (type.getNumElements() * elementBytes(type.getElementType()) > maxBytes) {
@@ -91,7 +95,8 @@ LogicalResult MapOp::verify() {
     AffineMap map = getMap(i);
     auto type = typeOf(getInputs()[i]);
     if (map.getNumDims() != domain.getRank() || map.getNumResults() != type.getRank()) {
-      return emitOpError("(C1) map ") << i << " must take " << domain.getRank() << " dims to " << type.getRank();
+      return emitOpError("(C1) map ")
+             << i << " must take " << domain.getRank() << " dims to " << type.getRank();
     }
     if (block.getArgument(i).getType() != type.getElementType()) {
       return emitOpError("(C2) block argument ") << i << " must be of the operand's element type";
@@ -111,12 +116,14 @@ LogicalResult MapOp::verify() {
 
 LogicalResult IndexOp::verify() {
   int64_t rank = (*this)->getParentOfType<MapOp>().getDomain().getRank();
-  return getDim() >= 0 && getDim() < rank ? success() : emitOpError("(C1) dim must lie below ") << rank;
+  return getDim() >= 0 && getDim() < rank ? success()
+                                          : emitOpError("(C1) dim must lie below ") << rank;
 }
 LogicalResult ExtentOp::verify() {
   AffineMap map = getExpr();
-  return map.getNumDims() == 0 && map.getNumResults() == 1 ? success()
-                                                            : emitOpError("(C1) needs a map without dims and with one result");
+  return map.getNumDims() == 0 && map.getNumResults() == 1
+             ? success()
+             : emitOpError("(C1) needs a map without dims and with one result");
 }
 
 LogicalResult ReduceOp::verify() {
@@ -138,7 +145,8 @@ LogicalResult ReduceOp::verify() {
   for (int64_t i = 0; i < in.getRank(); ++i) {
     bool reduced = llvm::is_contained(getDims(), i);
     if (reduced ? !isOne(to[i]) : !sameDim(from[i], to[i])) {
-      return emitOpError("(C2) result extent ") << i << " must be " << (reduced ? "1" : "the operand's");
+      return emitOpError("(C2) result extent ")
+             << i << " must be " << (reduced ? "1" : "the operand's");
     }
   }
   return success();
@@ -156,7 +164,8 @@ LogicalResult ArgReduceOp::verify() {
 LogicalResult ReshapeOp::verify() {
   auto in = typeOf(getInput()), out = typeOf(getResult());
   if (in.getElementType() != out.getElementType() ||
-      (in.hasStaticShape() && out.hasStaticShape() && in.getNumElements() != out.getNumElements())) {
+      (in.hasStaticShape() && out.hasStaticShape() &&
+       in.getNumElements() != out.getNumElements())) {
     return emitOpError("(C1) must keep element type and count");
   }
   return success();
@@ -208,7 +217,8 @@ LogicalResult SliceOp::verify() {
   size_t rank = typeOf(getInput()).getRank();
   AffineMap offsets = getOffsets();
   if (typeOf(getResult()).getRank() != static_cast<int64_t>(rank) || offsets.getNumDims() != 0 ||
-      offsets.getNumResults() != rank || getSteps().size() != rank || llvm::is_contained(getSteps(), 0)) {
+      offsets.getNumResults() != rank || getSteps().size() != rank ||
+      llvm::is_contained(getSteps(), 0)) {
     return emitOpError("(C1) needs one offset and one nonzero step per dim");
   }
   return success();
@@ -222,7 +232,8 @@ static LogicalResult verifyConcat(Operation *op, ValueRange inputs, Value result
   AffineExpr sum = getAffineConstantExpr(0, op->getContext());
   for (Value input : inputs) {
     auto in = dimsOf(input);
-    if (in.size() != out.size() || typeOf(input).getElementType() != typeOf(result).getElementType()) {
+    if (in.size() != out.size() ||
+        typeOf(input).getElementType() != typeOf(result).getElementType()) {
       return op->emitOpError("(C1) ranks and element types must agree");
     }
     for (unsigned i = 0; i < in.size(); ++i) {
@@ -232,16 +243,24 @@ static LogicalResult verifyConcat(Operation *op, ValueRange inputs, Value result
     }
     sum = sum + in[axis];
   }
-  return differ(sum, out[axis]) ? op->emitOpError("(C3) extents must add up along the axis") : success();
+  return differ(sum, out[axis]) ? op->emitOpError("(C3) extents must add up along the axis")
+                                : success();
 }
-LogicalResult ConcatOp::verify() { return verifyConcat(*this, getInputs(), getResult(), getAxis()); }
-LogicalResult AppendOp::verify() { return verifyConcat(*this, getOperands(), getResult(), getAxis()); }
+LogicalResult ConcatOp::verify() {
+  return verifyConcat(*this, getInputs(), getResult(), getAxis());
+}
+LogicalResult AppendOp::verify() {
+  return verifyConcat(*this, getOperands(), getResult(), getAxis());
+}
 
 LogicalResult PadOp::verify() {
   auto in = typeOf(getInput());
-  if (static_cast<int64_t>(getLow().size()) != in.getRank() || llvm::any_of(getLow(), [](int64_t l) { return l < 0; }) ||
-      typeOf(getResult()).getRank() != in.getRank() || getValue().getType() != in.getElementType()) {
-    return emitOpError("(C1) needs one non-negative low side per dim and a value of the element type");
+  if (static_cast<int64_t>(getLow().size()) != in.getRank() ||
+      llvm::any_of(getLow(), [](int64_t l) { return l < 0; }) ||
+      typeOf(getResult()).getRank() != in.getRank() ||
+      getValue().getType() != in.getElementType()) {
+    return emitOpError(
+        "(C1) needs one non-negative low side per dim and a value of the element type");
   }
   return success();
 }
@@ -255,18 +274,24 @@ LogicalResult GatherOp::verify() {
   SmallVector<AffineExpr> expected(in.begin(), in.begin() + axis);
   llvm::append_range(expected, indices);
   expected.append(in.begin() + axis + 1, in.end());
-  return sameDims(expected, dimsOf(getResult())) ? success() : emitOpError("(C2) result shape must be input[:axis] ++ indices ++ input[axis+1:]");
+  return sameDims(expected, dimsOf(getResult()))
+             ? success()
+             : emitOpError("(C2) result shape must be input[:axis] ++ indices ++ input[axis+1:]");
 }
 
 LogicalResult CumSumOp::verify() {
   if (getInput().getType() != getResult().getType()) {
     return emitOpError("(C1) operand and result types must agree");
   }
-  return getAxis() >= 0 && getAxis() < typeOf(getInput()).getRank() ? success() : emitOpError("(C2) axis must lie below the rank");
+  return getAxis() >= 0 && getAxis() < typeOf(getInput()).getRank()
+             ? success()
+             : emitOpError("(C2) axis must lie below the rank");
 }
 
 LogicalResult ScatterOp::verify() {
-  return getInput().getType() == getResult().getType() ? success() : emitOpError("(C1) input and result types must agree");
+  return getInput().getType() == getResult().getType()
+             ? success()
+             : emitOpError("(C1) input and result types must agree");
 }
 
 // The structured and kernel ops' verifiers stand in GraphStructuredOps.cpp and GraphKernelOps.cpp.

@@ -19,8 +19,10 @@ LogicalResult MatmulOp::verify() {
   if (a.size() < 2 || b.size() < 2) {
     return emitOpError("(C1) operands need rank 2 or more");
   }
-  AffineExpr m = a[a.size() - (getTransposeA() ? 1 : 2)], ka = a[a.size() - (getTransposeA() ? 2 : 1)];
-  AffineExpr n = b[b.size() - (getTransposeB() ? 2 : 1)], kb = b[b.size() - (getTransposeB() ? 1 : 2)];
+  AffineExpr m = a[a.size() - (getTransposeA() ? 1 : 2)],
+             ka = a[a.size() - (getTransposeA() ? 2 : 1)];
+  AffineExpr n = b[b.size() - (getTransposeB() ? 2 : 1)],
+             kb = b[b.size() - (getTransposeB() ? 1 : 2)];
   if (differ(ka, kb)) {
     return emitOpError("(C2) the contracted extents must agree");
   }
@@ -45,16 +47,20 @@ static unsigned channelDim(ImageLayout layout, unsigned rank) {
 }
 
 template <class Op>
-static LogicalResult verifyWindow(Op op, ArrayRef<int64_t> perSpatialA, ArrayRef<int64_t> perSpatialB) {
+static LogicalResult verifyWindow(Op op, ArrayRef<int64_t> perSpatialA,
+                                  ArrayRef<int64_t> perSpatialB) {
   int64_t rank = cast<RankedTensorType>(op.getInput().getType()).getRank();
   int64_t spatial = rank - 2;
   auto positive = [&](ArrayRef<int64_t> values) {
-    return static_cast<int64_t>(values.size()) == spatial && llvm::all_of(values, [](int64_t v) { return v > 0; });
+    return static_cast<int64_t>(values.size()) == spatial &&
+           llvm::all_of(values, [](int64_t v) { return v > 0; });
   };
-  if (spatial < 1 || spatial > 3 || !positive(op.getStrides()) || !positive(op.getDilations()) || !positive(perSpatialA) ||
-      !positive(perSpatialB) || static_cast<int64_t>(op.getPads().size()) != 2 * spatial ||
+  if (spatial < 1 || spatial > 3 || !positive(op.getStrides()) || !positive(op.getDilations()) ||
+      !positive(perSpatialA) || !positive(perSpatialB) ||
+      static_cast<int64_t>(op.getPads().size()) != 2 * spatial ||
       llvm::any_of(op.getPads(), [](int64_t p) { return p < 0; })) {
-    return op.emitOpError("(C1) needs one positive stride, dilation and kernel extent and two pads per spatial dim");
+    return op.emitOpError(
+        "(C1) needs one positive stride, dilation and kernel extent and two pads per spatial dim");
   }
   return success();
 }
@@ -72,7 +78,8 @@ static LogicalResult verifyFilter(Op op, unsigned inFilterDim, bool filterInIsPe
   int64_t group = op.getGroup();
   auto channels = dyn_cast<AffineConstantExpr>(input[channelDim(op.getLayout(), input.size())]);
   int64_t expected = filter.getDimSize(inFilterDim) * (filterInIsPerGroup ? group : 1);
-  if (group < 1 || filter.getDimSize(0) % group != 0 || (channels && channels.getValue() != expected)) {
+  if (group < 1 || filter.getDimSize(0) % group != 0 ||
+      (channels && channels.getValue() != expected)) {
     return op.emitOpError("(C2) channels must divide by the group and match the filter");
   }
   return success();
@@ -87,7 +94,9 @@ LogicalResult ConvOp::verify() {
   unsigned spatial = in.size() - 2, first = getLayout() == ImageLayout::channels_first ? 2 : 1;
   for (unsigned i = 0; i < spatial; ++i) {
     AffineExpr extent = (in[first + i] + getPads()[i] + getPads()[spatial + i] -
-                         getDilations()[i] * (filter.getDimSize(2 + i) - 1) - 1).floorDiv(getStrides()[i]) + 1;
+                         getDilations()[i] * (filter.getDimSize(2 + i) - 1) - 1)
+                            .floorDiv(getStrides()[i]) +
+                        1;
     if (differ(extent, out[first + i])) {
       return emitOpError("(C3) result extent does not follow from the window at spatial dim ") << i;
     }
@@ -101,7 +110,9 @@ LogicalResult PoolOp::verify() { return verifyWindow(*this, getKernel(), getKern
 
 LogicalResult ResizeOp::verify() {
   int64_t rank = cast<RankedTensorType>(getInput().getType()).getRank();
-  return static_cast<int64_t>(getScales().size()) == rank - 2 ? success() : emitOpError("(C1) needs one scale per spatial dim");
+  return static_cast<int64_t>(getScales().size()) == rank - 2
+             ? success()
+             : emitOpError("(C1) needs one scale per spatial dim");
 }
 
 static LogicalResult verifyNorm(Operation *op, Value input, ValueRange vectors, Value result) {
@@ -117,11 +128,14 @@ static LogicalResult verifyNorm(Operation *op, Value input, ValueRange vectors, 
   }
   return success();
 }
-LogicalResult LayerNormOp::verify() { return verifyNorm(*this, getInput(), getOperands().drop_front(), getResult()); }
+LogicalResult LayerNormOp::verify() {
+  return verifyNorm(*this, getInput(), getOperands().drop_front(), getResult());
+}
 LogicalResult RmsNormOp::verify() { return verifyNorm(*this, getInput(), getScale(), getResult()); }
 
 LogicalResult AttentionOp::verify() {
-  auto q = dimsOf(getQuery()), k = dimsOf(getKey()), v = dimsOf(getValue()), out = dimsOf(getResult());
+  auto q = dimsOf(getQuery()), k = dimsOf(getKey()), v = dimsOf(getValue()),
+       out = dimsOf(getResult());
   if (q.size() != 4 || k.size() != 4 || v.size() != 4 || out.size() != 4 ||
       (getMask() && dimsOf(getMask()).size() > 4)) {
     return emitOpError("(C1) operands need four dims");

@@ -17,8 +17,10 @@ static bool isOne(AffineExpr expr) {
   return constant && constant.getValue() == 1;
 }
 
-// Whether an operand read through `map` sees dims [first, rank) of the space as one dense run, or not at all.
-static bool readsRunDensely(AffineMap map, RankedTensorType operand, ArrayRef<AffineExpr> dims, unsigned first) {
+// Whether an operand read through `map` sees dims [first, rank) of the space as one dense run, or
+// not at all.
+static bool readsRunDensely(AffineMap map, RankedTensorType operand, ArrayRef<AffineExpr> dims,
+                            unsigned first) {
   SmallVector<unsigned> run;
   for (unsigned d = first; d < dims.size(); ++d) {
     if (!isOne(dims[d])) {
@@ -44,7 +46,8 @@ static bool readsRunDensely(AffineMap map, RankedTensorType operand, ArrayRef<Af
     --at;
   }
   return llvm::none_of(run, [&](unsigned d) {
-    return llvm::any_of(map.getResults().take_front(at), [&](AffineExpr e) { return e.isFunctionOfDim(d); });
+    return llvm::any_of(map.getResults().take_front(at),
+                        [&](AffineExpr e) { return e.isFunctionOfDim(d); });
   });
 }
 
@@ -70,12 +73,14 @@ FlatSpace flatSpaceOf(Block &body) {
   auto mergesFrom = [&](unsigned first) {
     for (auto map : body.getOps<MapOp>()) {
       for (auto [i, operand] : llvm::enumerate(map.getInputs())) {
-        if (!readsRunDensely(map.getMap(i), cast<RankedTensorType>(operand.getType()), space.dims, first)) {
+        if (!readsRunDensely(map.getMap(i), cast<RankedTensorType>(operand.getType()), space.dims,
+                             first)) {
           return false;
         }
         // A buffer with strides of its own, or a constant, is not one dense run.
         auto argument = dyn_cast<BlockArgument>(operand);
-        if (argument ? hasPhysicalExtents(body, argument.getArgNumber()) : bool(operand.getDefiningOp<ConstantOp>())) {
+        if (argument ? hasPhysicalExtents(body, argument.getArgNumber())
+                     : bool(operand.getDefiningOp<ConstantOp>())) {
           return false;
         }
       }
@@ -96,7 +101,8 @@ FlatSpace flatSpaceOf(Block &body) {
 bool hasPhysicalExtents(Block &body, unsigned argument) {
   auto kernel = dyn_cast<KernelOp>(body.getParentOp());
   ArrayAttr attrs = kernel ? kernel.getArgAttrsAttr() : ArrayAttr();
-  return attrs && argument < attrs.size() && cast<DictionaryAttr>(attrs[argument]).contains("graph.physical");
+  return attrs && argument < attrs.size() &&
+         cast<DictionaryAttr>(attrs[argument]).contains("graph.physical");
 }
 
 std::optional<ReduceSpace> reduceSpaceOf(Block &body) {
@@ -124,8 +130,8 @@ std::optional<ReduceSpace> reduceSpaceOf(Block &body) {
 static bool isTranscendental(MapOp map) {
   bool found = false;
   map.getBody().walk([&](Operation *op) {
-    found |= isa<math::ExpOp, math::Exp2Op, math::ExpM1Op, math::LogOp, math::Log1pOp, math::TanhOp, math::ErfOp,
-                 math::PowFOp, math::SinOp, math::CosOp>(op);
+    found |= isa<math::ExpOp, math::Exp2Op, math::ExpM1Op, math::LogOp, math::Log1pOp, math::TanhOp,
+                 math::ErfOp, math::PowFOp, math::SinOp, math::CosOp>(op);
   });
   return found;
 }
@@ -153,7 +159,9 @@ FailureOr<AffineExpr> gridOf(Template kind, Block &body) {
     return failure();
   }
   SmallVector<AffineExpr> dims = dimsOf(yield.getValues().front());
-  auto outer = [&](ArrayRef<AffineExpr> all) { return productOf(all.empty() ? all : all.drop_back(), context); };
+  auto outer = [&](ArrayRef<AffineExpr> all) {
+    return productOf(all.empty() ? all : all.drop_back(), context);
+  };
   switch (kind) {
   case Template::flat:
   case Template::copy:
@@ -195,7 +203,8 @@ FailureOr<AffineExpr> gridOf(Template kind, Block &body) {
       return failure();
     }
     // The operand's last dim: tiles run along it unless it stays last.
-    int64_t last = dims.size() - 1, position = llvm::find(transpose.getPermutation(), last) - transpose.getPermutation().begin();
+    int64_t last = dims.size() - 1, position = llvm::find(transpose.getPermutation(), last) -
+                                               transpose.getPermutation().begin();
     SmallVector<AffineExpr> units = dims;
     units.pop_back();
     if (position != last) {
@@ -257,7 +266,8 @@ FailureOr<int64_t> scratchBytesOf(Template kind, Block &body, const Bounds &boun
       continue;
     }
     std::optional<int64_t> upper = intervalOf(dim, bounds).upper;
-    if (!upper || *upper < 0 || __builtin_mul_overflow(elements, std::max<int64_t>(*upper, 1), &elements) ||
+    if (!upper || *upper < 0 ||
+        __builtin_mul_overflow(elements, std::max<int64_t>(*upper, 1), &elements) ||
         elements > int64_t(1) << 40) {
       return failure();
     }

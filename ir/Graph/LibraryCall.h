@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Kernels whose loops are a function of the host library (kernels/host/Abi.h): which one, with what arguments. The
-// lowering asks for units and scratch, code generation for the call, so both see one description.
+// Kernels whose loops are a function of the host library (kernels/host/Abi.h): which one, with what
+// arguments. The lowering asks for units and scratch, code generation for the call, so both see one
+// description.
 #pragma once
 
 #include "ir/Graph/Graph.h"
@@ -12,15 +13,17 @@ namespace ciuic::graph {
 
 struct LibraryCall {
   std::string function;
-  mlir::Operation *root = nullptr;               ///< the op it computes, first of the body
-  llvm::SmallVector<mlir::AffineExpr> args;      ///< in the order of the function's enum
-  llvm::SmallVector<std::optional<unsigned>> pointers; ///< kernel argument behind each of its pointers; none: unused
-  llvm::SmallVector<int64_t> params;             ///< {first panel, end panel} of the whole weight; empty if it takes none
-  bool tiles = false;                            ///< any run of whole tiles of panels may be computed alone
+  mlir::Operation *root = nullptr;          ///< the op it computes, first of the body
+  llvm::SmallVector<mlir::AffineExpr> args; ///< in the order of the function's enum
+  llvm::SmallVector<std::optional<unsigned>>
+      pointers; ///< kernel argument behind each of its pointers; none: unused
+  llvm::SmallVector<int64_t>
+      params;         ///< {first panel, end panel} of the whole weight; empty if it takes none
+  bool tiles = false; ///< any run of whole tiles of panels may be computed alone
 };
 
-/// The call behind a kernel, or none if the kernel's template is generated. Fails, with a diagnostic at the op, where
-/// the library has no function for it (element types, ranks).
+/// The call behind a kernel, or none if the kernel's template is generated. Fails, with a
+/// diagnostic at the op, where the library has no function for it (element types, ranks).
 mlir::FailureOr<std::optional<LibraryCall>> libraryCallOf(KernelOp kernel);
 
 /// Units of a launch with these params.

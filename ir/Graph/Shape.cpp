@@ -20,7 +20,8 @@ bool isGraphTensor(RankedTensorType type) {
   }
   for (auto [extent, expr] : llvm::zip(type.getShape(), map.getResults())) {
     auto constant = dyn_cast<AffineConstantExpr>(expr);
-    if (ShapedType::isDynamic(extent) ? constant != nullptr : (!constant || constant.getValue() != extent)) {
+    if (ShapedType::isDynamic(extent) ? constant != nullptr
+                                      : (!constant || constant.getValue() != extent)) {
       return false;
     }
   }
@@ -36,7 +37,9 @@ SmallVector<AffineExpr> dimsOf(RankedTensorType type) {
   });
 }
 
-SmallVector<AffineExpr> dimsOf(Value tensor) { return dimsOf(cast<RankedTensorType>(tensor.getType())); }
+SmallVector<AffineExpr> dimsOf(Value tensor) {
+  return dimsOf(cast<RankedTensorType>(tensor.getType()));
+}
 
 RankedTensorType tensorOf(ArrayRef<AffineExpr> dims, Type element) {
   SmallVector<int64_t> shape;
@@ -95,8 +98,8 @@ Interval productInterval(Interval a, Interval b) {
     }
     return {};
   }
-  std::optional<int64_t> corners[] = {mul(a.lower, b.lower), mul(a.lower, b.upper), mul(a.upper, b.lower),
-                                      mul(a.upper, b.upper)};
+  std::optional<int64_t> corners[] = {mul(a.lower, b.lower), mul(a.lower, b.upper),
+                                      mul(a.upper, b.lower), mul(a.upper, b.upper)};
   Interval r{corners[0], corners[0]};
   for (auto c : corners) {
     if (!c) {
@@ -137,7 +140,7 @@ Interval intervalOf(AffineExpr expr, const Bounds &bounds) {
     }
     auto divide = [&](int64_t x, int64_t y) {
       return expr.getKind() == AffineExprKind::FloorDiv ? llvm::divideFloorSigned(x, y)
-                                                         : llvm::divideCeilSigned(x, y);
+                                                        : llvm::divideCeilSigned(x, y);
     };
     Interval r;
     if (a.lower) {
@@ -188,7 +191,8 @@ std::optional<int64_t> evaluate(AffineExpr expr, ArrayRef<int64_t> symbols) {
     return constant.getValue();
   }
   if (auto symbol = dyn_cast<AffineSymbolExpr>(expr)) {
-    return symbol.getPosition() < symbols.size() ? std::optional(symbols[symbol.getPosition()]) : std::nullopt;
+    return symbol.getPosition() < symbols.size() ? std::optional(symbols[symbol.getPosition()])
+                                                 : std::nullopt;
   }
   auto binary = dyn_cast<AffineBinaryOpExpr>(expr);
   if (!binary) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Symbolic dims: reading them off a type, making types from them, bounding them.
 //
-// A dim is an mlir::AffineExpr over the symbols of its function (never over dims), so sums, products with symbols
-// (semi-affine), floor and ceiling divisions and remainders are all there and are simplified by MLIR.
+// A dim is an mlir::AffineExpr over the symbols of its function (never over dims), so sums,
+// products with symbols (semi-affine), floor and ceiling divisions and remainders are all there and
+// are simplified by MLIR.
 #pragma once
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -15,14 +16,16 @@
 
 namespace ciuic::graph {
 
-/// Whether every dynamic dim of `type` is given by its encoding, one expression per dim, constants agreeing.
+/// Whether every dynamic dim of `type` is given by its encoding, one expression per dim, constants
+/// agreeing.
 bool isGraphTensor(mlir::RankedTensorType type);
 
 /// The dims of a graph tensor as expressions of the symbols.
 llvm::SmallVector<mlir::AffineExpr> dimsOf(mlir::RankedTensorType type);
 llvm::SmallVector<mlir::AffineExpr> dimsOf(mlir::Value tensor);
 
-/// The tensor type of these dims; static if they are all constant, else with the encoding that says them.
+/// The tensor type of these dims; static if they are all constant, else with the encoding that says
+/// them.
 mlir::RankedTensorType tensorOf(llvm::ArrayRef<mlir::AffineExpr> dims, mlir::Type element);
 
 /// Inclusive bounds of the symbols s0, s1, …
@@ -36,7 +39,8 @@ Bounds boundsOf(mlir::func::FuncOp function);
 /// The function around an op (none inside a kernel).
 mlir::func::FuncOp functionOf(mlir::Operation *op);
 
-/// An inclusive interval that holds every value of an expression; missing sides are unknown (or exceed 64 bits).
+/// An inclusive interval that holds every value of an expression; missing sides are unknown (or
+/// exceed 64 bits).
 struct Interval {
   std::optional<int64_t> lower, upper;
 };

@@ -19,8 +19,8 @@ kernels::PackSpec packSpecOf(graph::PackingAttr packing) {
 kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type element) {
   kernels::PackSpec spec = packSpecOf(packing);
   llvm::StringRef source = packing.getSource();
-  kernels::WeightSource result = source == "columns"          ? kernels::sourceOfColumns(spec.depth())
-                                 : source == "rows"           ? kernels::sourceOfRows(spec.columns)
+  kernels::WeightSource result = source == "columns" ? kernels::sourceOfColumns(spec.depth())
+                                 : source == "rows"  ? kernels::sourceOfRows(spec.columns)
                                  : source == "conv_transpose" ? kernels::sourceOfConvTranspose(spec)
                                  : source == "depthwise"      ? kernels::sourceOfDepthwise(spec)
                                                               : kernels::sourceOfConv(spec);
@@ -30,14 +30,18 @@ kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type elem
   return result;
 }
 
-int64_t packedBytes(graph::PackingAttr packing) { return kernels::packedBytes(packSpecOf(packing)); }
+int64_t packedBytes(graph::PackingAttr packing) {
+  return kernels::packedBytes(packSpecOf(packing));
+}
 
 int64_t tileBytesOf(graph::PackingAttr packing) {
   kernels::PackSpec spec = packSpecOf(packing);
   if (spec.groups != 1 || packing.getSource() == "depthwise") {
-    return kernels::packedBytes(spec); // a grouped convolution's units run over groups, not over panels of one matrix
+    return kernels::packedBytes(
+        spec); // a grouped convolution's units run over groups, not over panels of one matrix
   }
-  int64_t panels = kernels::panelCount(spec), panel = kernels::panelBytes(spec), block = kernels::kMatmulPanels;
+  int64_t panels = kernels::panelCount(spec), panel = kernels::panelBytes(spec),
+          block = kernels::kMatmulPanels;
   int64_t blocks = std::max<int64_t>(1, 256 * 1024 / std::max<int64_t>(1, block * panel));
   return std::min(panels, blocks * block) * panel;
 }

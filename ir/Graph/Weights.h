@@ -7,16 +7,18 @@
 
 namespace ciuic {
 
-/// The packers' description of `packing`, whose format must be one they know (the packing's verifier sees to it).
+/// The packers' description of `packing`, whose format must be one they know (the packing's
+/// verifier sees to it).
 kernels::PackSpec packSpecOf(graph::PackingAttr packing);
 
-/// Where the packers find the elements of a weight stored as `packing.source` says; `read` is left empty.
+/// Where the packers find the elements of a weight stored as `packing.source` says; `read` is left
+/// empty.
 kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type element);
 
 int64_t packedBytes(graph::PackingAttr packing);
 
-/// The smallest run of panels worth moving alone, in bytes: whole blocks of panels that a kernel works on at once, of
-/// about 256 KiB.
+/// The smallest run of panels worth moving alone, in bytes: whole blocks of panels that a kernel
+/// works on at once, of about 256 KiB.
 int64_t tileBytesOf(graph::PackingAttr packing);
 
 } // namespace ciuic

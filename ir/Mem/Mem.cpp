@@ -29,7 +29,8 @@ void MemDialect::initialize() {
       >();
 }
 
-LogicalResult BufferType::verify(function_ref<InFlightDiagnostic()> emitError, Tier, int64_t bytes) {
+LogicalResult BufferType::verify(function_ref<InFlightDiagnostic()> emitError, Tier,
+                                 int64_t bytes) {
   return bytes >= 0 ? success() : emitError() << "a buffer has a size of zero or more bytes";
 }
 
@@ -51,7 +52,8 @@ LogicalResult StateOp::verify() {
     return emitOpError("(C1) the type must be static");
   }
   int64_t axis = getAxis();
-  return axis >= 0 && axis < type.getRank() ? success() : emitOpError("(C2) axis must lie below the rank");
+  return axis >= 0 && axis < type.getRank() ? success()
+                                            : emitOpError("(C2) axis must lie below the rank");
 }
 
 LogicalResult UnitOp::verify() {

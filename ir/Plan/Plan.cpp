@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The plan dialect: registration. What steps must satisfy together is checked by ciuic-verify-plan-level.
+// The plan dialect: registration. What steps must satisfy together is checked by
+// ciuic-verify-plan-level.
 #include "ir/Plan/Plan.h"
 
 using namespace mlir;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Images with channels last. Every convolution, pooling and resize is computed on [n, spatial…, c]; transposes to and
-// from that order are then moved towards the outputs until they meet and cancel. Only transposes back to channels
-// first ("restoring" ones) move down, so the rewriting ends.
+// Images with channels last. Every convolution, pooling and resize is computed on [n, spatial…, c];
+// transposes to and from that order are then moved towards the outputs until they meet and cancel.
+// Only transposes back to channels first ("restoring" ones) move down, so the rewriting ends.
 #include "passes/Fuse/Passes.h"
 
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -45,7 +45,8 @@ RankedTensorType permutedType(Type type, ArrayRef<int64_t> permutation) {
 }
 
 Value transposed(OpBuilder &b, Location loc, Value value, ArrayRef<int64_t> permutation) {
-  return TransposeOp::create(b, loc, permutedType(value.getType(), permutation), value, permutation);
+  return TransposeOp::create(b, loc, permutedType(value.getType(), permutation), value,
+                             permutation);
 }
 
 /// The channels-last value behind a restoring transpose.
@@ -94,7 +95,8 @@ struct CancelTransposes : OpRewritePattern<TransposeOp> {
   }
 };
 
-/// map(restore(x), …) = restore(map over channels last). Other operands keep their place through the access maps.
+/// map(restore(x), …) = restore(map over channels last). Other operands keep their place through
+/// the access maps.
 struct SinkBelowMap : OpRewritePattern<MapOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MapOp map, PatternRewriter &rewriter) const override {
@@ -114,11 +116,12 @@ struct SinkBelowMap : OpRewritePattern<MapOp> {
     SmallVector<Value> inputs;
     SmallVector<AffineMap> maps;
     for (auto [i, input] : llvm::enumerate(map.getInputs())) {
-      AffineMap access = map.getMap(i).replaceDimsAndSymbols(oldIndex, {}, rank, map.getMap(i).getNumSymbols());
+      AffineMap access =
+          map.getMap(i).replaceDimsAndSymbols(oldIndex, {}, rank, map.getMap(i).getNumSymbols());
       if (Value inner = behindRestore(input)) {
         SmallVector<int64_t> p = toLast(access.getNumResults());
-        access = AffineMap::get(rank, access.getNumSymbols(), permuted<AffineExpr>(access.getResults(), p),
-                                map.getContext());
+        access = AffineMap::get(rank, access.getNumSymbols(),
+                                permuted<AffineExpr>(access.getResults(), p), map.getContext());
         input = inner;
       }
       inputs.push_back(input);
@@ -148,9 +151,11 @@ struct SinkBelowReduce : OpRewritePattern<ReduceOp> {
     }
     int64_t rank = cast<RankedTensorType>(op.getType()).getRank();
     SmallVector<int64_t> first = toFirst(rank);
-    SmallVector<int64_t> dims = llvm::map_to_vector(op.getDims(), [&](int64_t d) { return first[d]; });
+    SmallVector<int64_t> dims =
+        llvm::map_to_vector(op.getDims(), [&](int64_t d) { return first[d]; });
     llvm::sort(dims);
-    Value reduced = ReduceOp::create(rewriter, op.getLoc(), permutedType(op.getType(), toLast(rank)), op.getKind(), inner, dims);
+    Value reduced = ReduceOp::create(
+        rewriter, op.getLoc(), permutedType(op.getType(), toLast(rank)), op.getKind(), inner, dims);
     rewriter.replaceOp(op, transposed(rewriter, op.getLoc(), reduced, first));
     return success();
   }
@@ -161,8 +166,10 @@ struct SinkBelowConcat : OpRewritePattern<ConcatOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(ConcatOp op, PatternRewriter &rewriter) const override {
     int64_t rank = cast<RankedTensorType>(op.getType()).getRank();
-    // With one spatial dim both permutations are the same: a transpose added here would look like a restoring one.
-    bool restored = rank == 3 ? llvm::all_of(op.getInputs(), behindRestore) : llvm::any_of(op.getInputs(), behindRestore);
+    // With one spatial dim both permutations are the same: a transpose added here would look like a
+    // restoring one.
+    bool restored = rank == 3 ? llvm::all_of(op.getInputs(), behindRestore)
+                              : llvm::any_of(op.getInputs(), behindRestore);
     if (rank < 3 || !restored) {
       return failure();
     }
@@ -172,7 +179,8 @@ struct SinkBelowConcat : OpRewritePattern<ConcatOp> {
       inputs.push_back(inner ? inner : transposed(rewriter, op.getLoc(), input, toLast(rank)));
     }
     SmallVector<int64_t> first = toFirst(rank);
-    Value joined = ConcatOp::create(rewriter, op.getLoc(), permutedType(op.getType(), toLast(rank)), inputs, first[op.getAxis()]);
+    Value joined = ConcatOp::create(rewriter, op.getLoc(), permutedType(op.getType(), toLast(rank)),
+                                    inputs, first[op.getAxis()]);
     rewriter.replaceOp(op, transposed(rewriter, op.getLoc(), joined, first));
     return success();
   }
@@ -204,9 +212,10 @@ struct SinkBelowSlice : OpRewritePattern<SliceOp> {
     int64_t rank = cast<RankedTensorType>(op.getType()).getRank();
     SmallVector<int64_t> last = toLast(rank);
     AffineMap offsets = op.getOffsets();
-    offsets = AffineMap::get(0, offsets.getNumSymbols(), permuted<AffineExpr>(offsets.getResults(), last), op.getContext());
-    Value part = SliceOp::create(rewriter, op.getLoc(), permutedType(op.getType(), last), inner, offsets,
-                                 permuted<int64_t>(op.getSteps(), last));
+    offsets = AffineMap::get(0, offsets.getNumSymbols(),
+                             permuted<AffineExpr>(offsets.getResults(), last), op.getContext());
+    Value part = SliceOp::create(rewriter, op.getLoc(), permutedType(op.getType(), last), inner,
+                                 offsets, permuted<int64_t>(op.getSteps(), last));
     rewriter.replaceOp(op, transposed(rewriter, op.getLoc(), part, toFirst(rank)));
     return success();
   }
@@ -215,16 +224,21 @@ struct SinkBelowSlice : OpRewritePattern<SliceOp> {
 struct ChannelsLastPass : ciuic::impl::ChannelsLastBase<ChannelsLastPass> {
   void runOnOperation() override {
     // Nothing to gain where no image op is.
-    bool images = getOperation().walk([](Operation *op) {
-      return isa<ConvOp, ConvTransposeOp, PoolOp, ResizeOp>(op) ? WalkResult::interrupt() : WalkResult::advance();
-    }).wasInterrupted();
+    bool images = getOperation()
+                      .walk([](Operation *op) {
+                        return isa<ConvOp, ConvTransposeOp, PoolOp, ResizeOp>(op)
+                                   ? WalkResult::interrupt()
+                                   : WalkResult::advance();
+                      })
+                      .wasInterrupted();
     if (!images) {
       return;
     }
     RewritePatternSet patterns(&getContext());
-    patterns.add<ComputeChannelsLast<ConvOp>, ComputeChannelsLast<ConvTransposeOp>, ComputeChannelsLast<PoolOp>,
-                 ComputeChannelsLast<ResizeOp>, CancelTransposes, SinkBelowMap, SinkBelowReduce, SinkBelowConcat,
-                 SinkBelowPad, SinkBelowSlice>(&getContext());
+    patterns.add<ComputeChannelsLast<ConvOp>, ComputeChannelsLast<ConvTransposeOp>,
+                 ComputeChannelsLast<PoolOp>, ComputeChannelsLast<ResizeOp>, CancelTransposes,
+                 SinkBelowMap, SinkBelowReduce, SinkBelowConcat, SinkBelowPad, SinkBelowSlice>(
+        &getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
       signalPassFailure();
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Views become access maps: a map reads the operand of a transpose, expand, slice or index-splitting reshape at the
-// composed index, so that moving data costs nothing where the reader can move it itself.
+// Views become access maps: a map reads the operand of a transpose, expand, slice or
+// index-splitting reshape at the composed index, so that moving data costs nothing where the reader
+// can move it itself.
 #include "ir/Graph/Views.h"
 #include "passes/Fuse/Passes.h"
 
@@ -65,7 +66,8 @@ struct TidyOperands : OpRewritePattern<MapOp> {
                  constant && constant.getValue().getNumElements() == 1 &&
                  isa<DenseElementsAttr>(constant.getValue())) {
         rewriter.setInsertionPointToStart(&body);
-        Attribute value = *cast<DenseElementsAttr>(constant.getValue()).getValues<Attribute>().begin();
+        Attribute value =
+            *cast<DenseElementsAttr>(constant.getValue()).getValues<Attribute>().begin();
         replacement = arith::ConstantOp::create(rewriter, map.getLoc(), cast<TypedAttr>(value));
       } else {
         for (unsigned j = 0; j < i && !replacement; ++j) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Grouping ops into kernels. One walk in program order: each op either joins the group of a producer or opens one.
-// A group is placed where its last op stands, so it may only hold values that nobody outside reads before that point.
+// Grouping ops into kernels. One walk in program order: each op either joins the group of a
+// producer or opens one. A group is placed where its last op stands, so it may only hold values
+// that nobody outside reads before that point.
 #include "passes/Fuse/Passes.h"
 
 using namespace mlir;
@@ -19,7 +20,8 @@ struct Group {
   RankedTensorType domain; ///< the index space that maps of the group share
 };
 
-/// Operands one kernel may have: the runtime passes them by pointer, codegen keeps them in registers.
+/// Operands one kernel may have: the runtime passes them by pointer, codegen keeps them in
+/// registers.
 constexpr size_t maxGroupOperands = 12;
 
 bool isWeight(Value value) {
@@ -36,12 +38,15 @@ bool reducesLastDimOnly(ReduceOp op) {
 std::optional<Template> templateOf(Operation *op) {
   return llvm::TypeSwitch<Operation *, std::optional<Template>>(op)
       .Case<MapOp, SliceOp, ExpandOp>([](auto) { return Template::flat; })
-      .Case<ReduceOp>([](ReduceOp r) { return reducesLastDimOnly(r) ? Template::row : Template::column; })
+      .Case<ReduceOp>(
+          [](ReduceOp r) { return reducesLastDimOnly(r) ? Template::row : Template::column; })
       .Case<SoftmaxOp, LayerNormOp, RmsNormOp, ArgReduceOp>([](auto) { return Template::row; })
       .Case<TransposeOp>([](auto) { return Template::transpose; })
       .Case<GatherOp>([](auto) { return Template::gather; })
       .Case<MatmulOp>([](MatmulOp m) {
-        bool packed = isWeight(m.getB()) && cast<RankedTensorType>(m.getB().getType()).getRank() == 2 && !m.getTransposeA();
+        bool packed = isWeight(m.getB()) &&
+                      cast<RankedTensorType>(m.getB().getType()).getRank() == 2 &&
+                      !m.getTransposeA();
         return packed ? Template::matmul : Template::batch_matmul;
       })
       .Case<ConvOp>([](auto) { return Template::conv; })
@@ -98,7 +103,8 @@ private:
     return cast<RankedTensorType>(op->getResult(0).getType());
   }
 
-  /// Whether every use of the group's values lies in the group or after `op`: then the group can stand at `op`.
+  /// Whether every use of the group's values lies in the group or after `op`: then the group can
+  /// stand at `op`.
   bool canMoveTo(const Group &group, Operation *op) {
     for (Operation *member : group.ops) {
       for (Operation *user : member->getUsers()) {
@@ -137,7 +143,8 @@ private:
         auto constant = dyn_cast<AffineConstantExpr>(access.getResult(d));
         auto extent = dyn_cast<AffineConstantExpr>(dimsOf(operand)[d]);
         bool unit = extent && extent.getValue() == 1 && constant && constant.getValue() == 0;
-        if (!(dim && dim.getPosition() == d) && !(unit && (reduced || rank == access.getNumResults()))) {
+        if (!(dim && dim.getPosition() == d) &&
+            !(unit && (reduced || rank == access.getNumResults()))) {
           return false;
         }
       }
@@ -184,14 +191,16 @@ private:
     for (int index : candidates) {
       Group &group = groups[index];
       bool sameSpace = sameDims(dimsOf(domainOf(op)), dimsOf(group.domain));
-      bool rowScalar = group.kind == Template::row && isa<MapOp>(op) && isRowScalarSpace(domainOf(op), group.domain);
+      bool rowScalar = group.kind == Template::row && isa<MapOp>(op) &&
+                       isRowScalarSpace(domainOf(op), group.domain);
       if (!(sameSpace || rowScalar) || !canMoveTo(group, op) || !readsAligned(op, group, index) ||
           operandsWith(group, op) > maxGroupOperands) {
         continue;
       }
       bool mapsOnly = llvm::all_of(group.ops, llvm::IsaPred<MapOp>);
       bool epilogue = takesEpilogue(group.kind) && isa<MapOp>(op);
-      bool rows = group.kind == Template::row || (mapsOnly && group.kind == Template::flat && kind == Template::row);
+      bool rows = group.kind == Template::row ||
+                  (mapsOnly && group.kind == Template::flat && kind == Template::row);
       bool maps = mapsOnly && group.kind == Template::flat && isa<MapOp>(op);
       if (epilogue || rows || maps) {
         return index;
@@ -222,19 +231,24 @@ void build(const Group &group) {
   for (Operation *op : group.ops) {
     for (Value operand : op->getOperands()) {
       Operation *producer = operand.getDefiningOp();
-      if ((!producer || !llvm::is_contained(group.ops, producer)) && !llvm::is_contained(inputs, operand)) {
+      if ((!producer || !llvm::is_contained(group.ops, producer)) &&
+          !llvm::is_contained(inputs, operand)) {
         inputs.push_back(operand);
       }
     }
     for (Value result : op->getResults()) {
-      if (llvm::any_of(result.getUsers(), [&](Operation *user) { return !llvm::is_contained(group.ops, user); })) {
+      if (llvm::any_of(result.getUsers(),
+                       [&](Operation *user) { return !llvm::is_contained(group.ops, user); })) {
         outputs.push_back(result);
       }
     }
   }
-  SmallVector<Location> locations = llvm::map_to_vector(group.ops, [](Operation *op) { return op->getLoc(); });
-  // The name of the first op (the structured one, where there is one) locates the kernel for the user.
-  auto fusion = FusionOp::create(b, locations.front(), ValueRange(outputs).getTypes(), group.kind, inputs);
+  SmallVector<Location> locations =
+      llvm::map_to_vector(group.ops, [](Operation *op) { return op->getLoc(); });
+  // The name of the first op (the structured one, where there is one) locates the kernel for the
+  // user.
+  auto fusion =
+      FusionOp::create(b, locations.front(), ValueRange(outputs).getTypes(), group.kind, inputs);
   Block *body = b.createBlock(&fusion.getBody(), {}, ValueRange(inputs).getTypes(),
                               SmallVector<Location>(inputs.size(), locations.front()));
   IRMapping mapping;
@@ -243,7 +257,8 @@ void build(const Group &group) {
   for (Operation *op : group.ops) {
     b.clone(*op, mapping);
   }
-  YieldOp::create(b, locations.front(), llvm::map_to_vector(outputs, [&](Value v) { return mapping.lookup(v); }));
+  YieldOp::create(b, locations.front(),
+                  llvm::map_to_vector(outputs, [&](Value v) { return mapping.lookup(v); }));
   for (auto [output, result] : llvm::zip(outputs, fusion.getResults())) {
     output.replaceAllUsesWith(result);
   }
@@ -252,8 +267,8 @@ void build(const Group &group) {
   }
 }
 
-/// A result that no op computes (an argument, a weight, or what another result already is) gets a copy of its own: each
-/// model output is a buffer.
+/// A result that no op computes (an argument, a weight, or what another result already is) gets a
+/// copy of its own: each model output is a buffer.
 void copyUncomputedResults(func::FuncOp function) {
   Operation *terminator = function.getBody().front().getTerminator();
   llvm::SmallPtrSet<Value, 8> taken;
@@ -278,8 +293,9 @@ void copyUncomputedResults(func::FuncOp function) {
     SmallVector<Type> types{operand.get().getType()};
     SmallVector<Value> inputs{operand.get()};
     auto identity = b.getMultiDimIdentityMap(cast<RankedTensorType>(types[0]).getRank());
-    auto copy = MapOp::create(b, function.getLoc(), types, inputs, {identity},
-                              [](OpBuilder &, Location, ValueRange scalars) { return SmallVector<Value>(scalars); });
+    auto copy = MapOp::create(
+        b, function.getLoc(), types, inputs, {identity},
+        [](OpBuilder &, Location, ValueRange scalars) { return SmallVector<Value>(scalars); });
     operand.set(copy.getResult(0));
   }
 }

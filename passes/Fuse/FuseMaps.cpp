@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Producer maps move into the maps that read them: the producer's region is cloned into the consumer's, its operands
-// read at the composed index. Whether to merge is one rule (shouldMerge): never compute an expensive region more
-// often than before.
+// Producer maps move into the maps that read them: the producer's region is cloned into the
+// consumer's, its operands read at the composed index. Whether to merge is one rule (shouldMerge):
+// never compute an expensive region more often than before.
 #include "passes/Fuse/Passes.h"
 
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -16,14 +16,16 @@ namespace ciuic {
 
 namespace {
 
-/// Operands a merged map may have: beyond it address computation costs more than a pass over memory.
+/// Operands a merged map may have: beyond it address computation costs more than a pass over
+/// memory.
 constexpr unsigned maxOperands = 10;
 
 bool isCheap(MapOp map) {
   unsigned ops = 0;
   bool expensive = false;
   for (Operation &op : map.getBody().front().without_terminator()) {
-    expensive |= isa<math::MathDialect>(op.getDialect()) && !isa<math::AbsFOp, math::FloorOp, math::CeilOp>(op);
+    expensive |= isa<math::MathDialect>(op.getDialect()) &&
+                 !isa<math::AbsFOp, math::FloorOp, math::CeilOp>(op);
     expensive |= isa<arith::DivFOp, arith::DivSIOp, arith::RemSIOp, arith::RemFOp>(op);
     ops += !isa<arith::ConstantOp>(op);
   }
@@ -54,7 +56,7 @@ bool shouldMerge(MapOp producer, MapOp consumer, AffineMap access) {
   if (producer.getInputs().size() + consumer.getInputs().size() > maxOperands) {
     return false;
   }
-  bool onlyReader = producer->getNumResults() == 1 && llvm::all_equal(producer->getUsers()) ;
+  bool onlyReader = producer->getNumResults() == 1 && llvm::all_equal(producer->getUsers());
   if (isCheap(producer)) {
     // Duplicating reads as much as it saves only while the producer itself reads little.
     return onlyReader || producer.getInputs().size() <= 1;
@@ -72,7 +74,8 @@ Value indexValue(OpBuilder &b, Location loc, AffineExpr e) {
     return arith::ConstantOp::create(b, loc, b.getI64IntegerAttr(constant.getValue()));
   }
   if (auto symbol = dyn_cast<AffineSymbolExpr>(e)) {
-    return ExtentOp::create(b, loc, i64, AffineMapAttr::get(AffineMap::get(0, symbol.getPosition() + 1, e)));
+    return ExtentOp::create(b, loc, i64,
+                            AffineMapAttr::get(AffineMap::get(0, symbol.getPosition() + 1, e)));
   }
   auto binary = cast<AffineBinaryOpExpr>(e);
   Value l = indexValue(b, loc, binary.getLHS()), r = indexValue(b, loc, binary.getRHS());
@@ -118,11 +121,11 @@ struct MergeProducer : OpRewritePattern<MapOp> {
     for (unsigned i = 0; i < producer.getInputs().size(); ++i) {
       AffineMap own = producer.getMap(i);
       unsigned symbols = std::max(own.getNumSymbols(), access.getNumSymbols());
-      SmallVector<AffineExpr> index = llvm::map_to_vector(own.getResults(), [&](AffineExpr e) {
-        return e.replaceDims(access.getResults());
-      });
+      SmallVector<AffineExpr> index = llvm::map_to_vector(
+          own.getResults(), [&](AffineExpr e) { return e.replaceDims(access.getResults()); });
       inputs.push_back(producer.getInputs()[i]);
-      maps.push_back(simplifyAffineMap(AffineMap::get(access.getNumDims(), symbols, index, consumer.getContext())));
+      maps.push_back(simplifyAffineMap(
+          AffineMap::get(access.getNumDims(), symbols, index, consumer.getContext())));
     }
     rewriter.setInsertionPoint(consumer);
     auto merged = MapOp::create(
@@ -138,7 +141,8 @@ struct MergeProducer : OpRewritePattern<MapOp> {
               b.clone(op, mapping);
             }
           }
-          Value produced = mapping.lookupOrDefault(cast<YieldOp>(inner.getTerminator()).getValues()[resultNumber]);
+          Value produced = mapping.lookupOrDefault(
+              cast<YieldOp>(inner.getTerminator()).getValues()[resultNumber]);
           Block &outer = consumer.getBody().front();
           IRMapping outerMapping;
           unsigned next = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Fusions become kernels. Equal ones share: same template, types, symbols and marks of the arguments, and equivalent
-// bodies, so two layers that differ only in their weights launch the same code.
+// Fusions become kernels. Equal ones share: same template, types, symbols and marks of the
+// arguments, and equivalent bodies, so two layers that differ only in their weights launch the same
+// code.
 #include "passes/Fuse/Passes.h"
 
 #include "mlir/IR/OperationSupport.h"
@@ -17,15 +18,17 @@ namespace ciuic {
 
 namespace {
 
-/// What the kernel must know of an operand beyond its type: how a weight is packed, and that a state's buffer has the
-/// strides of its largest extents.
+/// What the kernel must know of an operand beyond its type: how a weight is packed, and that a
+/// state's buffer has the strides of its largest extents.
 DictionaryAttr argumentAttrs(Value operand, func::FuncOp function) {
   Builder b(function.getContext());
   if (Operation *leaf = operand.getDefiningOp(); leaf && isa<WeightOp, ConstantOp>(leaf)) {
     auto packing = leaf->getAttrOfType<PackingAttr>("packing");
-    return packing ? b.getDictionaryAttr({b.getNamedAttr("graph.packing", packing)}) : b.getDictionaryAttr({});
+    return packing ? b.getDictionaryAttr({b.getNamedAttr("graph.packing", packing)})
+                   : b.getDictionaryAttr({});
   }
-  // A state reaches its readers as the argument itself or as the result of the launch that appends to it.
+  // A state reaches its readers as the argument itself or as the result of the launch that appends
+  // to it.
   while (auto append = operand.getDefiningOp<FusionOp>()) {
     if (append.getTemplateKind() != Template::append) {
       break;
@@ -50,19 +53,26 @@ struct OutlineKernelsPass : ciuic::impl::OutlineKernelsBase<OutlineKernelsPass> 
     for (func::FuncOp function : functions) {
       auto symbols = function->getAttrOfType<ArrayAttr>("graph.symbols");
       symbols = symbols ? symbols : ArrayAttr::get(&getContext(), {});
-      // Marks are looked up through append fusions, so they are collected before any fusion is replaced.
+      // Marks are looked up through append fusions, so they are collected before any fusion is
+      // replaced.
       SmallVector<std::pair<FusionOp, ArrayAttr>> fusions;
       for (auto fusion : function.getOps<FusionOp>()) {
-        fusions.push_back({fusion, ArrayAttr::get(&getContext(), llvm::map_to_vector(fusion.getInputs(), [&](Value v) -> Attribute {
-          return argumentAttrs(v, function);
-        }))});
+        fusions.push_back(
+            {fusion,
+             ArrayAttr::get(&getContext(),
+                            llvm::map_to_vector(fusion.getInputs(), [&](Value v) -> Attribute {
+                              return argumentAttrs(v, function);
+                            }))});
       }
       for (auto [fusion, marks] : fusions) {
-        FunctionType type = Builder(&getContext()).getFunctionType(fusion.getInputs().getTypes(), fusion.getResultTypes());
+        FunctionType type =
+            Builder(&getContext())
+                .getFunctionType(fusion.getInputs().getTypes(), fusion.getResultTypes());
         auto &bucket = kernels[keyOf(fusion, type, symbols, marks)];
         auto *same = llvm::find_if(bucket, [&](KernelOp other) {
-          return other.getTemplateKind() == fusion.getTemplateKind() && other.getFunctionType() == type &&
-                 other.getSymbols() == symbols && other.getArgAttrsAttr() == marks &&
+          return other.getTemplateKind() == fusion.getTemplateKind() &&
+                 other.getFunctionType() == type && other.getSymbols() == symbols &&
+                 other.getArgAttrsAttr() == marks &&
                  OperationEquivalence::isRegionEquivalentTo(&other.getBody(), &fusion.getBody(),
                                                             OperationEquivalence::IgnoreLocations);
         });
@@ -78,8 +88,9 @@ struct OutlineKernelsPass : ciuic::impl::OutlineKernelsBase<OutlineKernelsPass> 
           kernel.getBody().takeBody(fusion.getBody());
           bucket.push_back(kernel);
         }
-        auto launch = LaunchOp::create(b, fusion.getLoc(), fusion.getResultTypes(),
-                                       FlatSymbolRefAttr::get(kernel.getSymNameAttr()), fusion.getInputs());
+        auto launch =
+            LaunchOp::create(b, fusion.getLoc(), fusion.getResultTypes(),
+                             FlatSymbolRefAttr::get(kernel.getSymNameAttr()), fusion.getInputs());
         fusion.replaceAllUsesWith(launch.getResults());
         fusion.erase();
       }
@@ -87,7 +98,8 @@ struct OutlineKernelsPass : ciuic::impl::OutlineKernelsBase<OutlineKernelsPass> 
   }
 
   /// Equal for equivalent fusions; which ops the body holds tells most others apart.
-  static llvm::hash_code keyOf(FusionOp fusion, FunctionType type, ArrayAttr symbols, ArrayAttr marks) {
+  static llvm::hash_code keyOf(FusionOp fusion, FunctionType type, ArrayAttr symbols,
+                               ArrayAttr marks) {
     llvm::hash_code hash = llvm::hash_combine(fusion.getTemplateKind(), type, symbols, marks);
     for (Operation &op : fusion.getBody().front()) {
       hash = llvm::hash_combine(hash, op.getName().getAsOpaquePointer());
@@ -97,7 +109,8 @@ struct OutlineKernelsPass : ciuic::impl::OutlineKernelsBase<OutlineKernelsPass> 
 
   /// entry_template_op: says in a trace what runs.
   static std::string kernelName(FusionOp fusion, func::FuncOp function) {
-    std::string name = (function.getName() + "_" + stringifyTemplate(fusion.getTemplateKind())).str();
+    std::string name =
+        (function.getName() + "_" + stringifyTemplate(fusion.getTemplateKind())).str();
     for (Operation &op : fusion.getBody().front().without_terminator()) {
       StringRef mnemonic = op.getName().stripDialect();
       if (mnemonic != stringifyTemplate(fusion.getTemplateKind()) && mnemonic != "map") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// One layout per stored tensor. Uses are looked up inside fusions: the operand's position in the body's op says what
-// the op wants. The first packed use in program order wins; a use that cannot read its panels gets a plain twin.
+// One layout per stored tensor. Uses are looked up inside fusions: the operand's position in the
+// body's op says what the op wants. The first packed use in program order wins; a use that cannot
+// read its panels gets a plain twin.
 #include "passes/Fuse/Passes.h"
 
 #include "llvm/ADT/MapVector.h"
@@ -33,7 +34,8 @@ PackingAttr wantedPacking(Operation *op, unsigned operand) {
       return {};
     }
     bool columns = matmul.getTransposeB();
-    return PackingAttr::get(context, exactFormat(op->getOperand(1)), shape[columns ? 0 : 1], shape[columns ? 1 : 0], 1, 1, columns ? "columns" : "rows");
+    return PackingAttr::get(context, exactFormat(op->getOperand(1)), shape[columns ? 0 : 1],
+                            shape[columns ? 1 : 0], 1, 1, columns ? "columns" : "rows");
   }
   int64_t taps = 1;
   for (int64_t extent : shape.drop_front(std::min<size_t>(2, shape.size()))) {
@@ -48,7 +50,8 @@ PackingAttr wantedPacking(Operation *op, unsigned operand) {
   }
   if (auto conv = dyn_cast<ConvTransposeOp>(op)) {
     int64_t group = conv.getGroup();
-    return PackingAttr::get(context, "f32", shape[1], shape[0] / group, taps, group, "conv_transpose");
+    return PackingAttr::get(context, "f32", shape[1], shape[0] / group, taps, group,
+                            "conv_transpose");
   }
   return {};
 }
@@ -79,7 +82,9 @@ struct SelectLayoutsPass : ciuic::impl::SelectLayoutsBase<SelectLayoutsPass> {
     llvm::MapVector<Attribute, SmallVector<Operation *>> weights;
     getOperation().walk([&](Operation *op) {
       if (auto weight = dyn_cast<WeightOp>(op)) {
-        weights[ArrayAttr::get(&getContext(), {weight.getFileAttr(), weight.getOffsetAttr(), TypeAttr::get(weight.getType())})].push_back(op);
+        weights[ArrayAttr::get(&getContext(), {weight.getFileAttr(), weight.getOffsetAttr(),
+                                               TypeAttr::get(weight.getType())})]
+            .push_back(op);
       } else if (auto constant = dyn_cast<ConstantOp>(op)) {
         weights[constant.getValue()].push_back(op);
       }
@@ -106,7 +111,9 @@ struct SelectLayoutsPass : ciuic::impl::SelectLayoutsBase<SelectLayoutsPass> {
           auto fusion = dyn_cast<FusionOp>(operand.getOwner());
           Use use = fusion ? useOf(fusion, operand.getOperandNumber()) : Use{};
           // A gather along the columns (axis 0 of [N, K]) can take its rows from the panels.
-          bool readsPanels = fusion && (use.wanted == packing || (use.gather && packing.getSource() == "columns" && gathersColumns(use)));
+          bool readsPanels =
+              fusion && (use.wanted == packing ||
+                         (use.gather && packing.getSource() == "columns" && gathersColumns(use)));
           if (readsPanels) {
             continue;
           }
@@ -122,10 +129,11 @@ struct SelectLayoutsPass : ciuic::impl::SelectLayoutsBase<SelectLayoutsPass> {
   }
 
   static bool gathersColumns(Use use) {
-    return llvm::all_of(use.fusion.getBody().getArgument(use.operand).getUsers(), [](Operation *op) {
-      auto gather = dyn_cast<GatherOp>(op);
-      return gather && gather.getAxis() == 0;
-    });
+    return llvm::all_of(use.fusion.getBody().getArgument(use.operand).getUsers(),
+                        [](Operation *op) {
+                          auto gather = dyn_cast<GatherOp>(op);
+                          return gather && gather.getAxis() == 0;
+                        });
   }
 };
 

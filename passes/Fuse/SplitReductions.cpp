@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Kernels reduce along the last dim (rows) or along others that leave it (columns), never both at once. A reduction
-// that does both is rewritten: over one merged dim where the reduced dims adjoin, else as two reductions.
+// Kernels reduce along the last dim (rows) or along others that leave it (columns), never both at
+// once. A reduction that does both is rewritten: over one merged dim where the reduced dims adjoin,
+// else as two reductions.
 #include "passes/Fuse/Passes.h"
 
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -39,8 +40,10 @@ struct SplitLastDim : OpRewritePattern<ReduceOp> {
       SmallVector<AffineExpr> merged(extents.begin(), extents.begin() + first);
       merged.push_back(productOf(ArrayRef(extents).drop_front(first), rewriter.getContext()));
       Type element = cast<RankedTensorType>(op.getType()).getElementType();
-      Value rows = ReshapeOp::create(rewriter, op.getLoc(), tensorOf(merged, element), op.getInput());
-      rewriter.replaceOpWithNewOp<ReshapeOp>(op, op.getType(), reduced(rewriter, op, rows, {first}));
+      Value rows =
+          ReshapeOp::create(rewriter, op.getLoc(), tensorOf(merged, element), op.getInput());
+      rewriter.replaceOpWithNewOp<ReshapeOp>(op, op.getType(),
+                                             reduced(rewriter, op, rows, {first}));
       return success();
     }
     // The others first, along contiguous vectors. A mean of means over equal counts is the mean.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The host library multiplies f32 activations. Halves in front of it are widened by a map, which fuses with what
-// computed them; weights stay as they are stored, and results are rounded where the kernel stores them.
+// The host library multiplies f32 activations. Halves in front of it are widened by a map, which
+// fuses with what computed them; weights stay as they are stored, and results are rounded where the
+// kernel stores them.
 #include "passes/Fuse/Passes.h"
 
 using namespace mlir;
@@ -20,11 +21,13 @@ bool isHalf(Value value) {
 
 /// Whether the kernel reads this operand as packed panels, which decode by themselves.
 bool isPacked(OpOperand &operand) {
-  if (operand.getOperandNumber() != 1 || !isa_and_nonnull<WeightOp, ConstantOp>(operand.get().getDefiningOp())) {
+  if (operand.getOperandNumber() != 1 ||
+      !isa_and_nonnull<WeightOp, ConstantOp>(operand.get().getDefiningOp())) {
     return false;
   }
   if (auto matmul = dyn_cast<MatmulOp>(operand.getOwner())) {
-    return cast<RankedTensorType>(matmul.getB().getType()).getRank() == 2 && !matmul.getTransposeA();
+    return cast<RankedTensorType>(matmul.getB().getType()).getRank() == 2 &&
+           !matmul.getTransposeA();
   }
   return isa<ConvOp, ConvTransposeOp>(operand.getOwner());
 }
@@ -34,8 +37,8 @@ Value widened(Value value, OpBuilder &b, Location loc) {
   auto result = tensorOf(dims, b.getF32Type());
   auto map = MapOp::create(b, loc, TypeRange(result), value, b.getMultiDimIdentityMap(dims.size()),
                            [](OpBuilder &builder, Location at, ValueRange scalars) {
-                             return SmallVector<Value>{
-                                 arith::ExtFOp::create(builder, at, builder.getF32Type(), scalars[0])};
+                             return SmallVector<Value>{arith::ExtFOp::create(
+                                 builder, at, builder.getF32Type(), scalars[0])};
                            });
   return map.getResult(0);
 }

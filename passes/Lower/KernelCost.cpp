@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Operations and bytes of a kernel: see KernelCost.h. Elementwise ops count one operation per scalar op and element;
-// products two per multiply-add.
+// Operations and bytes of a kernel: see KernelCost.h. Elementwise ops count one operation per
+// scalar op and element; products two per multiply-add.
 #include "passes/Lower/KernelCost.h"
 
 #include "ir/Graph/Weights.h"
@@ -20,21 +20,25 @@ double elements(Value value, ArrayRef<int64_t> symbols) {
 }
 
 double bytesOf(Value value, ArrayRef<int64_t> symbols) {
-  return elements(value, symbols) * elementBytes(cast<RankedTensorType>(value.getType()).getElementType());
+  return elements(value, symbols) *
+         elementBytes(cast<RankedTensorType>(value.getType()).getElementType());
 }
 
 double extent(Value value, unsigned dim, ArrayRef<int64_t> symbols) {
   return static_cast<double>(evaluate(dimsOf(value)[dim], symbols).value_or(int64_t(1) << 31));
 }
 
-/// Operations of one op of a kernel's body; kind and rows of `cost` are set where the op decides them.
+/// Operations of one op of a kernel's body; kind and rows of `cost` are set where the op decides
+/// them.
 double flopsOf(Operation &op, ArrayRef<int64_t> symbols, KernelCost &cost) {
   std::string &kind = cost.kind;
   if (auto matmul = dyn_cast<MatmulOp>(op)) {
     kind = "matmul";
     auto rank = cast<RankedTensorType>(matmul.getA().getType()).getRank();
-    cost.rows = static_cast<int64_t>(elements(matmul.getA(), symbols) / std::max(1.0, extent(matmul.getA(), rank - 1, symbols)));
-    return 2 * elements(matmul.getResult(), symbols) * extent(matmul.getA(), rank - (matmul.getTransposeA() ? 2 : 1), symbols);
+    cost.rows = static_cast<int64_t>(elements(matmul.getA(), symbols) /
+                                     std::max(1.0, extent(matmul.getA(), rank - 1, symbols)));
+    return 2 * elements(matmul.getResult(), symbols) *
+           extent(matmul.getA(), rank - (matmul.getTransposeA() ? 2 : 1), symbols);
   }
   auto window = [&](Value filter, double outputs) {
     kind = "conv";
@@ -50,16 +54,22 @@ double flopsOf(Operation &op, ArrayRef<int64_t> symbols, KernelCost &cost) {
   if (auto attention = dyn_cast<AttentionOp>(op)) {
     kind = "attention";
     unsigned sequence = attention.getKeyLayout() == HeadLayout::bhsd ? 2 : 1;
-    return 4 * elements(attention.getQuery(), symbols) * extent(attention.getKey(), sequence, symbols);
+    return 4 * elements(attention.getQuery(), symbols) *
+           extent(attention.getKey(), sequence, symbols);
   }
-  if (kind == "move" && isa<MapOp, ReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp, RopeOp, PoolOp, ResizeOp, CumSumOp>(op)) {
+  if (kind == "move" &&
+      isa<MapOp, ReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp, RopeOp, PoolOp, ResizeOp, CumSumOp>(
+          op)) {
     kind = "map";
   }
   if (auto map = dyn_cast<MapOp>(op)) {
-    return elements(map.getResult(0), symbols) * std::distance(map.getBody().front().begin(), map.getBody().front().end());
+    return elements(map.getResult(0), symbols) *
+           std::distance(map.getBody().front().begin(), map.getBody().front().end());
   }
   if (auto pool = dyn_cast<PoolOp>(op)) {
-    return elements(pool.getResult(), symbols) * std::accumulate(pool.getKernel().begin(), pool.getKernel().end(), 1.0, std::multiplies<>());
+    return elements(pool.getResult(), symbols) * std::accumulate(pool.getKernel().begin(),
+                                                                 pool.getKernel().end(), 1.0,
+                                                                 std::multiplies<>());
   }
   return op.getNumOperands() ? 4 * elements(op.getOperand(0), symbols) : 0;
 }
@@ -79,9 +89,13 @@ KernelCost costOf(KernelOp kernel, ArrayRef<int64_t> symbols) {
              (isa<AppendOp>(use.getOwner()) && use.getOperandNumber() == 0);
     });
     if (rowsOnly) {
-      continue; // of a table or a state only the rows written or gathered move, and results count those
+      continue; // of a table or a state only the rows written or gathered move, and results count
+                // those
     }
-    auto packing = kernel.getArgAttrs() ? cast<DictionaryAttr>((*kernel.getArgAttrs())[i]).getAs<PackingAttr>("graph.packing") : PackingAttr();
+    auto packing =
+        kernel.getArgAttrs()
+            ? cast<DictionaryAttr>((*kernel.getArgAttrs())[i]).getAs<PackingAttr>("graph.packing")
+            : PackingAttr();
     if (packing) {
       cost.format = packing.getFormat().str();
     }

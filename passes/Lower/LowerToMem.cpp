@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Values become buffers. One pass over each function assigns every tensor a buffer (sharing where an op only renames),
-// then a second one places allocs and frees around first and last use.
+// Values become buffers. One pass over each function assigns every tensor a buffer (sharing where
+// an op only renames), then a second one places allocs and frees around first and last use.
 #include "ir/Graph/KernelGeometry.h"
 #include "ir/Graph/LibraryCall.h"
+#include "ir/Graph/Weights.h"
 #include "passes/Lower/KernelCost.h"
 #include "passes/Lower/Passes.h"
 #include "passes/Lower/Tiling.h"
-#include "ir/Graph/Weights.h"
 
 #include "llvm/ADT/MapVector.h"
 
@@ -37,10 +37,17 @@ public:
 
   FlatSymbolRefAttr symbolOf(Operation *leaf) {
     auto weight = dyn_cast<WeightOp>(leaf);
-    Attribute key = weight ? ArrayAttr::get(leaf->getContext(),
-                                            {weight.getFileAttr(), weight.getOffsetAttr(), TypeAttr::get(weight.getType()),
-                                             weight.getPackingAttr() ? Attribute(weight.getPackingAttr()) : UnitAttr::get(leaf->getContext())})
-                           : ArrayAttr::get(leaf->getContext(), {cast<ConstantOp>(leaf).getValue(), cast<ConstantOp>(leaf).getPacking() ? Attribute(cast<ConstantOp>(leaf).getPackingAttr()) : UnitAttr::get(leaf->getContext())});
+    Attribute key =
+        weight ? ArrayAttr::get(leaf->getContext(),
+                                {weight.getFileAttr(), weight.getOffsetAttr(),
+                                 TypeAttr::get(weight.getType()),
+                                 weight.getPackingAttr() ? Attribute(weight.getPackingAttr())
+                                                         : UnitAttr::get(leaf->getContext())})
+               : ArrayAttr::get(leaf->getContext(),
+                                {cast<ConstantOp>(leaf).getValue(),
+                                 cast<ConstantOp>(leaf).getPacking()
+                                     ? Attribute(cast<ConstantOp>(leaf).getPackingAttr())
+                                     : UnitAttr::get(leaf->getContext())});
     auto [it, fresh] = symbols.try_emplace(key);
     if (fresh) {
       it->second = create(leaf);
@@ -66,13 +73,17 @@ private:
       layout = "panel16";
     }
     std::string symbol = "w" + std::to_string(symbols.size() - 1);
-    std::string name = weight ? weight.getName().str() : "constant_" + std::to_string(symbols.size() - 1);
+    std::string name =
+        weight ? weight.getName().str() : "constant_" + std::to_string(symbols.size() - 1);
     auto op = ciuic::mem::WeightOp::create(
-        b, leaf->getLoc(), b.getStringAttr(symbol), b.getStringAttr(name), TypeAttr::get(type), b.getStringAttr(format),
-        b.getStringAttr(layout), b.getI64IntegerAttr(bytes), b.getI64IntegerAttr(tile), packing,
-        weight ? ElementsAttr() : cast<ConstantOp>(leaf).getValue(), weight ? weight.getFileAttr() : IntegerAttr(),
-        weight ? weight.getOffsetAttr() : IntegerAttr(), weight ? weight.getBytesAttr() : IntegerAttr(),
-        ciuic::mem::WeightModeAttr(), weight ? weight.getRelativeErrorAttr() : FloatAttr(),
+        b, leaf->getLoc(), b.getStringAttr(symbol), b.getStringAttr(name), TypeAttr::get(type),
+        b.getStringAttr(format), b.getStringAttr(layout), b.getI64IntegerAttr(bytes),
+        b.getI64IntegerAttr(tile), packing,
+        weight ? ElementsAttr() : cast<ConstantOp>(leaf).getValue(),
+        weight ? weight.getFileAttr() : IntegerAttr(),
+        weight ? weight.getOffsetAttr() : IntegerAttr(),
+        weight ? weight.getBytesAttr() : IntegerAttr(), ciuic::mem::WeightModeAttr(),
+        weight ? weight.getRelativeErrorAttr() : FloatAttr(),
         weight ? weight.getPredictedLossAttr() : FloatAttr());
     last = op;
     return FlatSymbolRefAttr::get(op.getSymNameAttr());
@@ -87,12 +98,14 @@ private:
 class EntryLowering {
 public:
   EntryLowering(func::FuncOp function, WeightTable &weights, SymbolTable &kernels)
-      : function(function), bounds(boundsOf(function)), weights(weights), kernels(kernels), b(function) {}
+      : function(function), bounds(boundsOf(function)), weights(weights), kernels(kernels),
+        b(function) {}
 
   LogicalResult run() {
     auto symbols = function->getAttrOfType<ArrayAttr>("graph.symbols");
     entry = ciuic::mem::EntryOp::create(b, function.getLoc(), b.getStringAttr(function.getName()),
-                                        symbols ? symbols : b.getArrayAttr({}), function->getAttrOfType<ArrayAttr>("graph.constraints"),
+                                        symbols ? symbols : b.getArrayAttr({}),
+                                        function->getAttrOfType<ArrayAttr>("graph.constraints"),
                                         IntegerAttr(), DenseI64ArrayAttr(), DictionaryAttr());
     b.createBlock(&entry.getBody());
     for (BlockArgument argument : function.getArguments()) {
@@ -110,7 +123,8 @@ public:
   }
 
 private:
-  /// The type that callers see: the graph level's integers are signless, `graph.unsigned` says which are not signed.
+  /// The type that callers see: the graph level's integers are signless, `graph.unsigned` says
+  /// which are not signed.
   static TypeAttr boundaryType(Type type, Attribute isUnsigned) {
     auto tensor = cast<RankedTensorType>(type);
     auto element = dyn_cast<IntegerType>(tensor.getElementType());
@@ -124,7 +138,8 @@ private:
   FailureOr<BufferType> bufferTypeOf(Value value) {
     auto bytes = maxBytesOf(cast<RankedTensorType>(value.getType()), bounds);
     if (!bytes) {
-      emitError(value.getLoc()) << "[unsupported.size] the size of this tensor at the bounds of its dims exceeds 2^62 bytes: lower the "
+      emitError(value.getLoc()) << "[unsupported.size] the size of this tensor at the bounds of "
+                                   "its dims exceeds 2^62 bytes: lower the "
                                    "bounds with --entry NAME:dim=a..b";
       return failure();
     }
@@ -132,14 +147,18 @@ private:
   }
 
   LogicalResult lowerArgument(BlockArgument argument) {
-    if (auto state = function.getArgAttrOfType<IntegerAttr>(argument.getArgNumber(), "graph.state")) {
-      auto physical = cast<AffineMapAttr>(function.getArgAttr(argument.getArgNumber(), "graph.physical")).getValue();
+    if (auto state =
+            function.getArgAttrOfType<IntegerAttr>(argument.getArgNumber(), "graph.state")) {
+      auto physical =
+          cast<AffineMapAttr>(function.getArgAttr(argument.getArgNumber(), "graph.physical"))
+              .getValue();
       int64_t bytes = elementBytes(cast<RankedTensorType>(argument.getType()).getElementType());
       for (AffineExpr e : physical.getResults()) {
         bytes *= cast<AffineConstantExpr>(e).getValue();
       }
       std::string symbol = "s" + std::to_string(state.getInt());
-      int64_t axis = function.getArgAttrOfType<IntegerAttr>(argument.getArgNumber(), "graph.axis").getInt();
+      int64_t axis =
+          function.getArgAttrOfType<IntegerAttr>(argument.getArgNumber(), "graph.axis").getInt();
       auto length = [&](Type type) {
         return AffineMap::get(0, bounds.upper.size(), dimsOf(cast<RankedTensorType>(type))[axis]);
       };
@@ -149,8 +168,9 @@ private:
           after = function.getResultTypes()[r];
         }
       }
-      buffers[argument] = ciuic::mem::GetStateOp::create(b, function.getLoc(), BufferType::get(b.getContext(), Tier::device, bytes),
-                                                         symbol, length(argument.getType()), length(after));
+      buffers[argument] = ciuic::mem::GetStateOp::create(
+          b, function.getLoc(), BufferType::get(b.getContext(), Tier::device, bytes), symbol,
+          length(argument.getType()), length(after));
       return success();
     }
     auto type = bufferTypeOf(argument);
@@ -158,9 +178,11 @@ private:
       return failure();
     }
     auto name = function.getArgAttrOfType<StringAttr>(argument.getArgNumber(), "graph.name");
-    buffers[argument] = ciuic::mem::InputOp::create(b, function.getLoc(), *type, name,
-                                                     boundaryType(argument.getType(), function.getArgAttr(argument.getArgNumber(), "graph.unsigned")),
-                                                     IntegerAttr());
+    buffers[argument] = ciuic::mem::InputOp::create(
+        b, function.getLoc(), *type, name,
+        boundaryType(argument.getType(),
+                     function.getArgAttr(argument.getArgNumber(), "graph.unsigned")),
+        IntegerAttr());
     return success();
   }
 
@@ -180,17 +202,20 @@ private:
               continue;
             }
             auto name = function.getResultAttrOfType<StringAttr>(i, "graph.name");
-            ciuic::mem::OutputOp::create(b, op.getLoc(), name, bufferOf(value),
-                                         boundaryType(value.getType(), function.getResultAttr(i, "graph.unsigned")));
+            ciuic::mem::OutputOp::create(
+                b, op.getLoc(), name, bufferOf(value),
+                boundaryType(value.getType(), function.getResultAttr(i, "graph.unsigned")));
           }
           return success();
         })
         .Default([](Operation *op) {
-          return op->emitError("[internal.not-outlined] is not a launch: fusions must be outlined before lowering");
+          return op->emitError(
+              "[internal.not-outlined] is not a launch: fusions must be outlined before lowering");
         });
   }
 
-  /// The buffer of a value; a leaf is named anew at each reader, so that placing can decide per reader.
+  /// The buffer of a value; a leaf is named anew at each reader, so that placing can decide per
+  /// reader.
   Value bufferOf(Value value) {
     Value base = value;
     while (auto reshape = base.getDefiningOp<ReshapeOp>()) {
@@ -198,9 +223,11 @@ private:
     }
     if (Operation *leaf = base.getDefiningOp(); leaf && isa<WeightOp, ConstantOp>(leaf)) {
       FlatSymbolRefAttr symbol = weights.symbolOf(leaf);
-      int64_t bytes = SymbolTable::lookupNearestSymbolFrom<ciuic::mem::WeightOp>(function, symbol).getBytes();
-      return ciuic::mem::GetWeightOp::create(b, leaf->getLoc(), BufferType::get(b.getContext(), Tier::host, bytes), symbol,
-                                             b.getI64IntegerAttr(0), b.getI64IntegerAttr(bytes), IntegerAttr(), IntegerAttr());
+      int64_t bytes =
+          SymbolTable::lookupNearestSymbolFrom<ciuic::mem::WeightOp>(function, symbol).getBytes();
+      return ciuic::mem::GetWeightOp::create(
+          b, leaf->getLoc(), BufferType::get(b.getContext(), Tier::host, bytes), symbol,
+          b.getI64IntegerAttr(0), b.getI64IntegerAttr(bytes), IntegerAttr(), IntegerAttr());
     }
     return buffers.lookup(value);
   }
@@ -212,7 +239,9 @@ private:
       reads.push_back(bufferOf(input));
     }
     for (auto [i, result] : llvm::enumerate(launch.getResults())) {
-      Value inPlace = kernel.getTemplateKind() == Template::append ? stateBehind(launch.getInputs()[0]) : Value();
+      Value inPlace = kernel.getTemplateKind() == Template::append
+                          ? stateBehind(launch.getInputs()[0])
+                          : Value();
       if (inPlace) {
         buffers[result] = buffers.lookup(inPlace);
       } else {
@@ -220,7 +249,8 @@ private:
         if (failed(type)) {
           return failure();
         }
-        buffers[result] = ciuic::mem::AllocOp::create(b, launch.getLoc(), *type, b.getStringAttr(nameOf(launch)), IntegerAttr());
+        buffers[result] = ciuic::mem::AllocOp::create(
+            b, launch.getLoc(), *type, b.getStringAttr(nameOf(launch)), IntegerAttr());
       }
       writes.push_back(buffers[result]);
     }
@@ -232,15 +262,18 @@ private:
                                          b.getNamedAttr("rows", b.getI64IntegerAttr(cost.rows))});
     auto call = *libraryCallOf(kernel); // setGeometry() has seen it succeed
     SmallVector<int64_t> params = call ? call->params : SmallVector<int64_t>();
-    IntegerAttr tiled = call && call->tiles ? b.getI64IntegerAttr(*call->pointers[1]) : IntegerAttr();
+    IntegerAttr tiled =
+        call && call->tiles ? b.getI64IntegerAttr(*call->pointers[1]) : IntegerAttr();
     AffineMapAttr rows;
     IntegerAttr rowBytes;
     if (auto gather = ciuic::hostGatherOf(kernel)) {
       rows = AffineMapAttr::get(AffineMap::get(0, bounds.upper.size(), gather->rows));
       rowBytes = b.getI64IntegerAttr(gather->rowBytes);
     }
-    ciuic::mem::LaunchOp::create(b, launch.getLoc(), FlatSymbolRefAttr::get(kernel.getSymNameAttr()), reads, writes,
-                                 b.getDenseI64ArrayAttr(params), kernel.getGridAttr(), costAttr, FloatAttr(), tiled, rows, rowBytes, UnitAttr());
+    ciuic::mem::LaunchOp::create(b, launch.getLoc(),
+                                 FlatSymbolRefAttr::get(kernel.getSymNameAttr()), reads, writes,
+                                 b.getDenseI64ArrayAttr(params), kernel.getGridAttr(), costAttr,
+                                 FloatAttr(), tiled, rows, rowBytes, UnitAttr());
     return success();
   }
 
@@ -253,7 +286,8 @@ private:
       value = launch.getInputs()[0];
     }
     auto argument = dyn_cast<BlockArgument>(value);
-    return argument && function.getArgAttr(argument.getArgNumber(), "graph.state") ? Value(argument) : Value();
+    return argument && function.getArgAttr(argument.getArgNumber(), "graph.state") ? Value(argument)
+                                                                                   : Value();
   }
 
   void placeFrees() {
@@ -295,10 +329,12 @@ LogicalResult createStates(ModuleOp module) {
         continue;
       }
       SmallVector<int64_t> capacity;
-      for (AffineExpr e : cast<AffineMapAttr>(function.getArgAttr(i, "graph.physical")).getValue().getResults()) {
+      for (AffineExpr e :
+           cast<AffineMapAttr>(function.getArgAttr(i, "graph.physical")).getValue().getResults()) {
         capacity.push_back(cast<AffineConstantExpr>(e).getValue());
       }
-      auto type = RankedTensorType::get(capacity, cast<RankedTensorType>(argument.getType()).getElementType());
+      auto type = RankedTensorType::get(
+          capacity, cast<RankedTensorType>(argument.getType()).getElementType());
       StringAttr output;
       for (unsigned r = 0; r < function.getNumResults(); ++r) {
         if (function.getResultAttr(r, "graph.state") == state) {
@@ -307,16 +343,20 @@ LogicalResult createStates(ModuleOp module) {
       }
       auto axis = function.getArgAttrOfType<IntegerAttr>(i, "graph.axis");
       if (!output || !axis) {
-        return function.emitError("[input.state] state ") << state.getInt() << " has no output that continues it";
+        return function.emitError("[input.state] state ")
+               << state.getInt() << " has no output that continues it";
       }
       auto &known = states[state.getInt()];
       if (known && known.getType() != type) {
-        return function.emitError("[internal.state-capacity] state ") << state.getInt() << " has different capacities in different entries";
+        return function.emitError("[internal.state-capacity] state ")
+               << state.getInt() << " has different capacities in different entries";
       }
       if (!known) {
         OpBuilder b = OpBuilder::atBlockBegin(module.getBody());
-        known = ciuic::mem::StateOp::create(b, function.getLoc(), b.getStringAttr("s" + std::to_string(state.getInt())), TypeAttr::get(type), axis,
-                                            function.getArgAttrOfType<StringAttr>(i, "graph.name"), output, IntegerAttr());
+        known = ciuic::mem::StateOp::create(
+            b, function.getLoc(), b.getStringAttr("s" + std::to_string(state.getInt())),
+            TypeAttr::get(type), axis, function.getArgAttrOfType<StringAttr>(i, "graph.name"),
+            output, IntegerAttr());
       }
     }
   }
@@ -335,10 +375,13 @@ LogicalResult setGeometry(KernelOp kernel) {
     return failure();
   }
   Block &body = kernel.getBody().front();
-  FailureOr<AffineExpr> grid = *call ? FailureOr<AffineExpr>(unitsOf(**call, (*call)->params)) : gridOf(kernel.getTemplateKind(), body);
-  FailureOr<int64_t> scratch = *call ? FailureOr<int64_t>(scratchOf(**call, bounds.upper)) : scratchBytesOf(kernel.getTemplateKind(), body, bounds);
+  FailureOr<AffineExpr> grid = *call ? FailureOr<AffineExpr>(unitsOf(**call, (*call)->params))
+                                     : gridOf(kernel.getTemplateKind(), body);
+  FailureOr<int64_t> scratch = *call ? FailureOr<int64_t>(scratchOf(**call, bounds.upper))
+                                     : scratchBytesOf(kernel.getTemplateKind(), body, bounds);
   if (failed(grid) || failed(scratch)) {
-    return kernel.emitError("[internal.kernel-geometry] no units follow from the body of this ") << stringifyTemplate(kernel.getTemplateKind()) << " kernel";
+    return kernel.emitError("[internal.kernel-geometry] no units follow from the body of this ")
+           << stringifyTemplate(kernel.getTemplateKind()) << " kernel";
   }
   kernel.setGrid(AffineMap::get(0, kernel.getSymbols().size(), *grid));
   kernel.setScratch(*scratch);

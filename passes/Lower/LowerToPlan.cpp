@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Placed entries become flat steps. Waits are derived here from what each op touches, in program order: a copy waits
-// for the last launch that read what it overwrites, a launch for the copies it awaits. The runtime's loader proves the
-// result free of races again, knowing nothing of this pass.
+// Placed entries become flat steps. Waits are derived here from what each op touches, in program
+// order: a copy waits for the last launch that read what it overwrites, a launch for the copies it
+// awaits. The runtime's loader proves the result free of races again, knowing nothing of this pass.
 #include "passes/Lower/Passes.h"
 #include "passes/Lower/Tiling.h"
 
@@ -36,17 +36,24 @@ public:
       : entry(entry), module(module), places(places), symbols(module), b(entry) {}
 
   void run() {
-    flat = plan::EntryOp::create(b, entry.getLoc(), entry.getSymNameAttr(), entry.getSymbols(), entry.getConstraintsAttr(),
-                                 b.getI64IntegerAttr(*entry.getDimsOffset()), entry.getPredictionAttr());
+    flat = plan::EntryOp::create(
+        b, entry.getLoc(), entry.getSymNameAttr(), entry.getSymbols(), entry.getConstraintsAttr(),
+        b.getI64IntegerAttr(*entry.getDimsOffset()), entry.getPredictionAttr());
     b.createBlock(&flat.getBody());
     spillBase = llvm::alignTo(places.hostBytes, alignment);
     prologue();
     for (Operation &op : entry.getBody().front()) {
       llvm::TypeSwitch<Operation *>(&op)
-          .Case<mem::InputOp>([&](auto input) { port(input.getName(), input.getType(), input.getBuffer(), *input.getOffset(), false); })
-          .Case<mem::OutputOp>([&](auto output) { port(output.getName(), output.getType(), output.getBuffer(), offsetOf(output.getBuffer()), true); })
+          .Case<mem::InputOp>([&](auto input) {
+            port(input.getName(), input.getType(), input.getBuffer(), *input.getOffset(), false);
+          })
+          .Case<mem::OutputOp>([&](auto output) {
+            port(output.getName(), output.getType(), output.getBuffer(),
+                 offsetOf(output.getBuffer()), true);
+          })
           .Case<mem::GetStateOp>([&](auto state) {
-            plan::StateUseOp::create(b, state.getLoc(), state.getStateAttr(), state.getBeforeAttr(), state.getAfterAttr());
+            plan::StateUseOp::create(b, state.getLoc(), state.getStateAttr(), state.getBeforeAttr(),
+                                     state.getAfterAttr());
           })
           .Case<mem::AwaitOp>([&](auto await) {
             for (Value token : await.getTokens()) {
@@ -54,8 +61,13 @@ public:
             }
           })
           .Case<mem::PrefetchOp>([&](auto prefetch) { copyUnit(prefetch); })
-          .Case<mem::EvictOp>([&](auto evict) { spill(evict.getBuffer(), evict.getHostOffset(), evict.getToken(), evict.getMicroseconds(), false); })
-          .Case<mem::RestoreOp>([&](auto r) { spill(r.getBuffer(), r.getHostOffset(), r.getToken(), r.getMicroseconds(), true); })
+          .Case<mem::EvictOp>([&](auto evict) {
+            spill(evict.getBuffer(), evict.getHostOffset(), evict.getToken(),
+                  evict.getMicroseconds(), false);
+          })
+          .Case<mem::RestoreOp>([&](auto r) {
+            spill(r.getBuffer(), r.getHostOffset(), r.getToken(), r.getMicroseconds(), true);
+          })
           .Case<mem::LaunchOp>([&](auto launch) { this->launch(launch); });
     }
     buffers();
@@ -76,11 +88,14 @@ private:
     }
     return *cast<mem::GetWeightOp>(op).getOffset();
   }
-  static int64_t bytesOf(Value buffer) { return cast<mem::BufferType>(buffer.getType()).getBytes(); }
+  static int64_t bytesOf(Value buffer) {
+    return cast<mem::BufferType>(buffer.getType()).getBytes();
+  }
 
   void port(StringRef name, Type type, Value buffer, int64_t offset, bool output) {
-    plan::PortOp::create(b, entry.getLoc(), b.getStringAttr(name), TypeAttr::get(type), b.getI64IntegerAttr(offset),
-                         b.getI64IntegerAttr(bytesOf(buffer)), output ? b.getUnitAttr() : UnitAttr());
+    plan::PortOp::create(b, entry.getLoc(), b.getStringAttr(name), TypeAttr::get(type),
+                         b.getI64IntegerAttr(offset), b.getI64IntegerAttr(bytesOf(buffer)),
+                         output ? b.getUnitAttr() : UnitAttr());
   }
 
   int64_t slotOffset(int64_t slot) {
@@ -100,14 +115,18 @@ private:
   }
 
   /// One copy step per piece of a unit; returns the last step's number.
-  int64_t copyPieces(mem::UnitOp unit, int64_t arena, bool wrap, bool isPrologue, ArrayRef<int64_t> waits, double us) {
+  int64_t copyPieces(mem::UnitOp unit, int64_t arena, bool wrap, bool isPrologue,
+                     ArrayRef<int64_t> waits, double us) {
     for (auto [i, weight] : llvm::enumerate(unit.getWeights().getAsRange<FlatSymbolRefAttr>())) {
       int64_t begin = unit.getBegin()[i], bytes = unit.getEnd()[i] - begin;
       plan::CopyOp::create(b, entry.getLoc(), weight, b.getI64IntegerAttr(0),
                            b.getI64IntegerAttr(places.hostOffset.lookup(weight.getValue()) + begin),
-                           b.getI64IntegerAttr(arena + unit.getAt()[i]), b.getI64IntegerAttr(bytes), wrap ? b.getUnitAttr() : UnitAttr(),
-                           isPrologue ? b.getUnitAttr() : UnitAttr(), b.getDenseI64ArrayAttr(i == 0 ? waits : ArrayRef<int64_t>()),
-                           b.getF64FloatAttr(us * static_cast<double>(bytes) / std::max<int64_t>(1, unit.getBytes())));
+                           b.getI64IntegerAttr(arena + unit.getAt()[i]), b.getI64IntegerAttr(bytes),
+                           wrap ? b.getUnitAttr() : UnitAttr(),
+                           isPrologue ? b.getUnitAttr() : UnitAttr(),
+                           b.getDenseI64ArrayAttr(i == 0 ? waits : ArrayRef<int64_t>()),
+                           b.getF64FloatAttr(us * static_cast<double>(bytes) /
+                                             std::max<int64_t>(1, unit.getBytes())));
       steps += !isPrologue;
     }
     return steps - 1;
@@ -119,7 +138,8 @@ private:
     if (auto reader = slotReader.find(prefetch.getSlot()); reader != slotReader.end()) {
       waits.push_back(reader->second);
     }
-    int64_t last = copyPieces(unit, prefetch.getOffset(), prefetch.getWrap(), false, waits, prefetch.getMicroseconds().convertToDouble());
+    int64_t last = copyPieces(unit, prefetch.getOffset(), prefetch.getWrap(), false, waits,
+                              prefetch.getMicroseconds().convertToDouble());
     stepsOfToken[prefetch.getToken()] = last;
   }
 
@@ -132,9 +152,11 @@ private:
     if (restore) {
       waits.push_back(spillStep.lookup(host));
     }
-    // A place that was just evicted from waits for that copy too, which the launch in between has awaited.
-    plan::SpillOp::create(b, entry.getLoc(), b.getI64IntegerAttr(offsetOf(buffer)), b.getI64IntegerAttr(host),
-                          b.getI64IntegerAttr(bytesOf(buffer)), restore ? b.getUnitAttr() : UnitAttr(), b.getDenseI64ArrayAttr(waits),
+    // A place that was just evicted from waits for that copy too, which the launch in between has
+    // awaited.
+    plan::SpillOp::create(b, entry.getLoc(), b.getI64IntegerAttr(offsetOf(buffer)),
+                          b.getI64IntegerAttr(host), b.getI64IntegerAttr(bytesOf(buffer)),
+                          restore ? b.getUnitAttr() : UnitAttr(), b.getDenseI64ArrayAttr(waits),
                           b.getF64FloatAttr(us.convertToDouble()));
     touch(buffer, steps);
     if (!restore) {
@@ -148,7 +170,8 @@ private:
     llvm::SetVector<int64_t> waits(llvm::from_range, pendingWaits);
     pendingWaits.clear();
     double us = launch.getMicroseconds() ? launch.getMicroseconds()->convertToDouble() : 0;
-    for (Value buffer : llvm::concat<Value>(llvm::to_vector(launch.getReads()), llvm::to_vector(launch.getWrites()))) {
+    for (Value buffer : llvm::concat<Value>(llvm::to_vector(launch.getReads()),
+                                            llvm::to_vector(launch.getWrites()))) {
       touch(buffer, steps);
     }
     if (launch.getOnHost()) {
@@ -156,7 +179,8 @@ private:
     } else {
       SmallVector<Attribute> args;
       auto add = [&](Value buffer, bool write) {
-        args.push_back(plan::RangeAttr::get(b.getContext(), offsetOf(buffer), bytesOf(buffer), write));
+        args.push_back(
+            plan::RangeAttr::get(b.getContext(), offsetOf(buffer), bytesOf(buffer), write));
       };
       llvm::for_each(launch.getReads(), [&](Value v) { add(v, false); });
       llvm::for_each(launch.getWrites(), [&](Value v) { add(v, true); });
@@ -166,23 +190,28 @@ private:
           slotReader[*weight.getSlot()] = steps;
         }
       }
-      plan::LaunchOp::create(b, launch.getLoc(), launch.getKernelAttr(), b.getArrayAttr(args), launch.getParamsAttr(), launch.getGridAttr(),
+      plan::LaunchOp::create(b, launch.getLoc(), launch.getKernelAttr(), b.getArrayAttr(args),
+                             launch.getParamsAttr(), launch.getGridAttr(),
                              b.getDenseI64ArrayAttr(waits.getArrayRef()), b.getF64FloatAttr(us));
     }
     lastLaunch = steps++;
   }
 
-  /// ids go down, rows are gathered there and come up: staging areas lie behind everything else in the host tier.
+  /// ids go down, rows are gathered there and come up: staging areas lie behind everything else in
+  /// the host tier.
   void hostGather(mem::LaunchOp launch, ArrayRef<int64_t> waits, double us) {
     Value ids = launch.getReads()[1], result = launch.getWrites()[0];
     int64_t idsHost = llvm::alignTo(std::max(hostEnd, spillBase), alignment);
     int64_t staging = llvm::alignTo(idsHost + bytesOf(ids), alignment);
     hostEnd = staging + bytesOf(result);
     auto weight = launch.getReads()[0].getDefiningOp<mem::GetWeightOp>();
-    plan::GatherOp::create(b, launch.getLoc(), launch.getKernelAttr(), weight.getWeightAttr(), b.getI64IntegerAttr(offsetOf(ids)),
-                           b.getI64IntegerAttr(bytesOf(ids)), b.getI64IntegerAttr(idsHost), b.getI64IntegerAttr(staging),
-                           b.getI64IntegerAttr(offsetOf(result)), b.getI64IntegerAttr(bytesOf(result)), launch.getGatherRowsAttr(),
-                           b.getI64IntegerAttr(*launch.getRowBytes()), launch.getParamsAttr(), b.getDenseI64ArrayAttr(waits), b.getF64FloatAttr(us));
+    plan::GatherOp::create(b, launch.getLoc(), launch.getKernelAttr(), weight.getWeightAttr(),
+                           b.getI64IntegerAttr(offsetOf(ids)), b.getI64IntegerAttr(bytesOf(ids)),
+                           b.getI64IntegerAttr(idsHost), b.getI64IntegerAttr(staging),
+                           b.getI64IntegerAttr(offsetOf(result)),
+                           b.getI64IntegerAttr(bytesOf(result)), launch.getGatherRowsAttr(),
+                           b.getI64IntegerAttr(*launch.getRowBytes()), launch.getParamsAttr(),
+                           b.getDenseI64ArrayAttr(waits), b.getF64FloatAttr(us));
   }
 
   void touch(Value buffer, int64_t step) {
@@ -195,9 +224,11 @@ private:
   /// The arena ranges and the steps between which each is held.
   void buffers() {
     int64_t end = std::max<int64_t>(0, steps - 1);
-    auto emit = [&](StringRef name, StringRef kind, int64_t offset, int64_t bytes, int64_t first, int64_t last) {
-      plan::BufferOp::create(b, entry.getLoc(), b.getStringAttr(name), b.getStringAttr(kind), b.getI64IntegerAttr(offset),
-                             b.getI64IntegerAttr(bytes), b.getI64IntegerAttr(first), b.getI64IntegerAttr(last));
+    auto emit = [&](StringRef name, StringRef kind, int64_t offset, int64_t bytes, int64_t first,
+                    int64_t last) {
+      plan::BufferOp::create(b, entry.getLoc(), b.getStringAttr(name), b.getStringAttr(kind),
+                             b.getI64IntegerAttr(offset), b.getI64IntegerAttr(bytes),
+                             b.getI64IntegerAttr(first), b.getI64IntegerAttr(last));
     };
     llvm::SmallPtrSet<Value, 8> outputs;
     for (auto output : entry.getBody().front().getOps<mem::OutputOp>()) {
@@ -205,20 +236,24 @@ private:
     }
     for (auto input : entry.getBody().front().getOps<mem::InputOp>()) {
       auto it = lives.find(input.getBuffer());
-      emit(input.getName(), "input", *input.getOffset(), bytesOf(input.getBuffer()), 0, it == lives.end() ? 0 : it->second.second);
+      emit(input.getName(), "input", *input.getOffset(), bytesOf(input.getBuffer()), 0,
+           it == lives.end() ? 0 : it->second.second);
     }
     for (auto &[buffer, life] : lives) {
       if (auto alloc = buffer.getDefiningOp<mem::AllocOp>()) {
         bool output = outputs.contains(buffer);
-        emit(alloc.getName(), output ? "output" : "activation", *alloc.getOffset(), bytesOf(buffer), life.first, output ? end : life.second);
+        emit(alloc.getName(), output ? "output" : "activation", *alloc.getOffset(), bytesOf(buffer),
+             life.first, output ? end : life.second);
       }
     }
     auto slots = module->getAttrOfType<DictionaryAttr>("mem.plan");
     int64_t slotBytes = slots.getAs<IntegerAttr>("slot_bytes").getInt();
     for (auto [i, offset] : llvm::enumerate(slots.getAs<ArrayAttr>("slots"))) {
-      emit("slot " + std::to_string(i), "slot", cast<IntegerAttr>(offset).getInt(), slotBytes, 0, end);
+      emit("slot " + std::to_string(i), "slot", cast<IntegerAttr>(offset).getInt(), slotBytes, 0,
+           end);
     }
-    emit("dims", "dims", *entry.getDimsOffset(), 8 * std::max<int64_t>(1, entry.getSymbols().size()), 0, end);
+    emit("dims", "dims", *entry.getDimsOffset(),
+         8 * std::max<int64_t>(1, entry.getSymbols().size()), 0, end);
   }
 
   mem::EntryOp entry;
@@ -231,7 +266,7 @@ private:
   SmallVector<int64_t> pendingWaits;
   llvm::DenseMap<Value, int64_t> stepsOfToken;
   llvm::DenseMap<int64_t, int64_t> slotReader; ///< the last launch that read each slot
-  llvm::DenseMap<int64_t, int64_t> spillStep; ///< the copy out of each host place
+  llvm::DenseMap<int64_t, int64_t> spillStep;  ///< the copy out of each host place
   llvm::MapVector<Value, std::pair<int64_t, int64_t>> lives;
 };
 
@@ -244,8 +279,9 @@ struct LowerToPlanPass : ciuic::impl::LowerToPlanBase<LowerToPlanPass> {
     for (auto state : llvm::to_vector(module.getOps<mem::StateOp>())) {
       b.setInsertionPoint(state);
       // The mem symbol stays until the entries have been read.
-      plan::StateOp::create(b, state.getLoc(), b.getStringAttr("plan." + state.getSymName()), state.getTypeAttr(), state.getAxisAttr(),
-                            state.getInputAttr(), state.getOutputAttr(), state.getOffsetAttr());
+      plan::StateOp::create(b, state.getLoc(), b.getStringAttr("plan." + state.getSymName()),
+                            state.getTypeAttr(), state.getAxisAttr(), state.getInputAttr(),
+                            state.getOutputAttr(), state.getOffsetAttr());
     }
     for (auto entry : llvm::to_vector(module.getOps<mem::EntryOp>())) {
       EntryFlattening(entry, module, places).run();
@@ -267,7 +303,8 @@ struct LowerToPlanPass : ciuic::impl::LowerToPlanBase<LowerToPlanPass> {
     module->removeAttr("mem.plan");
   }
 
-  /// Weights that stream or are gathered have all their bytes in the host tier; resident ranges have arena offsets.
+  /// Weights that stream or are gathered have all their bytes in the host tier; resident ranges
+  /// have arena offsets.
   void lowerWeights(ModuleOp module, WeightPlaces &places) {
     OpBuilder b(&getContext());
     llvm::StringMap<SmallVector<int64_t>> resident; // begin, end, arena offset
@@ -279,8 +316,10 @@ struct LowerToPlanPass : ciuic::impl::LowerToPlanBase<LowerToPlanPass> {
           continue;
         }
         auto &ranges = resident[weight.getValue()];
-        int64_t begin = unit.getBegin()[i], end = unit.getEnd()[i], at = *unit.getOffset() + unit.getAt()[i];
-        if (!ranges.empty() && ranges[ranges.size() - 2] == begin && ranges.back() + (begin - ranges[ranges.size() - 3]) == at) {
+        int64_t begin = unit.getBegin()[i], end = unit.getEnd()[i],
+                at = *unit.getOffset() + unit.getAt()[i];
+        if (!ranges.empty() && ranges[ranges.size() - 2] == begin &&
+            ranges.back() + (begin - ranges[ranges.size() - 3]) == at) {
           ranges[ranges.size() - 2] = end; // continues the run
         } else {
           ranges.append({begin, end, at});
@@ -302,13 +341,17 @@ struct LowerToPlanPass : ciuic::impl::LowerToPlanBase<LowerToPlanPass> {
       places.hostOffset[name] = host;
       b.setInsertionPoint(weight);
       auto ranges = resident.lookup(name);
-      bool whole = ranges.size() == 3 && ranges[0] == 0 && ranges[1] == static_cast<int64_t>(weight.getBytes());
-      plan::WeightOp::create(b, weight.getLoc(), b.getStringAttr("plan." + name), weight.getNameAttr(), weight.getTypeAttr(),
-                                       weight.getFormatAttr(), weight.getLayoutAttr(), weight.getBytesAttr(), weight.getTileBytesAttr(),
-                                       weight.getPackingAttr(), weight.getValueAttr(), weight.getFileAttr(), weight.getFileOffsetAttr(),
-                                       weight.getFileBytesAttr(), b.getI64IntegerAttr(host), b.getI64IntegerAttr(whole && !onHost ? ranges[2] : -1),
-                                       onHost && !ranges.empty() ? b.getDenseI64ArrayAttr(ranges) : DenseI64ArrayAttr(),
-                                       weight.getRelativeErrorAttr(), weight.getPredictedLossAttr());
+      bool whole = ranges.size() == 3 && ranges[0] == 0 &&
+                   ranges[1] == static_cast<int64_t>(weight.getBytes());
+      plan::WeightOp::create(
+          b, weight.getLoc(), b.getStringAttr("plan." + name), weight.getNameAttr(),
+          weight.getTypeAttr(), weight.getFormatAttr(), weight.getLayoutAttr(),
+          weight.getBytesAttr(), weight.getTileBytesAttr(), weight.getPackingAttr(),
+          weight.getValueAttr(), weight.getFileAttr(), weight.getFileOffsetAttr(),
+          weight.getFileBytesAttr(), b.getI64IntegerAttr(host),
+          b.getI64IntegerAttr(whole && !onHost ? ranges[2] : -1),
+          onHost && !ranges.empty() ? b.getDenseI64ArrayAttr(ranges) : DenseI64ArrayAttr(),
+          weight.getRelativeErrorAttr(), weight.getPredictedLossAttr());
     }
   }
 };

@@ -12,7 +12,9 @@ namespace ciuic {
 /// The argument that `value` (an operand in a kernel's body) is, or −1.
 static int argumentOf(KernelOp kernel, Value value) {
   auto argument = dyn_cast<BlockArgument>(value);
-  return argument && argument.getOwner() == &kernel.getBody().front() ? static_cast<int>(argument.getArgNumber()) : -1;
+  return argument && argument.getOwner() == &kernel.getBody().front()
+             ? static_cast<int>(argument.getArgNumber())
+             : -1;
 }
 
 SmallVector<int64_t> tileParamsOf(PackingAttr packing, int64_t begin, int64_t end) {

@@ -8,7 +8,8 @@
 
 namespace ciuic {
 
-/// The constants {first panel, end panel} of a launch over bytes [begin, end) of the packed weight, which are whole panels.
+/// The constants {first panel, end panel} of a launch over bytes [begin, end) of the packed weight,
+/// which are whole panels.
 llvm::SmallVector<int64_t> tileParamsOf(graph::PackingAttr packing, int64_t begin, int64_t end);
 
 /// A kernel that only gathers rows of its first operand by the indices of its second.

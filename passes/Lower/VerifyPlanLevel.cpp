@@ -42,11 +42,15 @@ private:
   LogicalResult inside(Operation &op, int64_t offset, int64_t bytes) {
     return offset >= 0 && bytes >= 0 && offset <= arena - bytes
                ? success()
-               : op.emitError("[internal.plan-level] (V3) bytes ") << offset << " to " << offset + bytes << " leave the arena of " << arena;
+               : op.emitError("[internal.plan-level] (V3) bytes ")
+                     << offset << " to " << offset + bytes << " leave the arena of " << arena;
   }
 
-  template <class Op> LogicalResult known(Operation &op, SymbolTable &symbols, StringRef name) {
-    return symbols.lookup<Op>(name) ? success() : op.emitError("[internal.plan-level] (V4) unknown name: ") << name;
+  template <class Op>
+  LogicalResult known(Operation &op, SymbolTable &symbols, StringRef name) {
+    return symbols.lookup<Op>(name)
+               ? success()
+               : op.emitError("[internal.plan-level] (V4) unknown name: ") << name;
   }
 
   /// `step` counts the steps before this op.
@@ -54,7 +58,10 @@ private:
     auto checkWaits = [&](ArrayRef<int64_t> waits) -> LogicalResult {
       bool earlier = llvm::all_of(waits, [&](int64_t w) { return w >= 0 && w < step; });
       ++step;
-      return earlier ? success() : op.emitError("[internal.plan-level] (V2) waits for a step that does not come before it");
+      return earlier
+                 ? success()
+                 : op.emitError(
+                       "[internal.plan-level] (V2) waits for a step that does not come before it");
     };
     return llvm::TypeSwitch<Operation *, LogicalResult>(&op)
         .Case<PortOp, BufferOp>([&](auto o) { return inside(op, o.getOffset(), o.getBytes()); })
@@ -65,17 +72,24 @@ private:
               return failure();
             }
           }
-          return success(succeeded(known<ciuic::graph::KernelOp>(op, symbols, o.getKernel())) && succeeded(checkWaits(o.getWaits())));
+          return success(succeeded(known<ciuic::graph::KernelOp>(op, symbols, o.getKernel())) &&
+                         succeeded(checkWaits(o.getWaits())));
         })
         .Case<CopyOp>([&](CopyOp o) {
           LogicalResult waits = o.getPrologue() ? success() : checkWaits(o.getWaits());
-          return success(succeeded(waits) && succeeded(inside(op, o.getArenaOffset(), o.getBytes())) &&
+          return success(succeeded(waits) &&
+                         succeeded(inside(op, o.getArenaOffset(), o.getBytes())) &&
                          succeeded(known<WeightOp>(op, symbols, o.getWeight())));
         })
-        .Case<SpillOp>([&](SpillOp o) { return success(succeeded(checkWaits(o.getWaits())) && succeeded(inside(op, o.getArenaOffset(), o.getBytes()))); })
+        .Case<SpillOp>([&](SpillOp o) {
+          return success(succeeded(checkWaits(o.getWaits())) &&
+                         succeeded(inside(op, o.getArenaOffset(), o.getBytes())));
+        })
         .Case<GatherOp>([&](GatherOp o) {
-          return success(succeeded(checkWaits(o.getWaits())) && succeeded(inside(op, o.getArenaOffset(), o.getBytes())) &&
-                         succeeded(known<ciuic::graph::KernelOp>(op, symbols, o.getKernel())) && succeeded(known<WeightOp>(op, symbols, o.getWeight())));
+          return success(succeeded(checkWaits(o.getWaits())) &&
+                         succeeded(inside(op, o.getArenaOffset(), o.getBytes())) &&
+                         succeeded(known<ciuic::graph::KernelOp>(op, symbols, o.getKernel())) &&
+                         succeeded(known<WeightOp>(op, symbols, o.getWeight())));
         })
         .Default([](Operation *) { return success(); });
   }

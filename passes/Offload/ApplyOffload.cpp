@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The solver's plan, written into the module. Each entry is rebuilt in the order of the plan's launches: copies are
-// issued right after the launch they may start behind, awaits stand right before the launch that needs them, and every
-// device buffer gets its arena offset. Decides nothing itself.
+// The solver's plan, written into the module. Each entry is rebuilt in the order of the plan's
+// launches: copies are issued right after the launch they may start behind, awaits stand right
+// before the launch that needs them, and every device buffer gets its arena offset. Decides nothing
+// itself.
 #include "passes/Offload/BuildProblem.h"
 #include "passes/Offload/Passes.h"
 
@@ -35,9 +36,10 @@ std::string gib(int64_t bytes) {
 /// Rebuilds one entry after the plan.
 class EntryRewrite {
 public:
-  EntryRewrite(ciuic::ModuleView &view, const ciuic::solver::OffloadPlan &plan, unsigned index, SymbolTable &kernels)
-      : view(view), plan(plan), entryPlan(plan.entries[index]), index(index), old(view.entries[index]), kernels(kernels),
-        b(old->getContext()) {}
+  EntryRewrite(ciuic::ModuleView &view, const ciuic::solver::OffloadPlan &plan, unsigned index,
+               SymbolTable &kernels)
+      : view(view), plan(plan), entryPlan(plan.entries[index]), index(index),
+        old(view.entries[index]), kernels(kernels), b(old->getContext()) {}
 
   void run() {
     Block *from = &old.getBody().front();
@@ -66,14 +68,19 @@ public:
     from->erase();
     int64_t dims = plan.persistentOffset + view.dimsOffsets[index];
     old.setDimsOffset(dims);
-    old.setInitialSlots(SmallVector<int64_t>(entryPlan.initialSlots.begin(), entryPlan.initialSlots.end()));
+    old.setInitialSlots(
+        SmallVector<int64_t>(entryPlan.initialSlots.begin(), entryPlan.initialSlots.end()));
     auto f64 = [&](double v) -> Attribute { return b.getF64FloatAttr(v); };
     auto i64 = [&](int64_t v) -> Attribute { return b.getI64IntegerAttr(v); };
-    old.setPredictionAttr(b.getDictionaryAttr({
-        b.getNamedAttr("activation_bytes", i64(entryPlan.activationBytes)), b.getNamedAttr("compute_us", f64(entryPlan.computeMicroseconds)),
-        b.getNamedAttr("copied_d2h", i64(entryPlan.copiedToHost)), b.getNamedAttr("copied_h2d", i64(entryPlan.copiedToDevice)),
-        b.getNamedAttr("gap", f64(entryPlan.gap)), b.getNamedAttr("lower_bound_us", f64(entryPlan.lowerBoundMicroseconds)),
-        b.getNamedAttr("predicted_us", f64(entryPlan.predictedMicroseconds)), b.getNamedAttr("stall_us", f64(entryPlan.stallMicroseconds))}));
+    old.setPredictionAttr(b.getDictionaryAttr(
+        {b.getNamedAttr("activation_bytes", i64(entryPlan.activationBytes)),
+         b.getNamedAttr("compute_us", f64(entryPlan.computeMicroseconds)),
+         b.getNamedAttr("copied_d2h", i64(entryPlan.copiedToHost)),
+         b.getNamedAttr("copied_h2d", i64(entryPlan.copiedToDevice)),
+         b.getNamedAttr("gap", f64(entryPlan.gap)),
+         b.getNamedAttr("lower_bound_us", f64(entryPlan.lowerBoundMicroseconds)),
+         b.getNamedAttr("predicted_us", f64(entryPlan.predictedMicroseconds)),
+         b.getNamedAttr("stall_us", f64(entryPlan.stallMicroseconds))}));
   }
 
 private:
@@ -97,27 +104,37 @@ private:
       if (copy.after != after) {
         continue;
       }
-      double us = ciuic::solver::copyMicroseconds(
-          copy.kind == ciuic::solver::CopyKind::SwapOut ? view.problem.toHost : view.problem.toDevice, copy.bytes);
+      double us = ciuic::solver::copyMicroseconds(copy.kind == ciuic::solver::CopyKind::SwapOut
+                                                      ? view.problem.toHost
+                                                      : view.problem.toDevice,
+                                                  copy.bytes);
       auto token = TokenType::get(b.getContext());
       if (copy.kind == ciuic::solver::CopyKind::LoadUnit) {
         bool wrap = copy.before >= static_cast<int>(entryPlan.launches.size());
-        tokens[i] = PrefetchOp::create(b, old.getLoc(), token, unitName(copy.unit), b.getI64IntegerAttr(copy.slot),
-                                       b.getI64IntegerAttr(plan.slotOffsets[copy.slot]), wrap ? b.getUnitAttr() : UnitAttr(), b.getF64FloatAttr(us));
+        tokens[i] = PrefetchOp::create(b, old.getLoc(), token, unitName(copy.unit),
+                                       b.getI64IntegerAttr(copy.slot),
+                                       b.getI64IntegerAttr(plan.slotOffsets[copy.slot]),
+                                       wrap ? b.getUnitAttr() : UnitAttr(), b.getF64FloatAttr(us));
       } else {
         const auto &segment = entryPlan.segments[copy.segment];
         Value buffer = bufferAt(segment);
         auto host = b.getI64IntegerAttr(hostOffsetOf(segment.buffer));
-        tokens[i] = copy.kind == ciuic::solver::CopyKind::SwapOut
-                        ? EvictOp::create(b, old.getLoc(), token, buffer, host, b.getF64FloatAttr(us)).getToken()
-                        : RestoreOp::create(b, old.getLoc(), token, buffer, host, b.getF64FloatAttr(us)).getToken();
+        tokens[i] =
+            copy.kind == ciuic::solver::CopyKind::SwapOut
+                ? EvictOp::create(b, old.getLoc(), token, buffer, host, b.getF64FloatAttr(us))
+                      .getToken()
+                : RestoreOp::create(b, old.getLoc(), token, buffer, host, b.getF64FloatAttr(us))
+                      .getToken();
       }
     }
   }
 
-  FlatSymbolRefAttr unitName(int unit) { return FlatSymbolRefAttr::get(b.getContext(), "u" + std::to_string(unit)); }
+  FlatSymbolRefAttr unitName(int unit) {
+    return FlatSymbolRefAttr::get(b.getContext(), "u" + std::to_string(unit));
+  }
 
-  /// Swapped activations lie one after the other in the host tier, behind the weights (placed by ciuic-lower-to-plan).
+  /// Swapped activations lie one after the other in the host tier, behind the weights (placed by
+  /// ciuic-lower-to-plan).
   int64_t hostOffsetOf(int buffer) {
     auto [it, fresh] = hostOffsets.try_emplace(buffer, hostCursor);
     if (fresh) {
@@ -135,7 +152,8 @@ private:
     Value &value = segmentBuffers[&segment];
     if (!value) {
       auto alloc = source.getDefiningOp<AllocOp>();
-      value = AllocOp::create(b, alloc.getLoc(), alloc.getBuffer().getType(), alloc.getNameAttr(), b.getI64IntegerAttr(segment.offset));
+      value = AllocOp::create(b, alloc.getLoc(), alloc.getBuffer().getType(), alloc.getNameAttr(),
+                              b.getI64IntegerAttr(segment.offset));
       mapping.map(source, value);
     }
     return value;
@@ -169,16 +187,19 @@ private:
       onHost |= operand->hostGather;
       int64_t bytes = operand->end - operand->begin;
       auto tier = operand->hostGather ? Tier::host : Tier::device;
-      int64_t offset = operand->unit < 0 ? operand->offset : plan.slotOffsets[operand->slot] + operand->offset;
-      reads.push_back(GetWeightOp::create(b, weight.getLoc(), BufferType::get(b.getContext(), tier, bytes), weight.getWeightAttr(),
-                                          b.getI64IntegerAttr(operand->begin), b.getI64IntegerAttr(operand->end),
-                                          operand->hostGather ? IntegerAttr() : b.getI64IntegerAttr(offset),
-                                          operand->unit < 0 ? IntegerAttr() : b.getI64IntegerAttr(operand->slot)));
+      int64_t offset =
+          operand->unit < 0 ? operand->offset : plan.slotOffsets[operand->slot] + operand->offset;
+      reads.push_back(GetWeightOp::create(
+          b, weight.getLoc(), BufferType::get(b.getContext(), tier, bytes), weight.getWeightAttr(),
+          b.getI64IntegerAttr(operand->begin), b.getI64IntegerAttr(operand->end),
+          operand->hostGather ? IntegerAttr() : b.getI64IntegerAttr(offset),
+          operand->unit < 0 ? IntegerAttr() : b.getI64IntegerAttr(operand->slot)));
       if (launch.getTiled() && *launch.getTiled() == k) {
         auto packing = cast<ciuic::graph::PackingAttr>(*view.weights[operand->weight].getPacking());
         params = ciuic::tileParamsOf(packing, operand->begin, operand->end);
         auto kernel = kernels.lookup<ciuic::graph::KernelOp>(launch.getKernel());
-        grid = AffineMap::get(0, grid.getNumSymbols(), ciuic::graph::unitsOf(**ciuic::graph::libraryCallOf(kernel), params));
+        grid = AffineMap::get(0, grid.getNumSymbols(),
+                              ciuic::graph::unitsOf(**ciuic::graph::libraryCallOf(kernel), params));
       }
     }
     for (Value write : launch.getWrites()) {
@@ -198,7 +219,8 @@ private:
 
   Value currentBuffer(Value value, int step) {
     int buffer = bufferIndex(value);
-    return buffer < static_cast<int>(view.buffers[index].size()) ? bufferAt(segmentOf(buffer, step)) : mapping.lookup(value);
+    return buffer < static_cast<int>(view.buffers[index].size()) ? bufferAt(segmentOf(buffer, step))
+                                                                 : mapping.lookup(value);
   }
 
   ciuic::ModuleView &view;
@@ -247,7 +269,8 @@ struct ApplyOffloadPass : ciuic::impl::ApplyOffloadBase<ApplyOffloadPass> {
       reserve = attribute.getInt();
     }
     int64_t nearest = problem.nearestBudget + reserve;
-    module->setAttr("mem.nearest_budget", IntegerAttr::get(IntegerType::get(&getContext(), 64), nearest));
+    module->setAttr("mem.nearest_budget",
+                    IntegerAttr::get(IntegerType::get(&getContext(), 64), nearest));
     std::string alive;
     for (size_t i = 0; i < std::min<size_t>(problem.alive.size(), 6); ++i) {
       alive += "\n  " + gib(problem.alive[i].bytes) + "  " + problem.alive[i].name;
@@ -256,9 +279,11 @@ struct ApplyOffloadPass : ciuic::impl::ApplyOffloadBase<ApplyOffloadPass> {
       alive += "\n  and " + std::to_string(problem.alive.size() - 6) + " more";
     }
     module.emitError("[infeasible.budget] the budget is too small: entry '")
-        << problem.entryName << "' needs " << gib(budget + problem.bytesOver + reserve) << " at step " << problem.step << " ("
-        << problem.stepName << "), budget is " << gib(budget + reserve) << " (" << problem.bytesOver
-        << " bytes over); nearest budget that fits: " << nearest / 1024 << "K (" << gib(nearest) << ")\nalive at that step:" << alive;
+        << problem.entryName << "' needs " << gib(budget + problem.bytesOver + reserve)
+        << " at step " << problem.step << " (" << problem.stepName << "), budget is "
+        << gib(budget + reserve) << " (" << problem.bytesOver
+        << " bytes over); nearest budget that fits: " << nearest / 1024 << "K (" << gib(nearest)
+        << ")\nalive at that step:" << alive;
   }
 
   void apply(ciuic::ModuleView &view, const ciuic::solver::OffloadPlan &plan) {
@@ -280,21 +305,31 @@ struct ApplyOffloadPass : ciuic::impl::ApplyOffloadBase<ApplyOffloadPass> {
         at.push_back(piece.offset);
         (unit.residentOffset < 0 ? streamed : resident)[piece.weight] = true;
       }
-      UnitOp::create(b, module.getLoc(), "u" + std::to_string(i), b.getArrayAttr(weights), begin, end, at, unit.bytes,
-                     unit.residentOffset < 0 ? IntegerAttr() : b.getI64IntegerAttr(unit.residentOffset));
+      UnitOp::create(b, module.getLoc(), "u" + std::to_string(i), b.getArrayAttr(weights), begin,
+                     end, at, unit.bytes,
+                     unit.residentOffset < 0 ? IntegerAttr()
+                                             : b.getI64IntegerAttr(unit.residentOffset));
     }
     for (auto [i, weight] : llvm::enumerate(view.weights)) {
-      weight.setMode(plan.hostGathered[i] ? WeightMode::gathered : streamed[i] ? WeightMode::streamed : WeightMode::resident);
+      weight.setMode(plan.hostGathered[i] ? WeightMode::gathered
+                     : streamed[i]        ? WeightMode::streamed
+                                          : WeightMode::resident);
     }
     for (unsigned e = 0; e < view.entries.size(); ++e) {
       EntryRewrite(view, plan, e, kernels).run();
     }
     auto i64 = [&](int64_t v) -> Attribute { return b.getI64IntegerAttr(v); };
-    module->setAttr("mem.plan", b.getDictionaryAttr({
-        b.getNamedAttr("arena_bytes", i64(llvm::alignTo(plan.arenaBytes, ciuic::solver::kBudgetGranule))), b.getNamedAttr("need_bytes", i64(plan.needBytes)),
-        b.getNamedAttr("policy", b.getStringAttr(plan.policy)), b.getNamedAttr("resident_bytes", i64(plan.residentBytes)),
-        b.getNamedAttr("slot_bytes", i64(plan.slotBytes)), b.getNamedAttr("slots", b.getI64ArrayAttr(plan.slotOffsets)),
-        b.getNamedAttr("streamed_bytes", i64(plan.streamedBytes))}));
+    module->setAttr(
+        "mem.plan",
+        b.getDictionaryAttr(
+            {b.getNamedAttr("arena_bytes",
+                            i64(llvm::alignTo(plan.arenaBytes, ciuic::solver::kBudgetGranule))),
+             b.getNamedAttr("need_bytes", i64(plan.needBytes)),
+             b.getNamedAttr("policy", b.getStringAttr(plan.policy)),
+             b.getNamedAttr("resident_bytes", i64(plan.residentBytes)),
+             b.getNamedAttr("slot_bytes", i64(plan.slotBytes)),
+             b.getNamedAttr("slots", b.getI64ArrayAttr(plan.slotOffsets)),
+             b.getNamedAttr("streamed_bytes", i64(plan.streamedBytes))}));
   }
 };
 

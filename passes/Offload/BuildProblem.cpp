@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Reading the problem off the IR. A step is a launch; an activation lives from the first launch that touches it to the
-// last (an input from the start, an output to the end). See BuildProblem.h.
+// Reading the problem off the IR. A step is a launch; an activation lives from the first launch
+// that touches it to the last (an input from the start, an output to the end). See BuildProblem.h.
 #include "passes/Offload/BuildProblem.h"
 
 #include "llvm/ADT/StringMap.h"
@@ -47,18 +47,19 @@ cost::Work workOf(LaunchOp launch) {
               : kind == "attention" ? cost::WorkClass::Attention
               : kind == "map"       ? cost::WorkClass::Elementwise
                                     : cost::WorkClass::Move;
-  work.format = format == "f16"                   ? cost::WeightFormat::F16
-                : format == "bf16"                ? cost::WeightFormat::BF16
-                : format == "int8"                ? cost::WeightFormat::I8
-                : format.starts_with("int4")      ? cost::WeightFormat::I4
-                                                  : cost::WeightFormat::F32;
+  work.format = format == "f16"              ? cost::WeightFormat::F16
+                : format == "bf16"           ? cost::WeightFormat::BF16
+                : format == "int8"           ? cost::WeightFormat::I8
+                : format.starts_with("int4") ? cost::WeightFormat::I4
+                                             : cost::WeightFormat::F32;
   work.flops = cost.getAs<FloatAttr>("flops").getValueAsDouble();
   work.bytes = static_cast<double>(cost.getAs<IntegerAttr>("bytes").getInt());
   work.rows = cost.getAs<IntegerAttr>("rows").getInt();
   return work;
 }
 
-void viewEntry(EntryOp entry, const llvm::StringMap<int> &weights, const cost::Profile &profile, ModuleView &view) {
+void viewEntry(EntryOp entry, const llvm::StringMap<int> &weights, const cost::Profile &profile,
+               ModuleView &view) {
   solver::Entry result;
   result.name = entry.getSymName().str();
   std::vector<LaunchOp> launches;
@@ -67,7 +68,8 @@ void viewEntry(EntryOp entry, const llvm::StringMap<int> &weights, const cost::P
   auto addBuffer = [&](Value value, StringRef name, int begin) {
     indexOf[value] = buffers.size();
     buffers.push_back(value);
-    result.buffers.push_back({name.str(), cast<BufferType>(value.getType()).getBytes(), begin, begin + 1, {}});
+    result.buffers.push_back(
+        {name.str(), cast<BufferType>(value.getType()).getBytes(), begin, begin + 1, {}});
   };
   SmallVector<int> outputs;
   for (Operation &op : entry.getBody().front()) {
@@ -100,7 +102,8 @@ void viewEntry(EntryOp entry, const llvm::StringMap<int> &weights, const cost::P
       for (auto [i, read] : llvm::enumerate(launch.getReads())) {
         if (auto weight = read.getDefiningOp<GetWeightOp>()) {
           solver::Use use = useOf(launch, i, weight, weights.lookup(weight.getWeight()));
-          if (llvm::none_of(s.uses, [&](const solver::Use &other) { return other.weight == use.weight; })) {
+          if (llvm::none_of(s.uses,
+                            [&](const solver::Use &other) { return other.weight == use.weight; })) {
             s.uses.push_back(use);
           }
         } else {
@@ -120,8 +123,8 @@ void viewEntry(EntryOp entry, const llvm::StringMap<int> &weights, const cost::P
       result.buffers[i].touches.clear(); // bound before the pass
     }
   }
-  // Entries count alike, each by how much slower than its own compute it gets: a pass of prefill takes as long as many
-  // of decode, and how often each runs is not known here.
+  // Entries count alike, each by how much slower than its own compute it gets: a pass of prefill
+  // takes as long as many of decode, and how often each runs is not known here.
   double total = 0;
   for (const solver::Step &step : result.steps) {
     total += step.microseconds;
@@ -145,7 +148,8 @@ std::variant<cost::Profile, std::string> loadProfile(StringRef nameOrPath) {
     for (std::string_view name : cost::builtinProfileNames()) {
       known += (known.empty() ? "" : ", ") + std::string(name);
     }
-    return "--profile " + nameOrPath.str() + ": no such profile or file (" + file.getError().message() + "); known profiles: " + known;
+    return "--profile " + nameOrPath.str() + ": no such profile or file (" +
+           file.getError().message() + "); known profiles: " + known;
   }
   auto profile = cost::parseProfile((*file)->getBuffer());
   if (auto *error = std::get_if<std::string>(&profile)) {
@@ -160,18 +164,22 @@ ModuleView viewOf(ModuleOp module, const cost::Profile &profile, std::optional<i
   for (auto weight : module.getOps<WeightOp>()) {
     weights[weight.getSymName()] = view.weights.size();
     view.weights.push_back(weight);
-    view.problem.weights.push_back({weight.getName().str(), static_cast<int64_t>(weight.getBytes()), static_cast<int64_t>(weight.getTileBytes())});
+    view.problem.weights.push_back({weight.getName().str(), static_cast<int64_t>(weight.getBytes()),
+                                    static_cast<int64_t>(weight.getTileBytes())});
   }
   int64_t persistent = 0;
   for (auto state : module.getOps<StateOp>()) {
     auto type = cast<RankedTensorType>(state.getType());
     view.states.push_back({state, persistent});
-    persistent = llvm::alignTo(persistent + type.getNumElements() * graph::elementBytes(type.getElementType()), bufferAlignment);
+    persistent = llvm::alignTo(persistent + type.getNumElements() *
+                                                graph::elementBytes(type.getElementType()),
+                               bufferAlignment);
   }
   for (auto entry : module.getOps<EntryOp>()) {
     viewEntry(entry, weights, profile, view);
     view.dimsOffsets.push_back(persistent);
-    persistent = llvm::alignTo(persistent + 8 * std::max<int64_t>(1, entry.getSymbols().size()), bufferAlignment);
+    persistent = llvm::alignTo(persistent + 8 * std::max<int64_t>(1, entry.getSymbols().size()),
+                               bufferAlignment);
   }
   view.problem.persistentBytes = persistent;
   view.problem.budget = budget;

@@ -20,10 +20,12 @@ struct ModuleView {
   std::vector<int64_t> dimsOffsets; ///< by entry
 };
 
-/// A profile that the project brings, by name, or one in a JSON file; the string says what is wrong.
+/// A profile that the project brings, by name, or one in a JSON file; the string says what is
+/// wrong.
 std::variant<cost::Profile, std::string> loadProfile(llvm::StringRef nameOrPath);
 
 /// Budget is arena bytes; none: unbounded. Times are the profile's.
-ModuleView viewOf(mlir::ModuleOp module, const cost::Profile &profile, std::optional<int64_t> budget);
+ModuleView viewOf(mlir::ModuleOp module, const cost::Profile &profile,
+                  std::optional<int64_t> budget);
 
 } // namespace ciuic

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The check that seals the mem level: see Passes.td for the rules (V1)–(V4). It trusts neither the lowering nor the
-// solver: what it looks at is the IR alone.
+// The check that seals the mem level: see Passes.td for the rules (V1)–(V4). It trusts neither the
+// lowering nor the solver: what it looks at is the IR alone.
 #include "passes/Offload/Passes.h"
 
 using namespace mlir;
@@ -34,7 +34,8 @@ struct VerifyMemLevelPass : ciuic::impl::VerifyMemLevelBase<VerifyMemLevelPass> 
       arena = plan.getAs<IntegerAttr>("arena_bytes").getInt();
       auto budget = module->getAttrOfType<IntegerAttr>("mem.budget");
       if (budget && *arena > budget.getInt()) {
-        module.emitError("[internal.mem-level] (V3) the arena of ") << *arena << " bytes exceeds the budget of " << budget.getInt();
+        module.emitError("[internal.mem-level] (V3) the arena of ")
+            << *arena << " bytes exceeds the budget of " << budget.getInt();
         return signalPassFailure();
       }
     }
@@ -51,7 +52,8 @@ struct VerifyMemLevelPass : ciuic::impl::VerifyMemLevelBase<VerifyMemLevelPass> 
     }
   }
 
-  static LogicalResult checkEntry(EntryOp entry, SymbolTable &symbols, std::optional<int64_t> arena) {
+  static LogicalResult checkEntry(EntryOp entry, SymbolTable &symbols,
+                                  std::optional<int64_t> arena) {
     llvm::SmallPtrSet<Value, 16> freed;
     for (Operation &op : entry.getBody().front()) {
       for (Value operand : op.getOperands()) {
@@ -66,7 +68,9 @@ struct VerifyMemLevelPass : ciuic::impl::VerifyMemLevelBase<VerifyMemLevelPass> 
         auto kernel = symbols.lookup<ciuic::graph::KernelOp>(launch.getKernel());
         if (!kernel || kernel.getFunctionType().getNumInputs() != launch.getReads().size() ||
             kernel.getFunctionType().getNumResults() != launch.getWrites().size()) {
-          return launch.emitError("[internal.mem-level] (V2) needs a kernel with as many arguments and results: ") << launch.getKernel();
+          return launch.emitError("[internal.mem-level] (V2) needs a kernel with as many arguments "
+                                  "and results: ")
+                 << launch.getKernel();
         }
       }
       for (Value result : op.getResults()) {
@@ -76,7 +80,8 @@ struct VerifyMemLevelPass : ciuic::impl::VerifyMemLevelBase<VerifyMemLevelPass> 
         }
         std::optional<int64_t> offset = offsetOf(result, symbols);
         if (!offset || *offset < 0 || *offset > *arena - type.getBytes()) {
-          return op.emitError("[internal.mem-level] (V3) a device buffer must lie in the arena of ") << *arena << " bytes";
+          return op.emitError("[internal.mem-level] (V3) a device buffer must lie in the arena of ")
+                 << *arena << " bytes";
         }
       }
     }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Compiles the graph.kernel ops of a file for tests: to a shared object whose functions a script calls, or to PTX.
-//   ciuic-kernels FILE.mlir OUT.so [DIM…]     host; prints `NAME UNITS SCRATCH FIRST END` per kernel for these symbols'
-//                                             values (FIRST and END: the params of a launch over a whole weight)
+// Compiles the graph.kernel ops of a file for tests: to a shared object whose functions a script
+// calls, or to PTX.
+//   ciuic-kernels FILE.mlir OUT.so [DIM…]     host; prints `NAME UNITS SCRATCH FIRST END` per
+//   kernel for these symbols'
+//                                             values (FIRST and END: the params of a launch over a
+//                                             whole weight)
 //   ciuic-kernels FILE.mlir --ptx CHIP        prints the PTX of every kernel
 // Grids and scratch sizes are those the lowering would set, whatever the file says.
 #include "codegen/HostBackend.h"
@@ -83,10 +86,12 @@ int main(int argc, char **argv) {
   if (failed(code)) {
     return 1;
   }
-  double ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  double ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   llvm::errs() << kernels.size() << " kernels, two variants: " << ms << " ms\n";
   std::ofstream(argv[2], std::ios::binary).write(code->v3.data(), code->v3.size());
-  std::ofstream(std::string(argv[2]) + ".v4", std::ios::binary).write(code->v4.data(), code->v4.size());
+  std::ofstream(std::string(argv[2]) + ".v4", std::ios::binary)
+      .write(code->v4.data(), code->v4.size());
   SmallVector<int64_t> symbols;
   for (int i = 3; i < argc; ++i) {
     symbols.push_back(std::atoll(argv[i]));
@@ -94,10 +99,11 @@ int main(int argc, char **argv) {
   for (graph::KernelOp kernel : kernels) {
     auto units = graph::evaluate(kernel.getGrid().getResult(0), symbols);
     auto call = graph::libraryCallOf(kernel);
-    SmallVector<int64_t> params = succeeded(call) && *call ? (*call)->params : SmallVector<int64_t>();
+    SmallVector<int64_t> params =
+        succeeded(call) && *call ? (*call)->params : SmallVector<int64_t>();
     params.resize(2);
-    llvm::outs() << kernel.getSymName() << " " << units.value_or(-1) << " " << kernel.getScratch() << " " << params[0]
-                 << " " << params[1] << "\n";
+    llvm::outs() << kernel.getSymName() << " " << units.value_or(-1) << " " << kernel.getScratch()
+                 << " " << params[0] << " " << params[1] << "\n";
   }
   return 0;
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// See Compiler.h. The stages in order; each either hands on or ends the compilation with coded diagnostics.
+// See Compiler.h. The stages in order; each either hands on or ends the compilation with coded
+// diagnostics.
 #include "tools/ciuicc/Compiler.h"
 
 #include "codegen/HostBackend.h"
@@ -56,7 +57,8 @@ public:
       : options(options), onStage(onStage), context(registry(), MLIRContext::Threading::DISABLED) {
     context.loadAllAvailableDialects();
     context.printOpOnDiagnostic(false);
-    context.getDiagEngine().registerHandler([this](Diagnostic &diagnostic) { collect(diagnostic); });
+    context.getDiagEngine().registerHandler(
+        [this](Diagnostic &diagnostic) { collect(diagnostic); });
   }
 
   Outcome run() {
@@ -75,8 +77,8 @@ private:
   static DialectRegistry registry() {
     DialectRegistry registry;
     codegen::registerCodegen(registry);
-    registry.insert<onnx::OnnxDialect, graph::GraphDialect, mem::MemDialect, plan::PlanDialect, func::FuncDialect, arith::ArithDialect,
-                    math::MathDialect>();
+    registry.insert<onnx::OnnxDialect, graph::GraphDialect, mem::MemDialect, plan::PlanDialect,
+                    func::FuncDialect, arith::ArithDialect, math::MathDialect>();
     return registry;
   }
 
@@ -90,10 +92,12 @@ private:
       failure.code = code.empty() ? "internal.verifier" : std::string(code);
     }
     if (code == "infeasible.budget") {
-      failure.nearestBudget = module->getOperation()->getAttrOfType<IntegerAttr>("mem.nearest_budget").getInt();
+      failure.nearestBudget =
+          module->getOperation()->getAttrOfType<IntegerAttr>("mem.nearest_budget").getInt();
     }
     std::string line;
-    if (auto name = dyn_cast<NameLoc>(diagnostic.getLocation()); name && message.find("node \"") == std::string::npos) {
+    if (auto name = dyn_cast<NameLoc>(diagnostic.getLocation());
+        name && message.find("node \"") == std::string::npos) {
       line = "node \"" + name.getName().str() + "\": ";
     }
     line += std::string(message);
@@ -115,7 +119,10 @@ private:
     return succeeded(manager.run(target));
   }
 
-  PipelineOptions pipeline() const { return {!options.disableRaise, !options.disableFusion, options.profile, !options.noState, options.states}; }
+  PipelineOptions pipeline() const {
+    return {!options.disableRaise, !options.disableFusion, options.profile, !options.noState,
+            options.states};
+  }
 
   /// Prints the module and ends the compilation, if this is the level asked for.
   bool stopsAfter(const char *level) {
@@ -123,7 +130,8 @@ private:
       return false;
     }
     std::error_code error;
-    llvm::ToolOutputFile file(options.output.empty() ? "-" : options.output, error, llvm::sys::fs::OF_Text);
+    llvm::ToolOutputFile file(options.output.empty() ? "-" : options.output, error,
+                              llvm::sys::fs::OF_Text);
     if (error) {
       fail("environment.write-text", options.output + ": " + error.message());
       return true;
@@ -209,7 +217,8 @@ private:
       }
       legalizeOptions.entries.push_back(std::move(entry));
     }
-    legalizeOptions.readWeight = [this](onnx::WeightAttr weight, Location location, std::vector<char> &bytes) {
+    legalizeOptions.readWeight = [this](onnx::WeightAttr weight, Location location,
+                                        std::vector<char> &bytes) {
       bytes.resize(weight.getBytes());
       std::string error;
       if (!files->read(weight, 0, bytes, error)) {
@@ -221,7 +230,8 @@ private:
     return succeeded(legalize::legalize(*module, legalizeOptions, &report));
   }
 
-  /// Gives weights their formats: the need, and so the budget, are those of the weights as the model stores them.
+  /// Gives weights their formats: the need, and so the budget, are those of the weights as the
+  /// model stores them.
   bool compressWeights() {
     onStage("choosing formats", -1);
     OwningOpRef<ModuleOp> exact = cast<ModuleOp>((*module)->clone());
@@ -234,16 +244,21 @@ private:
     input.policy = policy;
     input.arenaBytes = (*module)->getAttrOfType<IntegerAttr>("mem.budget").getInt();
     input.threads = threadCount();
-    input.read = [this](graph::WeightOp weight, int64_t offset, std::span<std::byte> out, std::string &error) {
+    input.read = [this](graph::WeightOp weight, int64_t offset, std::span<std::byte> out,
+                        std::string &error) {
       MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
       return files->readFile(weight.getFile(), weight.getOffset() + offset, bytes, error);
     };
-    return succeeded(chooseFormats(input, profile)) && runPasses(*module, [](OpPassManager &m) { buildFormatPipeline(m); });
+    return succeeded(chooseFormats(input, profile)) &&
+           runPasses(*module, [](OpPassManager &m) { buildFormatPipeline(m); });
   }
 
-  unsigned threadCount() const { return options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency()); }
+  unsigned threadCount() const {
+    return options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+  }
 
-  /// The need, and from it the budget in bytes. `planned` is the module, or its clone, at the mem level.
+  /// The need, and from it the budget in bytes. `planned` is the module, or its clone, at the mem
+  /// level.
   bool setBudget(ModuleOp planned) {
     ModuleView view = viewOf(planned, profile, std::nullopt);
     solver::OffloadOptions all;
@@ -259,7 +274,8 @@ private:
       budgetBytes = reserve + need;
       break;
     case Budget::Kind::Percent:
-      budgetBytes = reserve + static_cast<int64_t>(std::floor(options.budget.percent / 100 * static_cast<double>(need)));
+      budgetBytes = reserve + static_cast<int64_t>(std::floor(options.budget.percent / 100 *
+                                                              static_cast<double>(need)));
       break;
     case Budget::Kind::Bytes:
       budgetBytes = options.budget.bytes;
@@ -284,7 +300,8 @@ private:
     if (!plan) {
       return fail("internal.report", "the plan of the report does not exist");
     }
-    ReportInfo info{options.model, options.quality, profile.name, budgetBytes, profile.reserveBytes, {}};
+    ReportInfo info{options.model, options.quality,      profile.name,
+                    budgetBytes,   profile.reserveBytes, {}};
     for (const auto &row : summary["formats"]) {
       info.formats.push_back({row["name"], row["format"], row["bytes"], row["relative_error"]});
     }
@@ -312,7 +329,8 @@ private:
     if (failed(code)) {
       return false;
     }
-    std::vector<codegen::KernelLibrary> libraries{{"x86-64-v3", std::string(code->v3.begin(), code->v3.end())}};
+    std::vector<codegen::KernelLibrary> libraries{
+        {"x86-64-v3", std::string(code->v3.begin(), code->v3.end())}};
     if (!code->v4.empty()) {
       libraries.push_back({"x86-64-v4", std::string(code->v4.begin(), code->v4.end())});
     }
@@ -328,18 +346,22 @@ private:
     auto read = [this](plan::WeightOp weight, int64_t offset, std::span<std::byte> out) {
       std::string error;
       MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
-      if (!files->readFile(static_cast<int64_t>(*weight.getFile()), static_cast<int64_t>(*weight.getFileOffset()) + offset, bytes, error)) {
+      if (!files->readFile(static_cast<int64_t>(*weight.getFile()),
+                           static_cast<int64_t>(*weight.getFileOffset()) + offset, bytes, error)) {
         weight.emitError() << error;
         return false;
       }
       return true;
     };
-    return succeeded(codegen::writeProgram(*module, options.output, info, libraries, read, [this](int64_t done, int64_t total) {
-      onStage("packing weights", total ? static_cast<double>(done) / static_cast<double>(total) : 1);
-    }));
+    return succeeded(codegen::writeProgram(
+        *module, options.output, info, libraries, read, [this](int64_t done, int64_t total) {
+          onStage("packing weights",
+                  total ? static_cast<double>(done) / static_cast<double>(total) : 1);
+        }));
   }
 
-  /// Of the plan and the model's name-independent text: two models with the same hash compute the same steps.
+  /// Of the plan and the model's name-independent text: two models with the same hash compute the
+  /// same steps.
   uint64_t modelHash() {
     std::string text;
     llvm::raw_string_ostream os(text);
@@ -363,6 +385,8 @@ private:
 
 } // namespace
 
-Outcome compile(const Options &options, const OnStage &onStage) { return Compilation(options, onStage).run(); }
+Outcome compile(const Options &options, const OnStage &onStage) {
+  return Compilation(options, onStage).run();
+}
 
 } // namespace ciuic::tool

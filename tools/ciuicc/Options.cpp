@@ -24,7 +24,9 @@ std::variant<Budget, std::string> parseBudget(const std::string &text) {
     used = 0;
   }
   std::string unit = used ? text.substr(used) : text;
-  std::string problem = "--vram '" + text + "': give bytes, a size like 6G or 1.5M (base 2), a share of the need like 50%, or auto";
+  std::string problem =
+      "--vram '" + text +
+      "': give bytes, a size like 6G or 1.5M (base 2), a share of the need like 50%, or auto";
   if (used == 0 || !std::isfinite(number) || number <= 0) {
     return problem;
   }
@@ -33,7 +35,12 @@ std::variant<Budget, std::string> parseBudget(const std::string &text) {
     budget.percent = number;
     return budget;
   }
-  int shift = unit.empty() ? 0 : unit == "K" ? 10 : unit == "M" ? 20 : unit == "G" ? 30 : unit == "T" ? 40 : -1;
+  int shift = unit.empty()  ? 0
+              : unit == "K" ? 10
+              : unit == "M" ? 20
+              : unit == "G" ? 30
+              : unit == "T" ? 40
+                            : -1;
   double bytes = shift < 0 ? 0 : number * std::ldexp(1.0, shift);
   if (shift < 0 || bytes < 1 || bytes > 9e15) {
     return problem;
@@ -55,29 +62,49 @@ Exit status: 0 done, 2 usage, 3 the model is damaged, 4 the model asks for what 
 std::variant<Options, int> parseOptions(int argc, char **argv) {
   Options options;
   std::string vram;
-  CLI::App app{"Compiles an ONNX model into one program that runs inside a hard memory budget.", "ciuicc"};
+  CLI::App app{"Compiles an ONNX model into one program that runs inside a hard memory budget.",
+               "ciuicc"};
   app.footer(footer);
   app.set_version_flag("--version", "ciuicc 0.1.0");
   app.add_option("MODEL", options.model, "The ONNX model")->required();
-  app.add_option("-o,--output", options.output, "The program to write (default: MODEL with .ciuic); with --stop-after, the text");
-  app.add_option("--vram", vram, "The budget: SIZE (bytes, or a number with K, M, G), PERCENT of the need, or auto (what is free); default: the need");
+  app.add_option("-o,--output", options.output,
+                 "The program to write (default: MODEL with .ciuic); with --stop-after, the text");
+  app.add_option("--vram", vram,
+                 "The budget: SIZE (bytes, or a number with K, M, G), PERCENT of the need, or auto "
+                 "(what is free); default: the need");
   app.add_option("--target", options.targets, "host (default where no GPU is)")->delimiter(',');
-  app.add_option("--entry", options.entries, "A shape profile NAME:dim=a..b,…; repeat it for several over the same weights");
-  app.add_option("--profile", options.profile, "Device profile to plan with: a name or a JSON file")->capture_default_str();
-  app.add_option("--quality", options.quality, "exact, near, balanced or small")->check(CLI::IsMember({"exact", "near", "balanced", "small"}))->capture_default_str();
-  app.add_option("--formats", options.formats, "Weight formats that --quality may use, comma-separated: f16, bf16, int8, int4g32, int4g64, int4g128");
-  app.add_option("--state", options.states, "INPUT=OUTPUT: an output that continues an input and stays in the session");
-  app.add_flag("--no-state", options.noState, "Keep plain ONNX semantics: every input and output is passed at each run");
+  app.add_option("--entry", options.entries,
+                 "A shape profile NAME:dim=a..b,…; repeat it for several over the same weights");
+  app.add_option("--profile", options.profile, "Device profile to plan with: a name or a JSON file")
+      ->capture_default_str();
+  app.add_option("--quality", options.quality, "exact, near, balanced or small")
+      ->check(CLI::IsMember({"exact", "near", "balanced", "small"}))
+      ->capture_default_str();
+  app.add_option("--formats", options.formats,
+                 "Weight formats that --quality may use, comma-separated: f16, bf16, int8, "
+                 "int4g32, int4g64, int4g128");
+  app.add_option("--state", options.states,
+                 "INPUT=OUTPUT: an output that continues an input and stays in the session");
+  app.add_flag("--no-state", options.noState,
+               "Keep plain ONNX semantics: every input and output is passed at each run");
   app.add_flag("--dry-run", options.dryRun, "Plan only; write no program");
   app.add_flag("--json", options.json, "Print exactly one JSON object on stdout");
-  app.add_option("--report", options.report, "Write an HTML page: memory over time with every buffer, copy and stall");
-  app.add_option("--stop-after", options.stopAfter, "Print the text of a level and stop: onnx, graph, mem or plan")->check(CLI::IsMember({"onnx", "graph", "mem", "plan"}));
+  app.add_option("--report", options.report,
+                 "Write an HTML page: memory over time with every buffer, copy and stall");
+  app.add_option("--stop-after", options.stopAfter,
+                 "Print the text of a level and stop: onnx, graph, mem or plan")
+      ->check(CLI::IsMember({"onnx", "graph", "mem", "plan"}));
   app.add_option("-j,--jobs", options.threads, "Threads that compile kernels (default: all)");
-  app.add_flag("--disable-raise", options.disableRaise, "Do not recognise composite operations (for comparison)");
-  app.add_flag("--disable-fusion", options.disableFusion, "One operation per kernel (for comparison)");
+  app.add_flag("--disable-raise", options.disableRaise,
+               "Do not recognise composite operations (for comparison)");
+  app.add_flag("--disable-fusion", options.disableFusion,
+               "One operation per kernel (for comparison)");
   auto usage = [&](const std::string &message) {
     if (options.json) {
-      nlohmann::ordered_json error{{"class", "usage"}, {"code", "usage.arguments"}, {"message", message}, {"nearest_budget_bytes", nullptr}};
+      nlohmann::ordered_json error{{"class", "usage"},
+                                   {"code", "usage.arguments"},
+                                   {"message", message},
+                                   {"nearest_budget_bytes", nullptr}};
       printf("%s\n", nlohmann::ordered_json{{"error", error}}.dump().c_str());
     }
     fprintf(stderr, "ciuicc: %s\n", message.c_str());
@@ -112,7 +139,9 @@ std::variant<Options, int> parseOptions(int argc, char **argv) {
   if (options.output.empty() && options.stopAfter.empty()) {
     std::string stem = options.model;
     size_t dot = stem.rfind(".onnx");
-    options.output = (dot != std::string::npos && dot + 5 == stem.size() ? stem.substr(0, dot) : stem) + ".ciuic";
+    options.output =
+        (dot != std::string::npos && dot + 5 == stem.size() ? stem.substr(0, dot) : stem) +
+        ".ciuic";
   }
   return options;
 }

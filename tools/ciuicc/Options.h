@@ -18,7 +18,8 @@ struct Budget {
 };
 
 struct Options {
-  std::string model, output, profile = "host-generic", quality = "exact", formats, report, stopAfter;
+  std::string model, output, profile = "host-generic", quality = "exact", formats, report,
+                             stopAfter;
   std::vector<std::string> entries, targets, states;
   Budget budget;
   bool noState = false, dryRun = false, json = false, disableRaise = false, disableFusion = false;
@@ -28,8 +29,8 @@ struct Options {
 /// Reads "6G", "1.5G", "4096", "50%", "auto"; the string says what is wrong.
 std::variant<Budget, std::string> parseBudget(const std::string &text);
 
-/// Parses the command line. An exit status where there is nothing to do (help, version, a usage error, already
-/// reported on the right stream).
+/// Parses the command line. An exit status where there is nothing to do (help, version, a usage
+/// error, already reported on the right stream).
 std::variant<Options, int> parseOptions(int argc, char **argv);
 
 } // namespace ciuic::tool

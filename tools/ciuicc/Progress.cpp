@@ -37,7 +37,8 @@ void Progress::finish() {
 void Progress::run() {
   std::unique_lock lock(mutex);
   while (!wake.wait_for(lock, std::chrono::milliseconds(250), [this] { return done; })) {
-    auto elapsed = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - began);
+    auto elapsed =
+        std::chrono::duration_cast<std::chrono::seconds>(std::chrono::steady_clock::now() - began);
     if (elapsed.count() < 1 || name.empty()) {
       continue;
     }

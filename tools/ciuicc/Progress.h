@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// One line on a terminal that says which stage runs, once it has taken a second. Silent where stderr is no terminal.
+// One line on a terminal that says which stage runs, once it has taken a second. Silent where
+// stderr is no terminal.
 #pragma once
 
 #include <chrono>
@@ -14,7 +15,8 @@ class Progress {
 public:
   Progress();
   ~Progress() { finish(); }
-  /// Begins a stage, or says how far it is (`share` in 0..1; negative: unknown). Callable from any thread.
+  /// Begins a stage, or says how far it is (`share` in 0..1; negative: unknown). Callable from any
+  /// thread.
   void stage(const char *name, double share);
   /// Removes the line. Idempotent.
   void finish();

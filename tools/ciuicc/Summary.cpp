@@ -28,7 +28,9 @@ std::string humanBytes(int64_t bytes) {
 
 static json entryJson(plan::EntryOp entry, const legalize::LegalizeReport &report) {
   DictionaryAttr prediction = entry.getPrediction();
-  auto number = [&](StringRef name) { return prediction.getAs<FloatAttr>(name).getValueAsDouble(); };
+  auto number = [&](StringRef name) {
+    return prediction.getAs<FloatAttr>(name).getValueAsDouble();
+  };
   auto integer = [&](StringRef name) { return prediction.getAs<IntegerAttr>(name).getInt(); };
   json result{{"name", entry.getSymName().str()}};
   json symbols = json::array();
@@ -37,7 +39,10 @@ static json entryJson(plan::EntryOp entry, const legalize::LegalizeReport &repor
       continue;
     }
     for (const auto &symbol : known.symbols) {
-      json row{{"name", symbol.name}, {"lower", symbol.lower}, {"upper", symbol.upper}, {"default", symbol.isDefault}};
+      json row{{"name", symbol.name},
+               {"lower", symbol.lower},
+               {"upper", symbol.upper},
+               {"default", symbol.isDefault}};
       if (!symbol.equals.empty()) {
         row["equals"] = symbol.equals;
       }
@@ -63,7 +68,8 @@ static json entryJson(plan::EntryOp entry, const legalize::LegalizeReport &repor
   return result;
 }
 
-json summarize(ModuleOp module, const Options &options, const legalize::LegalizeReport &report, int64_t budgetBytes, int64_t reserveBytes) {
+json summarize(ModuleOp module, const Options &options, const legalize::LegalizeReport &report,
+               int64_t budgetBytes, int64_t reserveBytes) {
   auto plan = module->getAttrOfType<DictionaryAttr>("plan.summary");
   auto integer = [&](StringRef name) { return plan.getAs<IntegerAttr>(name).getInt(); };
   json summary;
@@ -88,9 +94,14 @@ json summarize(ModuleOp module, const Options &options, const legalize::Legalize
     weights += weight.getBytes();
     if (weight.getPacking()) {
       auto type = cast<RankedTensorType>(weight.getType());
-      json row{{"name", weight.getName().str()}, {"format", weight.getFormat().str()}, {"elements", type.getNumElements()}, {"bytes", static_cast<int64_t>(weight.getBytes())}};
-      row["relative_error"] = weight.getRelativeError() ? weight.getRelativeError()->convertToDouble() : 0;
-      row["predicted_loss"] = weight.getPredictedLoss() ? weight.getPredictedLoss()->convertToDouble() : 0;
+      json row{{"name", weight.getName().str()},
+               {"format", weight.getFormat().str()},
+               {"elements", type.getNumElements()},
+               {"bytes", static_cast<int64_t>(weight.getBytes())}};
+      row["relative_error"] =
+          weight.getRelativeError() ? weight.getRelativeError()->convertToDouble() : 0;
+      row["predicted_loss"] =
+          weight.getPredictedLoss() ? weight.getPredictedLoss()->convertToDouble() : 0;
       formats.push_back(row);
     }
   }
@@ -102,10 +113,13 @@ json summarize(ModuleOp module, const Options &options, const legalize::Legalize
   json states = json::array();
   for (auto state : module.getOps<plan::StateOp>()) {
     auto type = cast<RankedTensorType>(state.getType());
-    states.push_back({{"input", state.getInput().str()}, {"output", state.getOutput().str()}, {"capacity", type.getDimSize(state.getAxis())}});
+    states.push_back({{"input", state.getInput().str()},
+                      {"output", state.getOutput().str()},
+                      {"capacity", type.getDimSize(state.getAxis())}});
   }
   summary["states"] = states;
-  summary["kernels"] = std::distance(module.getOps<graph::KernelOp>().begin(), module.getOps<graph::KernelOp>().end());
+  summary["kernels"] = std::distance(module.getOps<graph::KernelOp>().begin(),
+                                     module.getOps<graph::KernelOp>().end());
   summary["entries"] = entries;
   summary["formats"] = formats;
   summary["unsupported"] = json::array();
@@ -116,8 +130,9 @@ std::string toText(const json &s) {
   std::string text;
   llvm::raw_string_ostream os(text);
   auto bytes = [&](const char *key) { return humanBytes(s[key].get<int64_t>()); };
-  os << "budget " << bytes("budget_bytes") << ", peak " << bytes("peak_bytes") << ", need " << bytes("need_bytes") << "; weights "
-     << bytes("weights_bytes") << ": " << bytes("resident_bytes") << " resident, " << bytes("streamed_bytes") << " streamed ("
+  os << "budget " << bytes("budget_bytes") << ", peak " << bytes("peak_bytes") << ", need "
+     << bytes("need_bytes") << "; weights " << bytes("weights_bytes") << ": "
+     << bytes("resident_bytes") << " resident, " << bytes("streamed_bytes") << " streamed ("
      << s["policy"].get<std::string>() << ")\n";
   for (const json &entry : s["entries"]) {
     os << "entry " << entry["name"].get<std::string>() << ": ";
@@ -127,12 +142,15 @@ std::string toText(const json &s) {
       if (symbol.contains("equals")) {
         os << symbol["equals"].get<std::string>();
       } else {
-        os << symbol["lower"].get<int64_t>() << ".." << symbol["upper"].get<int64_t>() << (symbol["default"].get<bool>() ? " (default)" : "");
+        os << symbol["lower"].get<int64_t>() << ".." << symbol["upper"].get<int64_t>()
+           << (symbol["default"].get<bool>() ? " (default)" : "");
       }
       separator = ", ";
     }
-    os << "\n  " << entry["launches"].get<int64_t>() << " launches, " << entry["copies"].get<int64_t>() << " copies; predicted "
-       << llvm::format("%.3f ms", entry["predicted_ms"].get<double>()) << ", bound " << llvm::format("%.3f ms", entry["lower_bound_ms"].get<double>())
+    os << "\n  " << entry["launches"].get<int64_t>() << " launches, "
+       << entry["copies"].get<int64_t>() << " copies; predicted "
+       << llvm::format("%.3f ms", entry["predicted_ms"].get<double>()) << ", bound "
+       << llvm::format("%.3f ms", entry["lower_bound_ms"].get<double>())
        << llvm::format(" (gap %.1f %%)", 100 * entry["gap"].get<double>()) << "\n";
   }
   if (!s["output"].is_null()) {

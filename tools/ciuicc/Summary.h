@@ -11,10 +11,11 @@
 
 namespace ciuic::tool {
 
-/// Of a module at the plan level. Bytes, milliseconds; per-entry figures stand in `entries`, the top level is the
-/// first entry's, `peak_bytes` the maximum.
-nlohmann::ordered_json summarize(mlir::ModuleOp module, const Options &options, const legalize::LegalizeReport &report,
-                                 int64_t budgetBytes, int64_t reserveBytes);
+/// Of a module at the plan level. Bytes, milliseconds; per-entry figures stand in `entries`, the
+/// top level is the first entry's, `peak_bytes` the maximum.
+nlohmann::ordered_json summarize(mlir::ModuleOp module, const Options &options,
+                                 const legalize::LegalizeReport &report, int64_t budgetBytes,
+                                 int64_t reserveBytes);
 
 /// The same for people.
 std::string toText(const nlohmann::ordered_json &summary);

@@ -17,7 +17,8 @@ int main(int argc, char **argv) {
   }
   const auto &options = std::get<tool::Options>(parsed);
   tool::Progress progress;
-  tool::Outcome outcome = tool::compile(options, [&](const char *stage, double share) { progress.stage(stage, share); });
+  tool::Outcome outcome = tool::compile(
+      options, [&](const char *stage, double share) { progress.stage(stage, share); });
   progress.finish();
   if (outcome.ok) {
     if (options.json && options.stopAfter.empty()) {
@@ -33,8 +34,10 @@ int main(int argc, char **argv) {
     json error{{"class", std::string(className(classOf(failure.code)))},
                {"code", failure.code},
                {"message", failure.message},
-               {"nearest_budget_bytes", failure.nearestBudget ? json(failure.nearestBudget) : json(nullptr)}};
-    printf("%s\n", json{{"error", error}}.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
+               {"nearest_budget_bytes",
+                failure.nearestBudget ? json(failure.nearestBudget) : json(nullptr)}};
+    printf("%s\n",
+           json{{"error", error}}.dump(-1, ' ', false, json::error_handler_t::replace).c_str());
   }
   return exitStatus(failure.code);
 }

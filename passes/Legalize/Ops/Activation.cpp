@@ -42,7 +42,8 @@ struct Math {
   Value abs(Value x) { return math::AbsFOp::create(s.b, s.loc, x); }
   Value sqrt(Value x) { return math::SqrtOp::create(s.b, s.loc, x); }
   Value expm1(Value x) { return math::ExpM1Op::create(s.b, s.loc, x); }
-  /// (e^|x| − 1 + (e^|x| − 1) / e^|x|) / 2 with x's sign: exact near 0, and finite wherever sinh is.
+  /// (e^|x| − 1 + (e^|x| − 1) / e^|x|) / 2 with x's sign: exact near 0, and finite wherever sinh
+  /// is.
   Value sinh(Value x) {
     Value e = expm1(mul(abs(x), c(0.5, x)));
     // e^|x| − 1 = e·(e + 2) for e = e^(|x|/2) − 1; the halves keep the product finite.
@@ -59,8 +60,10 @@ struct Math {
   Value atan(Value x) {
     constexpr double pi = std::numbers::pi;
     Value a = abs(x), one = c(1, x);
-    Value large = greater(a, c(2.414213562373095, x)), middle = greater(a, c(0.4142135623730950, x));
-    Value reduced = select(large, div(c(-1, x), a), select(middle, div(sub(a, one), add(a, one)), a));
+    Value large = greater(a, c(2.414213562373095, x)),
+          middle = greater(a, c(0.4142135623730950, x));
+    Value reduced =
+        select(large, div(c(-1, x), a), select(middle, div(sub(a, one), add(a, one)), a));
     Value offset = select(large, c(pi / 2, x), select(middle, c(pi / 4, x), c(0, x)));
     Value z = mul(reduced, reduced);
     Value p = c(8.05374449538e-2, x);
@@ -91,7 +94,8 @@ struct Math {
   }
   Value atanh(Value x) {
     Value one = c(1, x);
-    return mul(c(0.5, x), Value(math::Log1pOp::create(s.b, s.loc, div(mul(c(2, x), x), sub(one, x)))));
+    return mul(c(0.5, x),
+               Value(math::Log1pOp::create(s.b, s.loc, div(mul(c(2, x), x), sub(one, x)))));
   }
   Value geluErf(Value x) {
     Value inner = math::ErfOp::create(s.b, s.loc, mul(x, c(1 / std::numbers::sqrt2, x)));
@@ -146,7 +150,8 @@ const FloatFunction functions[] = {
     {"Sin", emitOp<math::SinOp>, [](double x) { return std::sin(x); }},
     {"Cos", emitOp<math::CosOp>, [](double x) { return std::cos(x); }},
     {"Tan",
-     [](Math &m, Value x) { return m.div(emitOp<math::SinOp>(m, x), emitOp<math::CosOp>(m, x)); }, [](double x) { return std::tan(x); }},
+     [](Math &m, Value x) { return m.div(emitOp<math::SinOp>(m, x), emitOp<math::CosOp>(m, x)); },
+     [](double x) { return std::tan(x); }},
     {"Asin", [](Math &m, Value x) { return m.asin(x); }, [](double x) { return std::asin(x); }},
     {"Acos", [](Math &m, Value x) { return m.acos(x); }, [](double x) { return std::acos(x); }},
     {"Atan", [](Math &m, Value x) { return m.atan(x); }, [](double x) { return std::atan(x); }},

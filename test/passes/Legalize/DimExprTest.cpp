@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Dim expressions: the normal form against evaluation at random points, exact division, and the text that files hold.
+// Dim expressions: the normal form against evaluation at random points, exact division, and the
+// text that files hold.
 #include "passes/Legalize/DimExpr.h"
 
 #include "ir/Graph/Shape.h"
@@ -85,7 +86,8 @@ TEST_F(DimExpr, ReadsWhatFilesHold) {
 }
 
 TEST_F(DimExpr, RefusesWhatIsNoExpression) {
-  for (llvm::StringRef text : {"", "a +", "a b", "(a", "a)", "a // 0", "a % 0", "c", "a ** b", "99999999999999999999", "2a"}) {
+  for (llvm::StringRef text : {"", "a +", "a b", "(a", "a)", "a // 0", "a % 0", "c", "a ** b",
+                               "99999999999999999999", "2a"}) {
     EXPECT_EQ(parse(text), AffineExpr()) << text.str();
   }
   std::string deep(1000, '(');
