@@ -23,16 +23,6 @@ static void printInt(OpAsmPrinter &printer, Operation *, IntegerAttr value) {
 
 static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
 
-/// Two dims that are certainly different: both constant and unequal.
-static bool differ(AffineExpr a, AffineExpr b) {
-  auto x = dyn_cast<AffineConstantExpr>(a), y = dyn_cast<AffineConstantExpr>(b);
-  return x && y && x.getValue() != y.getValue();
-}
-static bool isOne(AffineExpr e) {
-  auto constant = dyn_cast<AffineConstantExpr>(e);
-  return constant && constant.getValue() == 1;
-}
-
 LogicalResult WeightOp::verify() {
   auto type = typeOf(getResult());
   if (!type.hasStaticShape()) {

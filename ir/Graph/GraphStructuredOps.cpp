@@ -5,15 +5,6 @@
 using namespace mlir;
 using namespace ciuic::graph;
 
-static bool differ(AffineExpr a, AffineExpr b) {
-  auto x = dyn_cast<AffineConstantExpr>(a), y = dyn_cast<AffineConstantExpr>(b);
-  return x && y && x.getValue() != y.getValue();
-}
-static bool isOne(AffineExpr e) {
-  auto constant = dyn_cast<AffineConstantExpr>(e);
-  return constant && constant.getValue() == 1;
-}
-
 LogicalResult MatmulOp::verify() {
   auto a = dimsOf(getA()), b = dimsOf(getB()), c = dimsOf(getResult());
   if (a.size() < 2 || b.size() < 2) {
