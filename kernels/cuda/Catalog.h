@@ -5,6 +5,7 @@
 // it too.
 #pragma once
 
+#include "kernels/cuda/AttentionShape.h"
 #include "kernels/host/Abi.h"
 
 #include <algorithm>
@@ -22,26 +23,65 @@ inline constexpr int64_t kGemvRows = 16;
 /// Queries up to which attention splits its keys over blocks.
 inline constexpr int64_t kDecodeQueries = 8;
 
-inline constexpr Block kGemvBlock, kMatmulBlock, kBatchMatmulBlock, kGatherBlock, kAttentionBlock,
-    kDecodeBlock, kConvBlock, kPoolBlock;
+inline constexpr Block kGemvBlock, kMatmulBlock, kBatchMatmulBlock, kGatherBlock, kConvBlock,
+    kPoolBlock;
 
 /// Columns and rows of one unit.
 inline constexpr int64_t kGemvPanels = 1, kMatmulTileRows = 128, kMatmulTilePanels = 8,
-                         kBatchTileRows = 64, kBatchTileColumns = 64, kAttentionTileRows = 64,
-                         kConvTilePixels = 64, kConvTilePanels = 4, kPoolElements = 256,
-                         kDecodeKeys = 128, kDecodeMostSplits = 64;
+                         kBatchTileRows = 64, kBatchTileColumns = 64, kConvTilePixels = 64,
+                         kConvTilePanels = 4, kPoolElements = 256;
 
-/// Runs of keys of a decode attention whose keys are at most `keys`.
-constexpr int64_t decodeSplits(int64_t keys) {
-  return std::clamp<int64_t>((keys + kDecodeKeys - 1) / kDecodeKeys, 1, kDecodeMostSplits);
+constexpr int64_t attentionWidest(const int64_t *args) {
+  return std::max(args[kAttnWidth], args[kAttnValueWidth]);
 }
 
-/// Workspace bytes of a decode attention with these arguments (AttentionArg) at their bounds: for
-/// each head and query and run of keys, the sums of the value width, the maximum and the sum of
-/// weights, in f32.
+/// Widest head of the attention functions, decode included.
+inline constexpr int64_t kAttentionWidest = 256;
+
+/// Attention of many queries: `args` are AttentionArg at their bounds, of operands of so many bytes
+/// an element. A unit is a tile of queries of one head of one batch; long ones come first.
+constexpr int64_t attentionTileRows(const int64_t *args, int64_t elementBytes) {
+  const int64_t width = attentionWidest(args);
+  return elementBytes == 4 ? attentionPlainQueries(attentionPlainWidth(width))
+                           : attentionQueries(attentionWidth(width));
+}
+constexpr Block attentionBlock(const int64_t *args, int64_t elementBytes) {
+  const int64_t width = attentionWidest(args);
+  const int plain = attentionPlainWidth(width);
+  return {kAttentionThreads,
+          elementBytes == 4 ? attentionPlainShared(plain, attentionPlainQueries(plain))
+                            : attentionShared(attentionWidth(width)),
+          int64_t(1) << 20};
+}
+
+/// Attention of up to kDecodeQueries: tiles of the (head, query) pairs of a kv head.
+constexpr int64_t decodeGroups(const int64_t *args) {
+  const int64_t kvHeads = std::max<int64_t>(1, args[kAttnKvHeads]);
+  const int64_t rows = args[kAttnHeads] / kvHeads * args[kAttnQueries];
+  return args[kAttnBatch] * kvHeads * ((rows + kDecodeRows - 1) / kDecodeRows);
+}
+/// Most shares of a head's keys: grows with the keys, which decodeSplits of the shape does not.
+constexpr int64_t decodeMostSplits(const int64_t *args) {
+  const int64_t most =
+      std::max<int64_t>(1, kDecodeBlocks / std::max<int64_t>(1, decodeGroups(args)));
+  return std::clamp<int64_t>((args[kAttnKeys] + kDecodeShare - 1) / kDecodeShare, 1, most);
+}
+constexpr int64_t decodeUnits(const int64_t *args) {
+  return decodeGroups(args) * decodeMostSplits(args);
+}
+constexpr Block decodeBlock(const int64_t *args, int64_t elementBytes) {
+  const int64_t width = attentionWidest(args);
+  return {kAttentionThreads,
+          elementBytes == 4 ? attentionPlainShared(attentionPlainWidth(width), kDecodeRows)
+                            : decodeShared(width),
+          4 * kDecodeBlocks};
+}
+/// Bytes for what the shares of a head leave: values, maximum and sum of each row, in f32.
 constexpr int64_t decodeWorkspace(const int64_t *args) {
-  return args[kAttnBatch] * args[kAttnHeads] * args[kAttnQueries] * decodeSplits(args[kAttnKeys]) *
-         (args[kAttnValueWidth] + 2) * 4;
+  const int64_t kvHeads = std::max<int64_t>(1, args[kAttnKvHeads]);
+  const int64_t rows =
+      std::min<int64_t>(args[kAttnHeads] / kvHeads * args[kAttnQueries], kDecodeRows);
+  return decodeUnits(args) * rows * decodePartial(args[kAttnValueWidth]) * 4;
 }
 
 } // namespace ciuic::kernels::cuda
