@@ -51,7 +51,8 @@ struct Command {
   std::vector<ArenaRange> args;
   std::vector<int64_t> params;
   // Upload and Download: amount bytes between host and args[0]. Fill: amount bytes of args[0].
-  int64_t hostOffset = 0;
+  // Download with rowBytes: amount rows, side by side in args[0], hostPitch apart in the host tier.
+  int64_t hostOffset = 0, hostPitch = 0;
   uint8_t fill = 0;
   // Gather: ids come down to hostOffset, rows of rowBytes are made at stagingOffset.
   int64_t tableOffset = 0, stagingOffset = 0, rowBytes = 0;

@@ -116,8 +116,21 @@ Status HostContext::checkCommand(const Command &c, size_t index) const {
                    index);
   }
   switch (c.kind) {
-  case CommandKind::Upload:
   case CommandKind::Download:
+    if (c.rowBytes != 0) {
+      // As many rows as the arena range holds; the last one needs no more than its own bytes.
+      int64_t rows = c.rowBytes > 0 ? c.args[0].bytes / c.rowBytes : 0;
+      auto span = rows > 0 ? checkedMul(rows - 1, c.hostPitch) : std::optional<int64_t>(0);
+      span = span ? checkedAdd(*span, c.rowBytes) : std::nullopt;
+      if (c.rowBytes < 0 || c.hostPitch < c.rowBytes || !span) {
+        return failure(StatusClass::Environment, "device.command",
+                       "command %zu is refused: rows of %lld bytes, %lld apart", index,
+                       static_cast<long long>(c.rowBytes), static_cast<long long>(c.hostPitch));
+      }
+      return host(c.hostOffset, *span);
+    }
+    [[fallthrough]];
+  case CommandKind::Upload:
     return host(c.hostOffset, c.args[0].bytes);
   case CommandKind::Gather:
     CIUIC_TRY(host(c.hostOffset, c.args[0].bytes));
@@ -272,7 +285,13 @@ void HostContext::execute(size_t index, Stream stream) {
     moved[0].fetch_add(amount, std::memory_order_relaxed);
     break;
   case CommandKind::Download:
-    link.copy(hostMap.data() + c.hostOffset, pointers[0], amount, values->cancel);
+    if (c.rowBytes > 0) {
+      link.copyRows(hostMap.data() + c.hostOffset, c.hostPitch, pointers[0], c.rowBytes, amount,
+                    values->cancel);
+      amount *= c.rowBytes;
+    } else {
+      link.copy(hostMap.data() + c.hostOffset, pointers[0], amount, values->cancel);
+    }
     moved[1].fetch_add(amount, std::memory_order_relaxed);
     break;
   case CommandKind::Gather:
@@ -314,7 +333,7 @@ Status HostContext::run(Pass &base, const RunValues &runValues, RunCounters *out
     if (c.kind == CommandKind::Gather) {
       limit = c.rowBytes > 0 ? c.args[1].bytes / c.rowBytes : 0;
     } else if (c.kind != CommandKind::Launch) {
-      limit = c.args[0].bytes;
+      limit = c.rowBytes > 0 ? c.args[0].bytes / c.rowBytes : c.args[0].bytes;
     }
     if (amount < 0 || amount > limit) {
       return failure(StatusClass::Environment, "device.amount",
