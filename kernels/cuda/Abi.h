@@ -8,7 +8,7 @@
 // All threads of all blocks call it; it walks its units with the grid's stride and hands every
 // finished element to `ciuic_epilogue` exactly once. No result depends on the grid. It is linked
 // into each kernel that calls it, with `args` constants or expressions of `dims`, so extents that
-// are constants fold. Launch.h says with how many threads and how much shared memory.
+// are constants fold. Catalog.h says with how many threads and how much shared memory.
 #pragma once
 #include "kernels/cuda/Device.h"
 #include "kernels/host/Abi.h"

@@ -18,7 +18,7 @@
 #endif
 #define CIUIC_DEVICE __device__ __forceinline__
 
-/// Dynamic shared memory of a block: `Launch::sharedBytes`, 16-byte aligned.
+/// Dynamic shared memory of a block: `Block::sharedBytes`, 16-byte aligned.
 extern __shared__ __attribute__((aligned(16))) char ciuic_shared[];
 
 namespace ciuic::cuda {

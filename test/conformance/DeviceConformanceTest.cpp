@@ -34,11 +34,11 @@ protected:
     std::string bytes = GetParam().kernels();
     uint32_t library = 0;
     check(context->loadLibrary(bytes, &library));
-    check(context->findKernel(library, "test_add", 0, &add));
-    check(context->findKernel(library, "test_scale", 0, &scale));
-    check(context->findKernel(library, "test_gather", 0, &gather));
-    check(context->findKernel(library, "test_scratch", 512, &scratch));
-    check(context->findKernel(library, "test_append", 0, &append));
+    check(context->findKernel(library, {.symbol = "test_add"}, &add));
+    check(context->findKernel(library, {.symbol = "test_scale"}, &scale));
+    check(context->findKernel(library, {.symbol = "test_gather"}, &gather));
+    check(context->findKernel(library, {.symbol = "test_scratch", .scratchBytes = 512}, &scratch));
+    check(context->findKernel(library, {.symbol = "test_append"}, &append));
   }
   static void check(const Status &s) { ASSERT_TRUE(s.isOk()) << s.message(); }
 
@@ -154,7 +154,7 @@ TEST_P(Conformance, AmountsBeyondARangeAreRefused) {
 TEST_P(Conformance, UnknownSymbolAndBrokenLibraryAreErrors) {
   open();
   uint32_t id = 0;
-  EXPECT_EQ(context->findKernel(0, "no_such", 0, &id).code(), "device.symbol");
+  EXPECT_EQ(context->findKernel(0, {.symbol = "no_such"}, &id).code(), "device.symbol");
   EXPECT_EQ(context->loadLibrary("not a library", &id).code(), "device.library");
 }
 
@@ -367,15 +367,20 @@ TEST_P(Conformance, OnePassRunsManyTimes) {
 TEST_P(Conformance, PacedRunTakesItsBytesOverTheRateInBothDirections) {
   constexpr double gbps = 0.05;
   open(2, gbps);
-  auto begin = std::chrono::steady_clock::now();
-  RunCounters c =
-      run({copy(CommandKind::Upload, 0, 0, kHost), copy(CommandKind::Download, 0, 0, kHost, {0})},
-          {kHost, kHost});
-  double ns =
-      std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
-  double least = static_cast<double>(c.h2dBytes + c.d2hBytes) / gbps;
-  EXPECT_GE(ns, least);
-  EXPECT_LT(ns, least * 1.5);
+  // Never too fast; not much too slow in the best of five, since other work may hold up a run.
+  double shortest = 0, least = 0;
+  for (int i = 0; i < 5 && (i == 0 || shortest >= least * 1.5); ++i) {
+    auto begin = std::chrono::steady_clock::now();
+    RunCounters c =
+        run({copy(CommandKind::Upload, 0, 0, kHost), copy(CommandKind::Download, 0, 0, kHost, {0})},
+            {kHost, kHost});
+    double ns =
+        std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+    least = static_cast<double>(c.h2dBytes + c.d2hBytes) / gbps;
+    EXPECT_GE(ns, least);
+    shortest = i == 0 ? ns : std::min(shortest, ns);
+  }
+  EXPECT_LT(shortest, least * 1.5);
 }
 
 TEST_P(Conformance, CopiesAndKernelsOverlap) {
