@@ -17,7 +17,7 @@ namespace ciuic {
 namespace {
 
 /// The norm that `map` computes, built before it; null if it is none.
-Value raise(OpBuilder &b, MapOp map) {
+Value normOfMap(OpBuilder &b, MapOp map) {
   Value result = map.getResult(0);
   auto dims = dimsOf(result);
   Term root = elementOf(result);
@@ -46,19 +46,7 @@ Value raise(OpBuilder &b, MapOp map) {
 }
 
 struct RaiseRmsNormPass : ciuic::impl::RaiseRmsNormBase<RaiseRmsNormPass> {
-  void runOnOperation() override {
-    // Backwards, so that a pattern is found at its last map.
-    auto maps = llvm::to_vector(getOperation().getOps<MapOp>());
-    for (MapOp map : llvm::reverse(maps)) {
-      if (map.use_empty()) {
-        continue;
-      }
-      OpBuilder b(map);
-      if (Value norm = raise(b, map)) {
-        map.getResult(0).replaceAllUsesWith(norm);
-      }
-    }
-  }
+  void runOnOperation() override { raiseMaps(getOperation(), normOfMap); }
 };
 
 } // namespace

@@ -402,15 +402,20 @@ TEST_P(Conformance, PacedRunTakesItsBytesOverTheRateInBothDirections) {
   }
   constexpr double gbps = 0.05;
   open(2, gbps);
-  auto begin = std::chrono::steady_clock::now();
-  RunCounters c =
-      run({copy(CommandKind::Upload, 0, 0, kHost), copy(CommandKind::Download, 0, 0, kHost, {0})},
-          {kHost, kHost});
-  double ns =
-      std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
-  double least = static_cast<double>(c.h2dBytes + c.d2hBytes) / gbps;
-  EXPECT_GE(ns, least);
-  EXPECT_LT(ns, least * 1.5);
+  // Never too fast; not much too slow in the best of five, since other work may hold up a run.
+  double shortest = 0, least = 0;
+  for (int i = 0; i < 5 && (i == 0 || shortest >= least * 1.5); ++i) {
+    auto begin = std::chrono::steady_clock::now();
+    RunCounters c =
+        run({copy(CommandKind::Upload, 0, 0, kHost), copy(CommandKind::Download, 0, 0, kHost, {0})},
+            {kHost, kHost});
+    double ns =
+        std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+    least = static_cast<double>(c.h2dBytes + c.d2hBytes) / gbps;
+    EXPECT_GE(ns, least);
+    shortest = i == 0 ? ns : std::min(shortest, ns);
+  }
+  EXPECT_LT(shortest, least * 1.5);
 }
 
 TEST_P(Conformance, CopiesAndKernelsOverlap) {
