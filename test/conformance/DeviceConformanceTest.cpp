@@ -283,10 +283,10 @@ TEST_P(Conformance, RowsLeaveForPlacesThatAreApart) {
     wrong.rowBytes = row;
     wrong.hostPitch = pitch;
     wrong.hostOffset = place;
-    EXPECT_FALSE(context->prepare({wrong}, &pass).isOk());
+    EXPECT_FALSE(context->prepare({wrong}, 0, &pass).isOk());
   }
   rows.hostOffset = kHost - 27; // the last row ends where the tier does
-  check(context->prepare({rows}, &pass));
+  check(context->prepare({rows}, 0, &pass));
 }
 
 TEST_P(Conformance, FillsAndGathers) {
