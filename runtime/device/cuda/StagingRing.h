@@ -41,6 +41,8 @@ public:
   /// Rows of `rowBytes`, side by side in `from`, to places that are `pitch` apart.
   Status downloadRows(StreamHandle stream, char *to, int64_t pitch, DeviceAddress from,
                       int64_t rowBytes, int64_t rows, std::deque<HostCopy> &copies);
+  /// Waits until the memcpys that were enqueued, and not captured, are done.
+  Status synchronize();
   void release();
 
 private:
