@@ -74,7 +74,9 @@ Status CudaPass::prepare(std::vector<Command> given) {
   std::vector<int64_t> amounts, shapes;
   for (const Command &c : commands) {
     bool moves = c.kind != CommandKind::Launch && c.kind != CommandKind::Gather;
-    amounts.push_back(moves ? c.args[0].bytes : c.maxAmount);
+    amounts.push_back(!moves           ? c.maxAmount
+                      : c.rowBytes > 0 ? c.args[0].bytes / c.rowBytes
+                                       : c.args[0].bytes);
     shapes.insert(shapes.end(), c.maxShape.begin(), c.maxShape.end());
   }
   Graph *graph = nullptr;
