@@ -47,10 +47,6 @@ private:
   using Result = FailureOr<std::optional<LibraryCall>>;
 
   AffineExpr cst(int64_t value) { return getAffineConstantExpr(value, context); }
-  static bool isOne(AffineExpr e) {
-    auto constant = dyn_cast<AffineConstantExpr>(e);
-    return constant && constant.getValue() == 1;
-  }
   static Type elementOf(Value value) {
     return cast<RankedTensorType>(value.getType()).getElementType();
   }
@@ -104,6 +100,9 @@ private:
     call.function = (function + packing.getFormat()).str();
     call.params = {0, kernels::panelCount(packSpecOf(packing))};
     call.tiles = tiles;
+    if (tiles) {
+      call.params.append({0, packSpecOf(packing).columns});
+    }
     return success();
   }
 
