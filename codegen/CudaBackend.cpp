@@ -238,7 +238,7 @@ FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel) {
     return kernel.emitError("no plan for a GPU follows from this body for template ")
            << graph::stringifyTemplate(kernel.getTemplateKind());
   }
-  return CudaLaunch{plan->threads, 0, plan->grid};
+  return CudaLaunch{plan->threads, 0, plan->grid, plan->cluster};
 }
 
 FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const CudaOptions &options) {

@@ -89,8 +89,16 @@ void emitScatter(KernelFrame &frame) {
     if (e.device == Device::gpu) {
       blockBarrier(e); // the copy is other threads' too; an element's updates are one thread's
     }
-    e.nest(values(ArrayRef(where).drop_back()), [&](ValueRange update) {
-      SmallVector<Lane> prefix = llvm::map_to_vector(update, [&](Value v) { return e.uniform(v); });
+    // An operand without an element has no place for an update: the outermost loop is then empty.
+    SmallVector<Value> counts = values(ArrayRef(where).drop_back());
+    Value some = e.constant(1);
+    for (AffineExpr extent : ArrayRef(dims).take_front(k)) {
+      some = e.min(some, e.symbolic(extent));
+    }
+    counts.insert(counts.begin(), some);
+    e.nest(counts, [&](ValueRange update) {
+      SmallVector<Lane> prefix =
+          llvm::map_to_vector(update.drop_front(), [&](Value v) { return e.uniform(v); });
       SmallVector<Lane> target;
       for (unsigned d = 0; d < k; ++d) {
         SmallVector<Lane> at = prefix;

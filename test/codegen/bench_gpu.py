@@ -155,7 +155,7 @@ def measure(folder):
     rows = []
     for number, (label, group) in enumerate(workloads()):
         name = group.cases[0][0]
-        threads, shared, grid = json.loads((Path(folder) / f"g{number}.json").read_text())[name]
+        threads, shared, grid, _ = json.loads((Path(folder) / f"g{number}.json").read_text())[name]
         module = driver.module(Path(folder) / f"g{number}.sm_{driver.capability}")
         function = driver.function(module, name)
         ins, outs = sizes(group)

@@ -9,7 +9,7 @@
 //                                             capability
 //   ciuic-kernels FILE.mlir --cuda OUT 90,80  writes OUT.VARIANT for each blob of code; prints
 //   `NAME THREADS
-//                                             SHARED GRID` per kernel
+//                                             SHARED GRID CLUSTER` per kernel
 // Grids and scratch sizes are those the lowering would set, whatever the file says.
 #include "codegen/CudaBackend.h"
 #include "codegen/HostBackend.h"
@@ -90,7 +90,7 @@ static LogicalResult writeCuda(ArrayRef<graph::KernelOp> all, StringRef output,
       return failure();
     }
     llvm::outs() << kernel.getSymName() << " " << launch->threads << " " << launch->sharedBytes
-                 << " " << launch->grid << "\n";
+                 << " " << launch->grid << " " << launch->cluster << "\n";
   }
   return success();
 }

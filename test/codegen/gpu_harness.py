@@ -109,7 +109,7 @@ def guarded(driver, data):
 
 def check(driver, modules, case, launch, dims):
     name, _, inputs, outputs, _, _, rtol, atol = case
-    threads, shared, grid = launch
+    threads, shared, grid, cluster = launch
     faults, held, seen = [], [], {}
     operands = [guarded(driver, np.ascontiguousarray(a)) for _, _, a in inputs]
     block = np.array(list(dims) or [0], np.int64)
@@ -118,8 +118,7 @@ def check(driver, modules, case, launch, dims):
     expectations = [np.ascontiguousarray(e[0] if isinstance(e, tuple) else e) for _, _, e in outputs]
     for variant, module in modules.items():
         function = driver.function(module, name)
-        # A grid that is a multiple of any cluster; the launch's own first.
-        for blocks in dict.fromkeys([grid, 8, 16] if grid % 8 == 0 else [grid, max(1, grid // 3), grid + 5]):
+        for blocks in dict.fromkeys([grid, cluster, 3 * cluster, grid + 5 * cluster]):
             poison = [guarded(driver, np.full(e.nbytes, 0xA5, np.uint8)) for e in expectations]
             driver.launch(function, blocks, threads, shared, [b[0] for b in operands + poison] + [dims_address])
             driver.synchronise()

@@ -11,8 +11,8 @@
 // CHECK: shfl.sync.bfly
 // CHECK: bar.sync
 // CHECK: cvt.rn.f16
-graph.kernel row @row (tensor<?x512xf16, affine_map<()[s0] -> (s0, 512)>>) -> (tensor<?x512xf16, affine_map<()[s0] -> (s0, 512)>>) grid affine_map<()[s0] -> (1)> scratch 0 symbols [#graph.symbol<"n", 0, 300>] {
-^bb0(%a: tensor<?x512xf16, affine_map<()[s0] -> (s0, 512)>>):
-  %r = graph.softmax %a : tensor<?x512xf16, affine_map<()[s0] -> (s0, 512)>>
-  graph.yield %r : tensor<?x512xf16, affine_map<()[s0] -> (s0, 512)>>
+graph.kernel row @row (tensor<?x4096xf16, affine_map<()[s0] -> (s0, 4096)>>) -> (tensor<?x4096xf16, affine_map<()[s0] -> (s0, 4096)>>) grid affine_map<()[s0] -> (1)> scratch 0 symbols [#graph.symbol<"n", 0, 300>] {
+^bb0(%a: tensor<?x4096xf16, affine_map<()[s0] -> (s0, 4096)>>):
+  %r = graph.softmax %a : tensor<?x4096xf16, affine_map<()[s0] -> (s0, 4096)>>
+  graph.yield %r : tensor<?x4096xf16, affine_map<()[s0] -> (s0, 4096)>>
 }
