@@ -354,6 +354,7 @@ Status Session::executeEntry(PreparedEntry &e) {
     device::RunValues values;
     values.amounts = e.prologueAmounts;
     values.cancel = &cancelFlag;
+    values.times = e.prologueTimes;
     CIUIC_TRY(context->run(*e.prologue, values, &counters));
     lastStats.prologue = true;
     count(counters);
@@ -364,7 +365,6 @@ Status Session::executeEntry(PreparedEntry &e) {
                          {.amounts = e.amounts,
                           .shapes = e.shapes,
                           .dims = e.symbols,
-                          .dimsOffset = e.entry->dims_offset,
                           .cancel = &cancelFlag,
                           .times = e.times},
                          &counters));

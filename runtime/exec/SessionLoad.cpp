@@ -266,7 +266,9 @@ Status Session::prepareEntry(const EntryT &entry) {
       c.kind = device::CommandKind::Download;
       c.args = {{down->arena_offset, down->bytes}};
       c.hostOffset = down->host_offset;
-      expr = down->extent.get();
+      c.rowBytes = down->row_bytes;
+      c.hostPitch = down->host_pitch;
+      expr = down->row_bytes > 0 ? down->rows.get() : down->extent.get();
       amount = down->bytes;
     } else if (const HostGatherT *g = step->body.AsHostGather()) {
       c.kind = device::CommandKind::Gather;
@@ -276,6 +278,7 @@ Status Session::prepareEntry(const EntryT &entry) {
       c.hostOffset = g->ids_host_offset;
       c.stagingOffset = g->staging_host_offset;
       c.tableOffset = program().weights[g->weight]->host_offset;
+      c.tableBytes = program().weights[g->weight]->bytes;
       c.rowBytes = g->row_bytes;
       expr = g->rows.get();
       c.maxAmount = upper(*expr);
@@ -291,15 +294,16 @@ Status Session::prepareEntry(const EntryT &entry) {
     e.amounts.push_back(amount);
     commands.push_back(std::move(c));
   }
-  CIUIC_TRY(context->prepare(std::move(commands), &e.pass));
+  CIUIC_TRY(context->prepare(std::move(commands), entry.dims_offset, &e.pass));
   commands.clear();
   for (const auto &copy : entry.prologue) {
     commands.push_back(copyCommand(*copy));
     e.prologueAmounts.push_back(copy->bytes);
   }
-  CIUIC_TRY(context->prepare(std::move(commands), &e.prologue));
+  CIUIC_TRY(context->prepare(std::move(commands), entry.dims_offset, &e.prologue));
   e.shapes.resize(e.shapeExprs.size());
   e.times.resize(traced ? entry.steps.size() : 0);
+  e.prologueTimes.resize(traced ? entry.prologue.size() : 0);
   e.predictedStart = predictStarts(entry);
   e.keepsSlots = keepsSlots(entry);
   e.symbols.reserve(entry.symbols.size());

@@ -7,7 +7,6 @@ import reference
 from cli import check_budget, relative_error
 from suite import Skip, expect
 
-TOLERANCE = 1e-4
 PERCENTS = (100, 50, 25)
 
 
@@ -24,7 +23,8 @@ def run_model(suite, tools, model, work, full=False, short=False):
         ran, found = tools.run(program, work / "io", inputs, list(wanted))
         for output, array in wanted.items():
             error = relative_error(found[output], array)
-            expect(error <= TOLERANCE, f"{output}: relative error {error:.2e}, at most {TOLERANCE:.0e} is allowed")
+            expect(error <= model.tolerance,
+                   f"{output}: relative error {error:.2e}, at most {model.tolerance:.0e} is allowed")
         check_budget(compiled, ran)
         return {o["name"]: o["hash"] for o in ran["outputs"]}
 

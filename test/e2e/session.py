@@ -7,7 +7,6 @@ import zoo
 
 import language
 from cli import check_budget, relative_error
-from matrix import TOLERANCE
 from suite import Skip, expect
 
 # Lengths of successive runs: a prompt, single tokens, a second prompt after them, a token again.
@@ -52,7 +51,8 @@ def run_session(suite, tools, work, percents):
                 ran, found = tools.run(program, work / "io", language.feeds(ids, past), ["logits"], options)
                 broken = False
                 error = relative_error(found["logits"], wanted[i])
-                expect(error <= TOLERANCE, f"logits: relative error {error:.2e}, at most {TOLERANCE:.0e} is allowed")
+                limit = zoo.MODELS["smollm2"].tolerance
+                expect(error <= limit, f"logits: relative error {error:.2e}, at most {limit:.0e} is allowed")
                 check_budget(compiled, ran)
                 answer = {o["name"]: o["hash"] for o in ran["outputs"]}
                 expect(set(answer) == {"logits"}, f"outputs {sorted(answer)}: the cache is state, not an output")
