@@ -128,7 +128,8 @@ std::optional<Term> broadcastTensor(const Term &term, ArrayRef<AffineExpr> score
 
 } // namespace
 
-bool isCausal(const Mask &mask, ArrayRef<AffineExpr> scores, const Bounds &bounds) {
+bool isCausal(const Mask &mask, ArrayRef<AffineExpr> scores, const Bounds &bounds,
+              double low) {
   // Every query must see a key, or hiding by a low finite addend and hiding for good would differ.
   auto lead = intervalOf(simplified(scores[3] - scores[2], bounds.upper.size()), bounds).lower;
   if (!lead || *lead < 0) {
@@ -143,12 +144,12 @@ bool isCausal(const Mask &mask, ArrayRef<AffineExpr> scores, const Bounds &bound
     if (!onTrue || !onFalse) {
       return false;
     }
-    keeps = *onTrue == 0 && *onFalse <= lowFill;
-    if (!keeps && !(*onFalse == 0 && *onTrue <= lowFill)) {
+    keeps = *onTrue == 0 && *onFalse <= low;
+    if (!keeps && !(*onFalse == 0 && *onTrue <= low)) {
       return false;
     }
     condition = select[0];
-  } else if (mask.fill > lowFill) {
+  } else if (mask.fill > low) {
     return false;
   }
   auto requirements = requirementsOf(condition, !keeps);
@@ -179,7 +180,7 @@ bool isCausal(const Mask &mask, ArrayRef<AffineExpr> scores, const Bounds &bound
 bool hasTensor(const Mask &mask, ArrayRef<AffineExpr> scores) {
   auto t = broadcastTensor(mask.term, scores);
   Type element = t ? getElementTypeOrSelf(t->value) : Type();
-  return t && (mask.isCondition ? element.isInteger(1) : element.isF32());
+  return t && (mask.isCondition ? element.isInteger(1) : isa<Float32Type, Float16Type, BFloat16Type>(element));
 }
 
 Value tensorOfMasks(OpBuilder &b, Location loc, ArrayRef<Mask> masks, ArrayRef<AffineExpr> scores) {
@@ -189,7 +190,7 @@ Value tensorOfMasks(OpBuilder &b, Location loc, ArrayRef<Mask> masks, ArrayRef<A
   for (const Mask &mask : masks) {
     Term t = *broadcastTensor(mask.term, scores);
     auto own = dimsOf(t.value);
-    if (masks.size() == 1 && !mask.isCondition) {
+    if (masks.size() == 1 && !mask.isCondition && getElementTypeOrSelf(t.value).isF32()) {
       return t.value;
     }
     SmallVector<AffineExpr> index;
@@ -214,6 +215,8 @@ Value tensorOfMasks(OpBuilder &b, Location loc, ArrayRef<Mask> masks, ArrayRef<A
                 arith::ConstantOp::create(b, loc, b.getF32FloatAttr(static_cast<float>(mask.fill)));
             addend = arith::SelectOp::create(b, loc, scalar, mask.keeps ? zero : fill,
                                              mask.keeps ? fill : zero);
+          } else if (!scalar.getType().isF32()) {
+            addend = arith::ExtFOp::create(b, loc, b.getF32Type(), scalar);
           }
           sum = sum ? Value(arith::AddFOp::create(b, loc, sum, addend)) : addend;
         }

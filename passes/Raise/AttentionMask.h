@@ -15,13 +15,13 @@ struct Mask {
 };
 
 /// A fill this low, added or put in its place, leaves nothing of a score: e to its power is 0
-/// beside any other key.
-constexpr double lowFill = -1e30;
+/// beside any other key. Scores in f16 come no lower than −65504, and exporters fill with that.
+inline double lowFill(mlir::Type scores) { return scores.isF16() ? -6e4 : -1e30; }
 
 /// Whether the mask hides from query i exactly the keys beyond i + keys − queries, for all values
-/// of the symbols.
+/// of the symbols; fills up to `low` hide.
 bool isCausal(const Mask &mask, llvm::ArrayRef<mlir::AffineExpr> scores,
-              const graph::Bounds &bounds);
+              const graph::Bounds &bounds, double low);
 
 /// Whether tensorOfMasks can make this one's tensor.
 bool hasTensor(const Mask &mask, llvm::ArrayRef<mlir::AffineExpr> scores);

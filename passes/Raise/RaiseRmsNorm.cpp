@@ -16,28 +16,39 @@ namespace ciuic {
 
 namespace {
 
+/// The same element in a tensor of this type: halves are widened before they are squared.
+std::optional<Term> inType(const Term &element, Type type) {
+  for (const Term &t : tensorsOf(element)) {
+    if (t.value.getType() == type && isIdentity(t)) {
+      return t;
+    }
+  }
+  return std::nullopt;
+}
+
 /// The norm that `map` computes, built before it; null if it is none.
-Value raise(OpBuilder &b, MapOp map) {
+Value normOfMap(OpBuilder &b, MapOp map) {
   Value result = map.getResult(0);
   auto dims = dimsOf(result);
   Term root = elementOf(result);
   Product whole = productOf(root);
   for (const Term &divisor : whole.divisors) {
     auto mean = rootMeanSquareOf(divisor, dims);
-    if (!mean || mean->element.value.getType() != result.getType()) {
+    auto element = mean ? inType(mean->element, result.getType()) : std::nullopt;
+    if (!element) {
       continue;
     }
-    Product product = productOf(root, mean->element);
+    Product product = productOf(root, element);
     if (product.constant != 1 || product.factors.size() != 2 || product.divisors.size() != 1 ||
         !rootMeanSquareOf(product.divisors[0], dims)) {
       continue;
     }
     for (unsigned i = 0; i < 2; ++i) {
-      Value scale = passes(product.factors[i], mean->element)
+      Value scale = passes(product.factors[i], *element)
                         ? vectorAlong(b, product.factors[1 - i], dims.size() - 1, dims.back())
                         : Value();
       if (scale && getElementTypeOrSelf(scale) == getElementTypeOrSelf(result)) {
-        return RmsNormOp::create(b, map.getLoc(), result.getType(), mean->element.value, scale,
+        return RmsNormOp::create(b, map.getLoc(), result.getType(), element->value, scale,
                                  b.getF32FloatAttr(static_cast<float>(mean->epsilon)));
       }
     }
@@ -46,19 +57,7 @@ Value raise(OpBuilder &b, MapOp map) {
 }
 
 struct RaiseRmsNormPass : ciuic::impl::RaiseRmsNormBase<RaiseRmsNormPass> {
-  void runOnOperation() override {
-    // Backwards, so that a pattern is found at its last map.
-    auto maps = llvm::to_vector(getOperation().getOps<MapOp>());
-    for (MapOp map : llvm::reverse(maps)) {
-      if (map.use_empty()) {
-        continue;
-      }
-      OpBuilder b(map);
-      if (Value norm = raise(b, map)) {
-        map.getResult(0).replaceAllUsesWith(norm);
-      }
-    }
-  }
+  void runOnOperation() override { raiseMaps(getOperation(), normOfMap); }
 };
 
 } // namespace

@@ -68,8 +68,9 @@ Value raise(OpBuilder &b, MapOp map, HeadLayout layout) {
   auto dims = dimsOf(result);
   Term root = elementOf(result);
   auto width = dims.size() == 4 ? dyn_cast<AffineConstantExpr>(dims[3]) : AffineConstantExpr();
+  Type element = getElementTypeOrSelf(result);
   if (!width || width.getValue() % 2 != 0 || width.getValue() < 2 ||
-      !getElementTypeOrSelf(result).isF32()) {
+      !isa<Float32Type, Float16Type, BFloat16Type>(element)) {
     return {};
   }
   // Matching sees (batch d0, head d1, position d2, width d3).
@@ -105,8 +106,10 @@ Value raise(OpBuilder &b, MapOp map, HeadLayout layout) {
     auto found = negated.empty() ? std::nullopt : rotatedOf(x, negated[0], first, half, dims);
     Value cosTable = found ? tableOf(b, cos, dims) : Value(),
           sinTable = cosTable ? tableOf(b, sin, dims) : Value();
-    if (!sinTable || !sameDims(dimsOf(cosTable), dimsOf(sinTable)) ||
-        !getElementTypeOrSelf(cosTable).isF32() || !getElementTypeOrSelf(sinTable).isF32()) {
+    // Tables are read below a rounding to the type of x, if there is one: f32 serves all types.
+    if (!sinTable || getElementTypeOrSelf(found->tensor) != element ||
+        cosTable.getType() != sinTable.getType() ||
+        !isa<Float32Type, Float16Type, BFloat16Type>(getElementTypeOrSelf(cosTable))) {
       continue;
     }
     Value rope = RopeOp::create(b, map.getLoc(), found->tensor.getType(), found->tensor, cosTable,

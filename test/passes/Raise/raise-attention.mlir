@@ -203,3 +203,40 @@ func.func @nothing(%q: tensor<1x2x6x16xf32>, %k: tensor<1x2x6x16xf32>, %v: tenso
   %o = graph.matmul %s, %v : (tensor<1x2x6x6xf32>, tensor<1x2x6x16xf32>) -> tensor<1x2x6x16xf32>
   return %o : tensor<1x2x6x16xf32>
 }
+
+// -----
+
+// In f16 the lowest value hides a key, the softmax is in f32 between two casts, and a mask is widened for the op.
+// CHECK-LABEL: func.func @halves
+// CHECK: %[[M:.*]] = graph.map(%arg3)
+// CHECK: arith.extf %{{.*}} : f16 to f32
+// CHECK: graph.attention %arg0 bhsd, %arg1 bhsd, %arg2 bhsd mask %[[M]] scale 2.500000e-01 to bhsd : (tensor<1x2x4x16xf16>, tensor<1x2x6x16xf16>, tensor<1x2x6x16xf16>, tensor<1x1x4x6xf32>) -> tensor<1x2x4x16xf16>
+#id4 = affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>
+func.func @halves(%q: tensor<1x2x4x16xf16>, %k: tensor<1x2x6x16xf16>, %v: tensor<1x2x6x16xf16>, %mask: tensor<1x1x4x6xf16>) -> tensor<1x2x4x16xf16> {
+  %s = graph.matmul %q, %k {transpose_b} : (tensor<1x2x4x16xf16>, tensor<1x2x6x16xf16>) -> tensor<1x2x4x6xf16>
+  %m = graph.map (%s, %mask) [#id4, affine_map<(d0, d1, d2, d3) -> (d0, 0, d2, d3)>] {
+  ^bb0(%a: f16, %b: f16):
+    %c = arith.constant 0.25 : f32
+    %w = arith.extf %a : f16 to f32
+    %x = arith.mulf %w, %c : f32
+    %y = arith.truncf %x : f32 to f16
+    %z = arith.extf %y : f16 to f32
+    %e = arith.extf %b : f16 to f32
+    %r = arith.addf %z, %e : f32
+    %t = arith.truncf %r : f32 to f16
+    graph.yield %t : f16
+  } : (tensor<1x2x4x6xf16>, tensor<1x1x4x6xf16>) -> tensor<1x2x4x6xf16>
+  %w = graph.map (%m) [#id4] {
+  ^bb0(%a: f16):
+    %r = arith.extf %a : f16 to f32
+    graph.yield %r : f32
+  } : (tensor<1x2x4x6xf16>) -> tensor<1x2x4x6xf32>
+  %p = graph.softmax %w : tensor<1x2x4x6xf32>
+  %n = graph.map (%p) [#id4] {
+  ^bb0(%a: f32):
+    %r = arith.truncf %a : f32 to f16
+    graph.yield %r : f16
+  } : (tensor<1x2x4x6xf32>) -> tensor<1x2x4x6xf16>
+  %o = graph.matmul %n, %v : (tensor<1x2x4x6xf16>, tensor<1x2x6x16xf16>) -> tensor<1x2x4x16xf16>
+  return %o : tensor<1x2x4x16xf16>
+}
