@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Compiles the graph.kernel ops of a file for tests: to a shared object whose functions a script
 // calls, or to PTX.
-//   ciuic-kernels FILE.mlir OUT.so [DIM…]     host; prints `NAME UNITS SCRATCH FIRST END` per
-//   kernel for these symbols'
-//                                             values (FIRST and END: the params of a launch over a
-//                                             whole weight)
-//   ciuic-kernels FILE.mlir --ptx CHIP        prints the PTX of every kernel
+//   ciuic-kernels FILE.mlir OUT.so [DIM…]     host; prints `NAME UNITS SCRATCH [PARAM…]` per kernel
+//                                             for these symbols' values (the params are those of a
+//                                             launch over a whole weight)
+//   ciuic-kernels FILE.mlir --ptx 90          prints the PTX of every kernel for this compute
+//                                             capability
+//   ciuic-kernels FILE.mlir --cuda OUT 90,80  writes OUT.VARIANT for each blob of code; prints
+//                                             `NAME THREADS SHARED GRID CLUSTER` per kernel
 // Grids and scratch sizes are those the lowering would set, whatever the file says.
+#include "codegen/CudaBackend.h"
 #include "codegen/HostBackend.h"
-#include "codegen/PtxBackend.h"
 #include "ir/Graph/KernelGeometry.h"
 #include "ir/Graph/LibraryCall.h"
 
@@ -51,9 +53,50 @@ static LogicalResult setGeometry(graph::KernelOp kernel) {
   return success();
 }
 
+static LogicalResult writeCuda(ArrayRef<graph::KernelOp> all, StringRef output,
+                               StringRef capabilities) {
+  // Calls of the host's library have no twin here.
+  SmallVector<graph::KernelOp> kernels;
+  for (graph::KernelOp kernel : all) {
+    if (auto call = graph::libraryCallOf(kernel); succeeded(call) && !*call) {
+      kernels.push_back(kernel);
+    }
+  }
+  codegen::CudaOptions options;
+  options.threads = 2;
+  options.capabilities.clear();
+  SmallVector<StringRef> list;
+  capabilities.split(list, ',');
+  for (StringRef one : list) {
+    options.capabilities.push_back(std::atoi(one.str().c_str()));
+  }
+  auto begin = std::chrono::steady_clock::now();
+  auto code = codegen::compileCudaKernels(kernels, options);
+  if (failed(code)) {
+    return failure();
+  }
+  double ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  llvm::errs() << kernels.size() << " kernels: " << ms << " ms; ptxas: " << code->ptxas << "\n";
+  for (const codegen::CudaBlob &blob : code->blobs) {
+    std::ofstream((output + "." + blob.variant).str(), std::ios::binary)
+        .write(blob.bytes.data(), blob.bytes.size());
+  }
+  for (graph::KernelOp kernel : kernels) {
+    auto launch = codegen::cudaLaunchOf(kernel);
+    if (failed(launch)) {
+      return failure();
+    }
+    llvm::outs() << kernel.getSymName() << " " << launch->threads << " " << launch->sharedBytes
+                 << " " << launch->grid << " " << launch->cluster << "\n";
+  }
+  return success();
+}
+
 int main(int argc, char **argv) {
   if (argc < 3) {
-    llvm::errs() << "usage: ciuic-kernels FILE.mlir OUT.so [DIM…] | FILE.mlir --ptx CHIP\n";
+    llvm::errs() << "usage: ciuic-kernels FILE.mlir OUT.so [DIM…] | FILE.mlir --ptx CAPABILITY | "
+                    "FILE.mlir --cuda OUT CAPABILITIES\n";
     return 1;
   }
   DialectRegistry registry;
@@ -71,13 +114,16 @@ int main(int argc, char **argv) {
   }
   if (StringRef(argv[2]) == "--ptx") {
     for (graph::KernelOp kernel : kernels) {
-      auto ptx = codegen::emitPtx(kernel, argc > 3 ? argv[3] : "sm_90");
+      auto ptx = codegen::emitPtx(kernel, argc > 3 ? std::atoi(argv[3]) : 90);
       if (failed(ptx)) {
         return 1;
       }
       llvm::outs() << *ptx;
     }
     return 0;
+  }
+  if (StringRef(argv[2]) == "--cuda") {
+    return argc < 5 || failed(writeCuda(kernels, argv[3], argv[4]));
   }
   codegen::HostOptions options;
   options.threads = 2;
@@ -101,9 +147,11 @@ int main(int argc, char **argv) {
     auto call = graph::libraryCallOf(kernel);
     SmallVector<int64_t> params =
         succeeded(call) && *call ? (*call)->params : SmallVector<int64_t>();
-    params.resize(2);
-    llvm::outs() << kernel.getSymName() << " " << units.value_or(-1) << " " << kernel.getScratch()
-                 << " " << params[0] << " " << params[1] << "\n";
+    llvm::outs() << kernel.getSymName() << " " << units.value_or(-1) << " " << kernel.getScratch();
+    for (int64_t param : params) {
+      llvm::outs() << " " << param;
+    }
+    llvm::outs() << "\n";
   }
   return 0;
 }
