@@ -36,11 +36,14 @@ constexpr int64_t gemvStagedBytes(int64_t M, int64_t K, int64_t parts) {
   return M * parts * ((K + 255) / 256 * 512 + 64);
 }
 
-inline constexpr Block kMatmulBlock, kBatchMatmulBlock, kGatherBlock, kAttentionBlock, kDecodeBlock,
-    kConvBlock, kPoolBlock;
+/// Four buffers of a product's steps.
+inline constexpr Block kMatmulBlock = {256, 4 * 24 * 1024};
+
+inline constexpr Block kBatchMatmulBlock, kGatherBlock, kAttentionBlock, kDecodeBlock, kConvBlock,
+    kPoolBlock;
 
 /// Columns and rows of one unit.
-inline constexpr int64_t kGemvPanels = 1, kMatmulTileRows = 128, kMatmulTilePanels = 8,
+inline constexpr int64_t kGemvPanels = 1, kMatmulTileRows = 64, kMatmulTilePanels = 4,
                          kBatchTileRows = 64, kBatchTileColumns = 64, kAttentionTileRows = 64,
                          kConvTilePixels = 64, kConvTilePanels = 4, kPoolElements = 256,
                          kDecodeKeys = 128, kDecodeMostSplits = 64;
