@@ -26,3 +26,10 @@
   X(f32, f32, 1, 4096, 4096)                                                                       \
   X(f32, f32, 1, 4096, 22016)                                                                      \
   X(f32, f16, 1, 4096, 22016)
+
+// Quantised products of many rows: activations, weight, K, N.
+#define CIUIC_TIMED_MATMUL(X)                                                                      \
+  X(f16, int4g128, 4096, 4096)                                                                     \
+  X(f16, int4g128, 4096, 22016)                                                                    \
+  X(f16, int4g32, 4096, 4096)                                                                      \
+  X(f16, int8, 4096, 4096)
