@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The conformance suite of devices: memory, kernels, passes, order, cancel, pace, refusals.
 #include "runtime/device/Device.h"
+#include "runtime/device/cuda/CudaDevice.h"
 #include "test/conformance/CudaTestKernels.h"
+#include "test/conformance/FakeDriver.h"
 #include "test/runtime/PlanBuilder.h"
 
 #include <algorithm>
@@ -18,15 +20,26 @@ using namespace ciuic::device;
 
 namespace {
 
+Status createFake(std::unique_ptr<Device> *out) {
+  static test::FakeGpu gpu;
+  gpu = {};
+  return createCudaDevice(test::fakeDriver(gpu), 0, test::fakeMonitor, out);
+}
+
 struct DeviceUnderTest {
-  const char *name;
+  const char *name, *kind;
+  Status (*create)(std::unique_ptr<Device> *out);
   std::string (*kernels)();
   bool paces;         // keeps to a link rate, and cancels within a copy
   bool hasScratch;    // kernels have scratch of their worker
   bool stagesGathers; // ids and rows of a gather pass through the host tier
 };
-constexpr DeviceUnderTest kDevices[] = {{"host", test::testKernels, true, true, true},
-                                        {"cuda", test::cudaTestKernels, false, false, false}};
+constexpr DeviceUnderTest kDevices[] = {
+    {"host", "host", [](auto *out) { return createDevice("host", out); }, test::testKernels, true,
+     true, true},
+    {"cuda", "cuda", [](auto *out) { return createDevice("cuda", out); }, test::cudaTestKernels,
+     false, false, false},
+    {"cuda_on_a_fake_driver", "cuda", createFake, test::cudaTestKernels, false, false, false}};
 
 constexpr int64_t kArena = 1 << 20, kHost = 1 << 20;
 constexpr int64_t kDims = kArena - 4096; // of the passes whose test does not say
@@ -34,7 +47,7 @@ constexpr int64_t kDims = kArena - 4096; // of the passes whose test does not sa
 class Conformance : public testing::TestWithParam<DeviceUnderTest> {
 protected:
   void SetUp() override {
-    Status s = createDevice(GetParam().name, &device);
+    Status s = GetParam().create(&device);
     bool absent = s.code() == "device.no-driver" || s.code() == "device.none";
     if (absent && !std::getenv("CIUIC_REQUIRE_DEVICES")) {
       GTEST_SKIP() << s.message();
@@ -129,7 +142,7 @@ protected:
 TEST_P(Conformance, InfoNamesTheDevice) {
   open();
   DeviceInfo info = device->info();
-  EXPECT_EQ(info.kind, GetParam().name);
+  EXPECT_EQ(info.kind, GetParam().kind);
   EXPECT_GT(info.totalBytes, 0);
   EXPECT_GT(info.freeBytes, 0);
   EXPECT_LT(device->variantRank("pdp-11"), 0);
@@ -253,6 +266,40 @@ TEST_P(Conformance, CopiesMoveTheAmountOfTheRunAndAreCounted) {
     EXPECT_EQ(std::memcmp(host, host + kHost / 2, static_cast<size_t>(bytes)), 0);
     EXPECT_EQ(bytes < kHost / 2 ? host[kHost / 2 + bytes] : 0, 0);
   }
+}
+
+// Three rows of five bytes lie side by side in the arena and end up eleven bytes apart; the amount
+// is a number of rows.
+TEST_P(Conformance, RowsLeaveForPlacesThatAreApart) {
+  open();
+  const char text[] = "aaaaabbbbbccccc";
+  check(context->write(64, text, 15));
+  char *host = context->hostTier();
+  Command rows = copy(CommandKind::Download, 100, 64, 15);
+  rows.rowBytes = 5;
+  rows.hostPitch = 11;
+  for (int64_t count = 0; count <= 3; ++count) {
+    std::memset(host, '.', 200);
+    RunCounters c = run({rows}, {count});
+    EXPECT_EQ(c.d2hBytes, 5 * count);
+    std::string expected = count == 0   ? "..........................."
+                           : count == 1 ? "aaaaa......................"
+                           : count == 2 ? "aaaaa......bbbbb..........."
+                                        : "aaaaa......bbbbb......ccccc";
+    EXPECT_EQ(std::string(host + 99, 29), "." + expected + ".");
+  }
+  std::unique_ptr<Pass> pass;
+  for (auto [row, pitch, place] :
+       {std::tuple(-1l, 11l, 100l), std::tuple(5l, 4l, 100l), std::tuple(5l, INT64_MAX, 100l),
+        std::tuple(5l, 11l, kHost - 26)}) {
+    Command wrong = rows;
+    wrong.rowBytes = row;
+    wrong.hostPitch = pitch;
+    wrong.hostOffset = place;
+    EXPECT_FALSE(context->prepare({wrong}, 0, &pass).isOk());
+  }
+  rows.hostOffset = kHost - 27; // the last row ends where the tier does
+  check(context->prepare({rows}, 0, &pass));
 }
 
 TEST_P(Conformance, FillsAndGathers) {

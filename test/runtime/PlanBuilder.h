@@ -41,13 +41,18 @@ struct PlanBuilder {
                    std::vector<uint32_t> waits);
   uint32_t copyBack(int64_t hostOffset, int64_t arenaOffset, int64_t bytes,
                     std::vector<uint32_t> waits);
+  /// Columns [column, column + rowBytes) of the rows of output `output` of the last entry.
+  uint32_t copyRows(int64_t arenaOffset, size_t output, int64_t column, int64_t rowBytes,
+                    int64_t mostRows, std::unique_ptr<format::ExprT> rows, int64_t pitch,
+                    std::vector<uint32_t> waits);
   void prologue(uint32_t weight, int64_t arenaOffset);
   StepT &step(Stream stream, const std::string &name, std::vector<uint32_t> waits);
 
   /// Sets peaks, arena and budget from the plan.
   void seal();
   /// Writes with one kernel library per variant; empty data stands for none.
-  Status write(const std::string &path, const std::string &kernels);
+  Status write(const std::string &path, const std::string &kernels,
+               const std::string &variant = "generic");
 };
 
 std::vector<std::unique_ptr<ExprT>> dims(std::unique_ptr<ExprT> a);
