@@ -31,10 +31,9 @@ inline constexpr Block kGemvBlock = {256, kGemvSums + kGemvStaged, 264};
 constexpr int gemvWarpsPerPanel(int64_t K, int64_t chunk) {
   return K >= 16 * chunk ? 8 : K >= 8 * chunk ? 4 : K >= 4 * chunk ? 2 : 1;
 }
-/// Bytes of M rows as staged, with `parts` 16-bit values for each of the K, and their sums over 32
-/// values of k or more.
+/// Bytes of M rows as staged, with `parts` 16-bit values for each of the K.
 constexpr int64_t gemvStagedBytes(int64_t M, int64_t K, int64_t parts) {
-  return M * (parts * ((K + 255) / 256 * 512 + 64) + (K + 255) / 256 * 32);
+  return M * parts * ((K + 255) / 256 * 512 + 64);
 }
 
 /// Four buffers of a product's steps.

@@ -41,37 +41,48 @@ struct Parts<float> {
   static constexpr int kParts = 3;
 };
 
-/// Eight activations, zeros from K on, in their parts.
-template <typename T>
-CIUIC_DEVICE void eightOf(const T *row, int64_t k, int64_t K, Words (&parts)[1]) {
-  const T *from = row + k;
-  if (k + 8 <= K && reinterpret_cast<uintptr_t>(from) % 16 == 0) {
-    parts[0] = loadWords(from);
-    return;
+/// Eight activations of a row as they lie in memory.
+template <typename A>
+struct Eight {
+  Words words[sizeof(A) / 2];
+};
+
+/// Zeros where fewer than eight are left; `vectors`: all are there or none, at a 16-byte address.
+template <typename A>
+CIUIC_DEVICE void loadEight(const A *from, int64_t left, bool vectors, Eight<A> &eight) {
+  constexpr int kOfWord = 4 / sizeof(A);
+#pragma unroll
+  for (int w = 0; w < static_cast<int>(sizeof(A) / 2); ++w) {
+    if (vectors) {
+      eight.words[w] = left > 0 ? loadWords(from + w * 4 * kOfWord) : Words{0, 0, 0, 0};
+      continue;
+    }
+    uint32_t words[4] = {0, 0, 0, 0};
+#pragma unroll
+    for (int i = 0; i < 4 * kOfWord; ++i) {
+      const int at = w * 4 * kOfWord + i;
+      if (at < left) {
+        if constexpr (sizeof(A) == 4) {
+          words[i] = static_cast<uint32_t>(toBits(from[at]));
+        } else {
+          words[i / 2] |= static_cast<uint32_t>(from[at].bits) << (i % 2 * 16);
+        }
+      }
+    }
+    eight.words[w] = {words[0], words[1], words[2], words[3]};
   }
-  uint32_t words[4] = {0, 0, 0, 0};
+}
+
+/// What is multiplied for them.
+template <typename T>
+CIUIC_DEVICE void partsOf(const Eight<T> &eight, Words (&parts)[1]) {
+  parts[0] = eight.words[0];
+}
+CIUIC_DEVICE void partsOf(const Eight<float> &eight, Words (&parts)[3]) {
+  uint32_t x[8];
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
-    if (k + i < K) {
-      words[i / 2] |= static_cast<uint32_t>(from[i].bits) << (i % 2 * 16);
-    }
-  }
-  parts[0] = {words[0], words[1], words[2], words[3]};
-}
-CIUIC_DEVICE void eightOf(const float *row, int64_t k, int64_t K, Words (&parts)[3]) {
-  const float *from = row + k;
-  uint32_t x[8];
-  if (k + 8 <= K && reinterpret_cast<uintptr_t>(from) % 16 == 0) {
-    const Words low = loadWords(from), high = loadWords(from + 4);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      x[i] = wordOf(low, i), x[i + 4] = wordOf(high, i);
-    }
-  } else {
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      x[i] = k + i < K ? static_cast<uint32_t>(toBits(from[i])) : 0;
-    }
+    x[i] = wordOf(eight.words[i / 4], i % 4);
   }
 #pragma unroll
   for (int p = 0; p < 3; ++p) {
@@ -84,31 +95,14 @@ CIUIC_DEVICE void eightOf(const float *row, int64_t k, int64_t K, Words (&parts)
   }
 }
 
-/// The sum of eight activations.
-template <typename T>
-CIUIC_DEVICE float sumOf(const Words (&parts)[1], T) {
-  float sum = 0;
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    float low, high;
-    unpack(wordOf(parts[0], i), T(), low, high);
-    sum += low + high;
-  }
-  return sum;
-}
-CIUIC_DEVICE float sumOf(const Words (&parts)[3], float) {
-  return sumOf({parts[0]}, BFloat()) + (sumOf({parts[1]}, BFloat()) + sumOf({parts[2]}, BFloat()));
-}
-
 /// The right operands: staged in shared memory, else read from A. Tile n's column of this lane is
 /// part `part[n]` of row `row[n]`, if it is one that is asked for.
 template <typename A, int kTiles, bool kStaged>
 struct Activations {
   const A *a;
   int64_t K, lda;
-  int stride;    // of a staged row, in bytes; 64 beyond a multiple of 128: no bank is hit twice
-  int offsets;   // where the rows' sums lie in shared memory
-  int rowGroups; // sums of a row
+  int stride;   // of a staged row, in bytes; 64 beyond a multiple of 128: no bank is hit twice
+  bool vectors; // rows are whole 16-byte vectors
   bool used[kTiles];
   int row[kTiles], part[kTiles];
 
@@ -117,11 +111,13 @@ struct Activations {
       return; // whatever the register holds: nobody reads the column
     }
     if constexpr (kStaged) {
-      words = *reinterpret_cast<const Words *>(
-          ciuic_shared + kGemvSums + (row[tile] * Parts<A>::kParts + part[tile]) * stride + k * 2);
+      words = loadWords(ciuic_shared + kGemvSums +
+                        (row[tile] * Parts<A>::kParts + part[tile]) * stride + k * 2);
     } else {
+      Eight<A> eight;
+      loadEight(a + row[tile] * lda + k, K - k, vectors, eight);
       Words parts[Parts<A>::kParts];
-      eightOf(a + row[tile] * lda, k, K, parts);
+      partsOf(eight, parts);
       words = parts[0];
       if constexpr (Parts<A>::kParts == 3) {
         words = part[tile] == 0 ? parts[0] : part[tile] == 1 ? parts[1] : parts[2];
@@ -129,57 +125,41 @@ struct Activations {
     }
   }
 
-  /// kGroup: values of k to a sum; 0: none are needed.
-  template <int kGroup>
   CIUIC_DEVICE void stage(int M) const {
-    constexpr int kParts = Parts<A>::kParts;
-    // A multiple of 32: a warp's lanes are in the same row.
+    constexpr int kParts = Parts<A>::kParts, kBatch = 4; // loads of a thread under way
     const int perRow = static_cast<int>((K + 255) / 256 * 32), count = M * perRow;
-    for (int i = threadIndex(); i < count; i += kWarps * 32) {
-      const int m = i / perRow, eighth = i % perRow;
-      Words parts[kParts];
-      eightOf(a + m * lda, static_cast<int64_t>(eighth) * 8, K, parts);
+    for (int begin = threadIndex(); begin < count; begin += kBatch * kWarps * 32) {
+      Eight<A> eights[kBatch];
 #pragma unroll
-      for (int p = 0; p < kParts; ++p) {
-        *reinterpret_cast<Words *>(ciuic_shared + kGemvSums + (m * kParts + p) * stride +
-                                   eighth * 16) = parts[p];
+      for (int b = 0; b < kBatch; ++b) {
+        const int i = begin + b * kWarps * 32;
+        const int64_t k = static_cast<int64_t>(i % perRow) * 8;
+        loadEight(a + i / perRow * lda + k, i < count ? K - k : 0, vectors, eights[b]);
       }
-      if constexpr (kGroup != 0) {
-        float sum = sumOf(parts, A());
 #pragma unroll
-        for (int distance = 1; distance < kGroup / 8; distance *= 2) {
-          sum += shuffleXor(sum, distance);
+      for (int b = 0; b < kBatch; ++b) {
+        const int i = begin + b * kWarps * 32, m = i / perRow, eighth = i % perRow;
+        if (i >= count) {
+          break;
         }
-        if (eighth % (kGroup / 8) == 0) {
-          reinterpret_cast<float *>(ciuic_shared + offsets)[m * rowGroups + eighth / (kGroup / 8)] =
-              sum;
+        Words parts[kParts];
+        partsOf(eights[b], parts);
+#pragma unroll
+        for (int p = 0; p < kParts; ++p) {
+          storeWords(ciuic_shared + kGemvSums + (m * kParts + p) * stride + eighth * 16, parts[p]);
         }
       }
     }
   }
-
-  /// The sums that belong to the two columns of a lane's results; kRows as gemv's.
-  template <int kRows>
-  CIUIC_DEVICE void rowSums(int M, int tile, int64_t group, float &first, float &second) const {
-    constexpr int kParts = Parts<A>::kParts;
-    constexpr bool kShared = kParts > 1 && kRows == 2;
-    const float *sums = reinterpret_cast<const float *>(ciuic_shared + offsets);
-    const int column = laneIndex() % 4 * 2, m = kShared ? column : tile / kParts * 8 + column;
-    // Of a value's parts the first has the offset of all.
-    const bool whole = kShared ? column == 0 : tile % kParts == 0;
-    first = whole && m < M ? sums[m * rowGroups + group] : 0;
-    second = whole && m + 1 < M ? sums[(m + 1) * rowGroups + group] : 0;
-  }
 };
 
 /// One chunk: the sums of kTiles products gain its values of k times those of A.
-template <typename Weight, int kRows, typename A, int kTiles, bool kStaged>
+template <typename Weight, typename A, int kTiles, bool kStaged>
 CIUIC_DEVICE void multiplyChunk(const typename Weight::Chunk &chunk,
-                                const Activations<A, kTiles, kStaged> &x, int M, int64_t index,
+                                const Activations<A, kTiles, kStaged> &x, int64_t index,
                                 float (&sums)[kTiles][4]) {
   using Math = typename Parts<A>::Math;
-  constexpr Offset kOffset = kStaged ? Weight::kOffset : Offset{};
-  constexpr int kScaled = Weight::kScaled, kOfOffset = kOffset.group / 16;
+  constexpr int kScaled = Weight::kScaled;
   float inner[kTiles][4];
   Words b[kTiles] = {};
 #pragma unroll
@@ -196,22 +176,8 @@ CIUIC_DEVICE void multiplyChunk(const typename Weight::Chunk &chunk,
         inner[n][0] = inner[n][1] = inner[n][2] = inner[n][3] = 0;
       }
     }
-    if (kOfOffset != 0 && i % (kOfOffset ? kOfOffset : 1) == 0) {
-#pragma unroll
-      for (int n = 0; n < kTiles; ++n) {
-        float first, second;
-        x.template rowSums<kRows>(
-            M, n, (index * Weight::kChunk + i * 16) / (kOffset.group ? kOffset.group : 1), first,
-            second);
-        float (&to)[4] = kScaled ? inner[n] : sums[n];
-        to[0] = fusedMultiplyAdd(first, kOffset.low, to[0]);
-        to[1] = fusedMultiplyAdd(second, kOffset.low, to[1]);
-        to[2] = fusedMultiplyAdd(first, kOffset.high, to[2]);
-        to[3] = fusedMultiplyAdd(second, kOffset.high, to[3]);
-      }
-    }
     uint32_t a[4];
-    Weight::template decode<kOffset.group != 0>(chunk, i, a);
+    Weight::decode(chunk, i, a);
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) {
       multiplyAdd(kScaled ? inner[n] : sums[n], a, wordOf(b[n], i % 2 * 2),
@@ -239,7 +205,6 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
   // With two rows at most the parts share a product: column 2 · part + row.
   constexpr bool kShared = kParts > 1 && kRows == 2;
   constexpr int kSumRows = kShared ? 8 : kRows;
-  constexpr Offset kOffset = kStaged ? Weight::kOffset : Offset{};
   constexpr int kChunk = Weight::kChunk, kDepth = 2;
   const int64_t K = args[kMatmulK], N = args[kMatmulN], panelBytes = Weight::panelBytes(K);
   const int M = static_cast<int>(args[kMatmulM]);
@@ -273,11 +238,9 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
   x.a = reinterpret_cast<const A *>(ptrs[0]);
   x.K = K;
   x.lda = args[kMatmulLda];
+  x.vectors = K % 8 == 0 && reinterpret_cast<uintptr_t>(x.a) % 16 == 0 &&
+              (M == 1 || x.lda * sizeof(A) % 16 == 0);
   x.stride = static_cast<int>((K + 255) / 256 * 512 + 64);
-  x.offsets = static_cast<int>(kGemvSums) + M * kParts * x.stride;
-  x.rowGroups = kOffset.group ? static_cast<int>((K + 255) / 256) *
-                                    (256 / (kOffset.group ? kOffset.group : 1))
-                              : 0;
 #pragma unroll
   for (int n = 0; n < kTiles; ++n) {
     const int column = lane / 4;
@@ -286,7 +249,7 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
     x.used[n] = x.row[n] < M && x.part[n] < kParts;
   }
   if constexpr (kStaged) {
-    x.template stage<kOffset.group>(M);
+    x.stage(M);
     barrier();
   }
 
@@ -316,7 +279,7 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
         for (int d = 0; d < kDepth; ++d) {
           const int index = (round * kDepth + d) * warpsPerPanel + slice;
           if (index < chunks) {
-            multiplyChunk<Weight, kRows>(slots[d], x, M, index, sums);
+            multiplyChunk<Weight>(slots[d], x, index, sums);
           }
           if (there) {
             fetch(slots[d], from, ((more ? round + 1 : 0) * kDepth + d) * warpsPerPanel + slice);
@@ -365,7 +328,6 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
         columnScale =
             reinterpret_cast<const float *>(ptrs[1] + (base + of - first) * panelBytes)[column];
       }
-      value *= column < 8 ? kOffset.factorLow : kOffset.factorHigh;
       ciuic_epilogue(value * columnScale, row, col, ptrs, dims);
     }
   }

@@ -94,38 +94,6 @@ CIUIC_DEVICE void decodeInt8(uint32_t first, uint32_t second, uint32_t (&a)[4], 
   }
 }
 
-/// Cheaper: quants with their offset left in, and in f16 as subnormal numbers, which tensor cores
-/// multiply exactly: a nibble n as n · 2^-24 (column g), 16 n · 2^-24 (column g + 8), a byte u as u
-/// · 2^-24; in bf16 128 + n. Whoever sums takes the offset times the sum of the activations away
-/// again (Offset).
-CIUIC_DEVICE void decodeInt4Offset(uint32_t word, uint32_t (&a)[4], Half) {
-  const uint32_t shifted = word >> 8;
-  a[0] = word & 0x000f000f;
-  a[1] = word & 0x00f000f0;
-  a[2] = shifted & 0x000f000f;
-  a[3] = shifted & 0x00f000f0;
-}
-CIUIC_DEVICE void decodeInt4Offset(uint32_t word, uint32_t (&a)[4], BFloat) {
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    a[i] = maskInto(word >> (4 * i), 0x000f000f, 0x43004300);
-  }
-}
-CIUIC_DEVICE void decodeInt8Offset(uint32_t first, uint32_t second, uint32_t (&a)[4], Half) {
-  a[0] = permute(first, 0, 0x4140);
-  a[1] = permute(first, 0, 0x4342);
-  a[2] = permute(second, 0, 0x4140);
-  a[3] = permute(second, 0, 0x4342);
-}
-
-/// What sums of offset quants need: `low` and `high` (columns g and g + 8) times the sum of the
-/// activations added for every kGroup values of k, then `factorLow` and `factorHigh` times the
-/// whole.
-struct Offset {
-  int group = 0; // 0: quants are decoded without an offset
-  float low = 0, high = 0, factorLow = 1, factorHigh = 1;
-};
-
 /// What is left of x when its bf16 part (truncated, so that three parts are exactly x) is taken
 /// away.
 CIUIC_DEVICE float lessItsUpperHalf(float x) {

@@ -6,7 +6,7 @@
 //   kChunk           values of k
 //   kScaled          products of sixteen k that share a scale; 0: none, or one for the whole column
 //   load             begins the loads of chunk `index`, of zeros where K ends
-//   decode           the left operand of product i of a chunk; decodeOffset: with kOffset (Mma.h)
+//   decode           the left operand of product i of a chunk
 //   scales           of the lane's two columns for product i
 #pragma once
 #include "kernels/cuda/Mma.h"
@@ -17,10 +17,6 @@ namespace ciuic::cuda {
 namespace rows16 = ciuic::kernels::rows16;
 
 inline constexpr int kChunkLoads = 4;
-template <typename T>
-inline constexpr bool isHalf = false;
-template <>
-inline constexpr bool isHalf<Half> = true;
 
 /// Like streamWords; where `whole` does not promise that `there` is true, it is looked at, and
 /// words that are not there are kFill.
@@ -71,8 +67,6 @@ struct HalfWeight {
       chunk.words[i] = eight(panel, K, lane / 4 + i % 2 * 8, k + i / 2 * 32);
     }
   }
-  static constexpr Offset kOffset = {};
-  template <bool kWithOffset>
   static CIUIC_DEVICE void decode(const Chunk &chunk, int i, uint32_t (&a)[4]) {
     const Words &low = chunk.words[i / 2 * 2], &high = chunk.words[i / 2 * 2 + 1];
     a[0] = wordOf(low, i % 2 * 2);
@@ -103,16 +97,9 @@ struct Int8Weight {
                                                  index * kChunk + i * 32 < K);
     }
   }
-  static constexpr Offset kOffset =
-      isHalf<T> ? Offset{128, -128 * 0x1p-24f, -128 * 0x1p-24f, 0x1p24f, 0x1p24f} : Offset{};
-  template <bool kWithOffset>
   static CIUIC_DEVICE void decode(const Chunk &chunk, int i, uint32_t (&a)[4]) {
     const Words &words = chunk.words[i / 2];
-    if constexpr (kWithOffset) {
-      decodeInt8Offset(wordOf(words, i % 2 * 2), wordOf(words, i % 2 * 2 + 1), a, T());
-    } else {
-      decodeInt8(wordOf(words, i % 2 * 2), wordOf(words, i % 2 * 2 + 1), a, T());
-    }
+    decodeInt8(wordOf(words, i % 2 * 2), wordOf(words, i % 2 * 2 + 1), a, T());
   }
   static CIUIC_DEVICE void scales(const Chunk &, int, float &first, float &second) {
     first = second = 1;
@@ -152,16 +139,8 @@ struct Int4Weight {
       }
     }
   }
-  static constexpr Offset kOffset =
-      isHalf<T> ? Offset{kGroup, -8 * 0x1p-24f, -8 * 0x1p-20f, 0x1p24f, 0x1p20f}
-                : Offset{kGroup, -136, -136, 1, 1};
-  template <bool kWithOffset>
   static CIUIC_DEVICE void decode(const Chunk &chunk, int i, uint32_t (&a)[4]) {
-    if constexpr (kWithOffset) {
-      decodeInt4Offset(wordOf(chunk.words[i / 4], i % 4), a, T());
-    } else {
-      decodeInt4(wordOf(chunk.words[i / 4], i % 4), a, T());
-    }
+    decodeInt4(wordOf(chunk.words[i / 4], i % 4), a, T());
   }
   static CIUIC_DEVICE void scales(const Chunk &chunk, int i, float &first, float &second) {
     unpack(chunk.scale[i / kScaled], Half(), first, second);

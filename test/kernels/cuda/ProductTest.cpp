@@ -89,6 +89,7 @@ struct Suite {
   int64_t checks = 0, failures = 0;
   double worst = 0;
   cuda::Block block = {};
+  double tolerance = 0;
 
   void fail(const std::string &what) {
     if (++failures <= 20) {
@@ -142,8 +143,7 @@ struct Suite {
     call.args[kMatmulLda] = lda;
     call.args[kMatmulLdc] = ldc;
     call.ptrs[0] = a.get();
-    std::vector<float>
-        all[2]; // by whether a product of few rows stages them, which changes its arithmetic
+    std::vector<float> all;
     for (int64_t i = static_cast<int64_t>(rowCounts.size()) - 1; i >= 0; --i) {
       const int64_t M = rowCounts[static_cast<size_t>(i)];
       const std::string what = type + " x " + format + " M " + std::to_string(M) + " N " +
@@ -167,7 +167,7 @@ struct Suite {
       }
       const double error = norm2 > 0 ? std::sqrt(error2 / norm2) : std::sqrt(error2);
       worst = std::max(worst, error);
-      if (!(error < 2e-6)) {
+      if (!(error < tolerance)) {
         fail(what + ": relative error " + std::to_string(error));
       }
       // One panel a launch and a single block: the same bits.
@@ -177,11 +177,9 @@ struct Suite {
                       got.size() * 4)) {
         fail(what + ": bits depend on the tile or the grid");
       }
-      const bool staged = cuda::gemvStagedBytes(M, w.K, type == "f32" ? 3 : 1) <= cuda::kGemvStaged;
-      std::vector<float> &most = all[block.sharedBytes == cuda::kGemvBlock.sharedBytes && staged];
-      if (most.empty()) {
-        most = got;
-      } else if (std::memcmp(most.data(), got.data(), got.size() * 4)) {
+      if (all.empty()) {
+        all = got;
+      } else if (std::memcmp(all.data(), got.data(), got.size() * 4)) {
         fail(what + ": bits depend on the number of rows");
       }
     }
@@ -217,6 +215,9 @@ int main(int argc, char **argv) {
   Suite suite;
   suite.module = suite.driver.load(argv[2]);
   suite.block = gemv ? cuda::kGemvBlock : cuda::kMatmulBlock;
+  // f32 sums as tensor cores make them, rounding towards zero: longer chains where one warp adds
+  // all of K.
+  suite.tolerance = gemv ? 4e-6 : 3e-5;
   std::map<std::string, std::vector<Weight>> weights;
   double worst = 0;
   for (auto [type, format] : functions) {

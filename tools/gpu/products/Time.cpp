@@ -123,8 +123,8 @@ int main(int argc, char **argv) {
     state ^= state << 13, state ^= state >> 7, state ^= state << 17;
     v = static_cast<uint32_t>(state) & 0xb7ffb7ff;
   }
-  test::Buffer pool(nullptr, poolBytes), a(noise.data(), size_t(4) << 20),
-      out(nullptr, size_t(4) << 20);
+  test::Buffer pool(nullptr, poolBytes), a(noise.data(), size_t(32) << 20),
+      out(nullptr, size_t(128) << 20);
   for (size_t at = 0; at < poolBytes; at += noise.size() * 4) {
     CIUIC_CU(cuMemcpyHtoD(reinterpret_cast<CUdeviceptr>(pool.get()) + at, noise.data(),
                           noise.size() * 4));
