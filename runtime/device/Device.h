@@ -110,6 +110,9 @@ public:
   virtual int64_t restBytes() const = 0;
   /// True when times cost a run something, so that only who wants them should ask.
   virtual bool timesCost() const = 0;
+  /// Bytes of the host tier that the system did not pin: they cross the link at a fraction of its
+  /// rate.
+  virtual int64_t unpinnedBytes() const = 0;
   virtual char *hostTier() = 0;
   /// The arena, where the host can address it; null elsewhere.
   virtual char *arena() = 0;

@@ -152,7 +152,7 @@ Status CudaContext::pinHostTier() {
 
 int64_t CudaContext::restBytes() const {
   if (parts.heldChanged) {
-    int64_t held = parts.state->processBytes();
+    int64_t held = parts.state->processBytes(false);
     rest = held < 0 ? -1 : std::max<int64_t>(0, held - parts.state->arenaBytes.load());
     parts.heldChanged = false;
   }

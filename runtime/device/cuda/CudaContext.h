@@ -50,6 +50,7 @@ public:
   int64_t deviceBytes() const override { return parts.arenaBytes; }
   int64_t restBytes() const override;
   bool timesCost() const override { return true; }
+  int64_t unpinnedBytes() const override { return parts.hostBytes - parts.pinnedBytes; }
   char *hostTier() override { return hostMap.data(); }
   char *arena() override { return nullptr; }
   Status loadLibrary(std::string_view bytes, uint32_t *out) override;
