@@ -5,6 +5,7 @@
 #include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/format/VendorCalls.h"
 #include "test/conformance/CudaTestKernels.h"
+#include "test/conformance/Halves.h"
 
 #include <algorithm>
 #include <chrono>
@@ -16,54 +17,11 @@
 
 using namespace ciuic;
 using namespace ciuic::device;
+using namespace ciuic::test;
 
 namespace {
 
 void check(const Status &s) { ASSERT_TRUE(s.isOk()) << s.code() << ": " << s.message(); }
-
-constexpr int64_t kF32 = 1, kF16 = 2, kBF16 = 3;
-
-float roundTo(float v, int64_t type) {
-  uint32_t bits;
-  if (type == kF32) {
-    return v;
-  }
-  if (type == kF16) {
-    return static_cast<float>(static_cast<_Float16>(v));
-  }
-  std::memcpy(&bits, &v, 4);
-  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
-  std::memcpy(&v, &bits, 4);
-  return v;
-}
-std::vector<char> pack(const std::vector<float> &v, int64_t type) {
-  std::vector<char> out(v.size() * (type == kF32 ? 4 : 2));
-  for (size_t i = 0; i < v.size(); ++i) {
-    if (type == kF32) {
-      std::memcpy(&out[i * 4], &v[i], 4);
-    } else if (type == kF16) {
-      auto h = static_cast<_Float16>(v[i]);
-      std::memcpy(&out[i * 2], &h, 2);
-    } else {
-      float r = roundTo(v[i], kBF16);
-      std::memcpy(&out[i * 2], reinterpret_cast<char *>(&r) + 2, 2);
-    }
-  }
-  return out;
-}
-float unpack(const char *at, int64_t type) {
-  float v = 0;
-  if (type == kF32) {
-    std::memcpy(&v, at, 4);
-  } else if (type == kF16) {
-    _Float16 h;
-    std::memcpy(&h, at, 2);
-    v = static_cast<float>(h);
-  } else {
-    std::memcpy(reinterpret_cast<char *>(&v) + 2, at, 2);
-  }
-  return v;
-}
 
 class CudaDevice : public testing::Test {
 protected:
