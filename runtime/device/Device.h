@@ -44,6 +44,7 @@ struct KernelInfo {
   std::string symbol;
   int64_t scratchBytes = 0;                                // host: of a worker
   uint32_t blockThreads = 0, sharedBytes = 0, maxGrid = 0; // cuda
+  bool overlaps = false; // cuda: it may start while the kernel before it ends, and waits by itself
 };
 /// Stands for a library where `symbol` names a call of a vendor's library.
 inline constexpr uint32_t kNoLibrary = UINT32_MAX;

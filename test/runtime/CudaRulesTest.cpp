@@ -87,6 +87,8 @@ TEST(CudaRules, EachIsEnforced) {
       {"P3", "no grid", [](PlanBuilder &b) { b.program.kernels[1]->max_grid = 0; }},
       {"P3", "grid", [](PlanBuilder &b) { b.program.kernels[1]->max_grid = 1u << 31; }},
       {"P3", "scratch", [](PlanBuilder &b) { b.program.kernels[1]->scratch_bytes = 64; }},
+      {"P3", "a vendor call that overlaps",
+       [](PlanBuilder &b) { b.program.kernels[0]->overlaps = true; }},
       {"P3", "a block of a vendor call",
        [](PlanBuilder &b) { b.program.kernels[0]->block_threads = 32; }},
       {"E8", "too few extents", [&](PlanBuilder &b) { launchAt(b, 0).shape.pop_back(); }},

@@ -56,6 +56,7 @@ Status CudaPass::prepare(std::vector<Command> given) {
     uses[streamOf(commands[i])] = true;
   }
   simplifyWaits();
+  markOverlaps();
   DeviceState &state = *parts.state;
   CIUIC_CUDA(state, eventCreate, &fork, kEventDisableTiming);
   for (EventHandle &join : joins) {
@@ -184,6 +185,23 @@ void CudaPass::simplifyWaits() {
   }
 }
 
+/// A kernel may begin early only where the one dependency that this weakens is on a kernel right
+/// before it in the stream: what a copy brought is there when it begins.
+void CudaPass::markOverlaps() {
+  constexpr int kLeastMajor = 9;
+  const Prepared *before = nullptr; // the kernel that stands last in the compute stream
+  for (size_t i = 0; i < commands.size(); ++i) {
+    if (commands[i].stream != Stream::Compute) {
+      continue;
+    }
+    Prepared &p = prepared[i];
+    bool isKernel = commands[i].kind == CommandKind::Launch && !p.isCall && p.grid > 0;
+    p.overlaps = isKernel && before && p.waits.empty() && parts.state->major >= kLeastMajor &&
+                 parts.kernels[commands[i].kernel].info.overlaps;
+    before = isKernel ? &p : nullptr;
+  }
+}
+
 // ---- enqueueing -------------------------------------------------------------------------------
 
 Status CudaPass::checkCall(size_t index, std::span<const int64_t> shapes) const {
@@ -267,6 +285,14 @@ Status CudaPass::execute(size_t index, const Amounts &given, StreamHandle stream
       return Status::ok();
     }
     const Kernel &kernel = parts.kernels[c.kernel];
+    if (p.overlaps) {
+      LaunchAttribute attribute = {kLaunchProgrammaticSerialization, 0, 1, {}};
+      LaunchConfig config = {
+          p.grid, 1,          1, kernel.info.blockThreads, 1, 1, kernel.info.sharedBytes,
+          stream, &attribute, 1};
+      CIUIC_CUDA(state, launchKernelEx, &config, kernel.function, p.arguments.data(), nullptr);
+      return Status::ok();
+    }
     CIUIC_CUDA(state, launchKernel, kernel.function, p.grid, 1, 1, kernel.info.blockThreads, 1, 1,
                kernel.info.sharedBytes, stream, p.arguments.data(), nullptr);
     return Status::ok();

@@ -34,7 +34,8 @@ private:
     std::vector<uint64_t> values;  // of the kernel's arguments
     std::vector<void *> arguments; // addresses of these
     unsigned grid = 0;
-    bool isCall = false; // of a vendor's library
+    bool overlaps = false; // starts while the kernel before it ends
+    bool isCall = false;   // of a vendor's library
     size_t firstExtent = 0;
   };
   struct Graph {
@@ -48,6 +49,7 @@ private:
 
   Status prepareCommand(size_t index);
   void simplifyWaits();
+  void markOverlaps();
   std::span<const int64_t> extentsOf(size_t index, std::span<const int64_t> shapes) const {
     return shapes.subspan(prepared[index].firstExtent, commands[index].maxShape.size());
   }
