@@ -40,8 +40,11 @@ constexpr int64_t decodeSplits(int64_t keys) {
 /// each head and query and run of keys, the sums of the value width, the maximum and the sum of
 /// weights, in f32.
 constexpr int64_t decodeWorkspace(const int64_t *args) {
-  return args[kAttnBatch] * args[kAttnHeads] * args[kAttnQueries] * decodeSplits(args[kAttnKeys]) *
-         (args[kAttnValueWidth] + 2) * 4;
+  double bytes = 4.0 * static_cast<double>(args[kAttnBatch]) *
+                 static_cast<double>(args[kAttnHeads]) * static_cast<double>(args[kAttnQueries]) *
+                 static_cast<double>(decodeSplits(args[kAttnKeys])) *
+                 static_cast<double>(args[kAttnValueWidth] + 2);
+  return static_cast<int64_t>(std::min(bytes, 1e15)); // exact below 2^53
 }
 
 } // namespace ciuic::kernels::cuda

@@ -45,6 +45,9 @@ Value widened(Value value, OpBuilder &b, Location loc) {
 
 struct WidenHalvesPass : ciuic::impl::WidenHalvesBase<WidenHalvesPass> {
   void runOnOperation() override {
+    if (isForCuda(getOperation())) {
+      return;
+    }
     for (Operation &op : llvm::make_early_inc_range(getOperation().getBody().front())) {
       if (!isa<MatmulOp, ConvOp, ConvTransposeOp, PoolOp, AttentionOp>(op)) {
         continue;

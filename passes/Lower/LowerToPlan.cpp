@@ -2,6 +2,7 @@
 // Placed entries become flat steps. Waits are derived here from what each op touches, in program
 // order: a copy waits for the last launch that read what it overwrites, a launch for the copies it
 // awaits. The runtime's loader proves the result free of races again, knowing nothing of this pass.
+#include "ir/Graph/LibraryCall.h"
 #include "passes/Lower/Passes.h"
 #include "passes/Lower/Tiling.h"
 
@@ -14,6 +15,7 @@
 using namespace mlir;
 namespace mem = ciuic::mem;
 namespace plan = ciuic::plan;
+namespace graph = ciuic::graph;
 
 namespace ciuic {
 #define GEN_PASS_DEF_LOWERTOPLAN
@@ -192,9 +194,20 @@ private:
       }
       plan::LaunchOp::create(b, launch.getLoc(), launch.getKernelAttr(), b.getArrayAttr(args),
                              launch.getParamsAttr(), launch.getGridAttr(),
-                             b.getDenseI64ArrayAttr(waits.getArrayRef()), b.getF64FloatAttr(us));
+                             b.getDenseI64ArrayAttr(waits.getArrayRef()), b.getF64FloatAttr(us),
+                             shapeOf(launch));
     }
     lastLaunch = steps++;
+  }
+
+  /// The extents of a vendor's call, which it cannot read from the dims block.
+  AffineMapAttr shapeOf(mem::LaunchOp launch) {
+    auto kernel = symbols.lookup<graph::KernelOp>(launch.getKernel());
+    auto call = *graph::libraryCallOf(kernel); // the kernel's geometry came from it
+    return call && call->vendor
+               ? AffineMapAttr::get(AffineMap::get(0, entry.getSymbols().size(), call->args,
+                                                   b.getContext()))
+               : AffineMapAttr();
   }
 
   /// ids go down, rows are gathered there and come up: staging areas lie behind everything else in
@@ -242,8 +255,11 @@ private:
     for (auto &[buffer, life] : lives) {
       if (auto alloc = buffer.getDefiningOp<mem::AllocOp>()) {
         bool output = outputs.contains(buffer);
-        emit(alloc.getName(), output ? "output" : "activation", *alloc.getOffset(), bytesOf(buffer),
-             life.first, output ? end : life.second);
+        emit(alloc.getName(),
+             output                 ? "output"
+             : alloc.getWorkspace() ? "scratch"
+                                    : "activation",
+             *alloc.getOffset(), bytesOf(buffer), life.first, output ? end : life.second);
       }
     }
     auto slots = module->getAttrOfType<DictionaryAttr>("mem.plan");

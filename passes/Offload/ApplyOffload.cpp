@@ -153,7 +153,7 @@ private:
     if (!value) {
       auto alloc = source.getDefiningOp<AllocOp>();
       value = AllocOp::create(b, alloc.getLoc(), alloc.getBuffer().getType(), alloc.getNameAttr(),
-                              b.getI64IntegerAttr(segment.offset));
+                              b.getI64IntegerAttr(segment.offset), alloc.getWorkspaceAttr());
       mapping.map(source, value);
     }
     return value;
