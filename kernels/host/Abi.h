@@ -25,6 +25,9 @@
 #pragma once
 #include <cstdint>
 
+// The CUDA functions take the same arguments, but have an epilogue of their own
+// (kernels/cuda/Abi.h).
+#ifndef __CUDA__
 extern "C" {
 typedef void (*ciuic_epilogue)(const float *acc, int64_t ld, int64_t row, int64_t rows, int64_t col,
                                int64_t cols, char *const *ptrs, const int64_t *dims);
@@ -32,6 +35,7 @@ typedef void (*ciuic_library_kernel)(const int64_t *args, ciuic_epilogue epilogu
                                      char *const *ptrs, const int64_t *dims, const int64_t *params,
                                      int64_t begin, int64_t end, char *scratch);
 }
+#endif
 
 namespace ciuic::kernels {
 
@@ -215,6 +219,7 @@ enum PoolArg {
   X(ciuic_conv_depthwise)                                                                          \
   X(ciuic_pool)
 
+#ifndef __CUDA__
 extern "C" {
 #define CIUIC_DECLARE_KERNEL(NAME)                                                                 \
   void NAME(const int64_t *args, ciuic_epilogue epilogue, char *const *ptrs, const int64_t *dims,  \
@@ -222,3 +227,4 @@ extern "C" {
 CIUIC_HOST_KERNELS(CIUIC_DECLARE_KERNEL)
 #undef CIUIC_DECLARE_KERNEL
 }
+#endif

@@ -20,6 +20,7 @@ namespace {
 constexpr int64_t kLanes = 16;
 constexpr int64_t kBuffer = int64_t(4) << 20;
 
+constexpr std::array<std::string_view, 2> kLayoutNames = {"panel16", "rows16"};
 constexpr std::array<std::string_view, 7> kNames = {"f32",     "f16",     "bf16",    "int8",
                                                     "int4g32", "int4g64", "int4g128"};
 
@@ -144,7 +145,7 @@ std::string encodeRange(const PackSpec &spec, const WeightSource &source, int64_
     for (int64_t i = 0; i < count; ++i) {
       const float *panel = values.data() + i * K * kLanes;
       std::byte *to = out ? out + (p + i - first) * bytes : sink.data();
-      encodePanel(spec.format, K, panel, to, error ? decoded.data() : nullptr);
+      encodePanel(spec.layout, spec.format, K, panel, to, error ? decoded.data() : nullptr);
       if (error) {
         addError(*error, panel, decoded.data(), K * kLanes);
       }
@@ -181,6 +182,17 @@ std::optional<WeightFormat> formatOfName(std::string_view text) {
   return std::nullopt;
 }
 
+std::string_view name(WeightLayout layout) { return kLayoutNames[static_cast<size_t>(layout)]; }
+
+std::optional<WeightLayout> layoutOfName(std::string_view text) {
+  for (size_t i = 0; i < kLayoutNames.size(); ++i) {
+    if (kLayoutNames[i] == text) {
+      return static_cast<WeightLayout>(i);
+    }
+  }
+  return std::nullopt;
+}
+
 int64_t groupSize(WeightFormat format) {
   switch (format) {
   case WeightFormat::I4G32:
@@ -198,8 +210,8 @@ std::string check(const PackSpec &spec) {
   if (spec.columns < 0 || spec.channels < 0 || spec.taps < 0 || spec.groups < 0) {
     return "negative extent of a weight";
   }
-  // Padded to panels, with scales: at most 80 bytes a K value and panel.
-  int64_t total = 128;
+  // Padded to panels, with scales: at most 640 bytes a K value and panel.
+  int64_t total = 640;
   const int64_t columns = std::min(spec.columns, int64_t(1) << 62) / kLanes + 1;
   for (int64_t factor : {spec.channels, spec.taps, spec.groups, columns}) {
     if (__builtin_mul_overflow(total, std::max<int64_t>(1, factor), &total) || total > int64_t(1)
@@ -211,7 +223,9 @@ std::string check(const PackSpec &spec) {
 }
 
 int64_t panelCount(const PackSpec &spec) { return spec.groups * panelsPerGroup(spec); }
-int64_t panelBytes(const PackSpec &spec) { return panelBytesOf(spec.format, spec.depth()); }
+int64_t panelBytes(const PackSpec &spec) {
+  return panelBytesOf(spec.layout, spec.format, spec.depth());
+}
 int64_t packedBytes(const PackSpec &spec) { return panelCount(spec) * panelBytes(spec); }
 
 double bitsPerWeight(const PackSpec &spec) {
@@ -296,7 +310,8 @@ void unpackPanels(const PackSpec &spec, std::span<const std::byte> packed, int64
                   int64_t end, float *out) {
   const int64_t bytes = panelBytes(spec), values = spec.depth() * kLanes;
   for (int64_t p = first; p < end; ++p) {
-    decodePanel(spec.format, spec.depth(), packed.data() + p * bytes, out + (p - first) * values);
+    decodePanel(spec.layout, spec.format, spec.depth(), packed.data() + p * bytes,
+                out + (p - first) * values);
   }
 }
 

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Weights in the layouts the host kernels read. A weight is B[K, N] as a product needs it: N
-// columns (outputs), K values to sum over. It is packed in panels of sixteen columns; a panel is
+// Weights in the layouts the kernels read. A weight is B[K, N] as a product needs it: N columns
+// (outputs), K values to sum over. It is packed in panels of sixteen columns; a panel is
 // self-contained (scales included), so that any run of panels can be packed, moved and multiplied
 // by itself. Columns beyond N are zero.
 //
+// Panel16, for the host:
 // - F32, F16, BF16: [K][16].
 // - I8: f32 scale[16], then int8 [ceil(K/4)][16][4]; value = q · scale, one scale a column.
 // - I4G32, I4G64, I4G128: f16 scale[16] per group of so many values, padded to 64 bytes, then
 //   uint32 [ceil(K/8)][16]; value = (nibble − 8) · scale of its group. Byte b of a word holds
 //   k + b low and k + 4 + b high. The last group may be short; nibbles beyond K are 8 (zero).
+//
+// Rows16, for CUDA, holds the same values and scales in another order:
+// - F32, F16, BF16: [16][K]. A run of panels is a row-major [N, K] matrix.
+// - I8, I4G*: scales, then quants in the order of tensor core fragments (Rows16.h); quants beyond K
+//   are zero.
 //
 // Convolutions order K as (tap, channel), channel fastest. With groups, each group's columns start
 // a new panel. Depthwise filters are one group with a column per channel and one channel: B[taps,
@@ -25,10 +31,13 @@
 namespace ciuic::kernels {
 
 enum class WeightFormat : uint8_t { F32, F16, BF16, I8, I4G32, I4G64, I4G128 };
+enum class WeightLayout : uint8_t { Panel16, Rows16 };
 enum class ElementType : uint8_t { F32, F16, BF16 };
 
 std::string_view name(WeightFormat format); // "f32", "f16", "bf16", "int8", "int4g32", …
 std::optional<WeightFormat> formatOfName(std::string_view name);
+std::string_view name(WeightLayout layout); // "panel16", "rows16"
+std::optional<WeightLayout> layoutOfName(std::string_view name);
 int64_t groupSize(WeightFormat format); // 0 where there are no groups
 
 struct PackSpec {
@@ -37,6 +46,7 @@ struct PackSpec {
   int64_t channels = 0; // per group; K = taps · channels
   int64_t taps = 1;
   int64_t groups = 1;
+  WeightLayout layout = WeightLayout::Panel16;
 
   int64_t depth() const { return taps * channels; }
 };

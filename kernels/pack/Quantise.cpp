@@ -9,11 +9,13 @@
 // 34 % where this choice costs 21 %, and an affine grid of half the squared error still 31 %.
 #include "kernels/pack/Quantise.h"
 #include "kernels/pack/HalfFloat.h"
+#include "kernels/pack/Rows16.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <vector>
 
 namespace ciuic::kernels {
 namespace {
@@ -233,9 +235,7 @@ void decodeInt8(int64_t K, const std::byte *in, float *panel) {
   }
 }
 
-} // namespace
-
-int64_t panelBytesOf(WeightFormat format, int64_t K) {
+int64_t panel16Bytes(WeightFormat format, int64_t K) {
   switch (format) {
   case WeightFormat::F32:
     return K * kLanes * 4;
@@ -252,10 +252,10 @@ int64_t panelBytesOf(WeightFormat format, int64_t K) {
   return 0;
 }
 
-void encodePanel(WeightFormat format, int64_t K, const float *panel, std::byte *out,
-                 float *decoded) {
+void encodePanel16(WeightFormat format, int64_t K, const float *panel, std::byte *out,
+                   float *decoded) {
   const int64_t count = K * kLanes;
-  if (panelBytesOf(format, K) == 0) {
+  if (panel16Bytes(format, K) == 0) {
     return; // no bytes, perhaps no memory either
   }
   switch (format) {
@@ -287,9 +287,9 @@ void encodePanel(WeightFormat format, int64_t K, const float *panel, std::byte *
   }
 }
 
-void decodePanel(WeightFormat format, int64_t K, const std::byte *in, float *panel) {
+void decodePanel16(WeightFormat format, int64_t K, const std::byte *in, float *panel) {
   const int64_t count = K * kLanes;
-  if (panelBytesOf(format, K) == 0) {
+  if (panel16Bytes(format, K) == 0) {
     return; // no bytes, perhaps no memory either
   }
   switch (format) {
@@ -313,6 +313,88 @@ void decodePanel(WeightFormat format, int64_t K, const std::byte *in, float *pan
     decodeInt4(K, groupSize(format), in, panel);
     return;
   }
+}
+
+// From the host's order to Rows16 (`toRows`), or back.
+void reorder(WeightFormat format, int64_t K, std::byte *panel16, std::byte *rows, bool toRows) {
+  auto move = [toRows](std::byte *host, std::byte *cuda, int64_t bytes) {
+    std::memcpy(toRows ? cuda : host, toRows ? host : cuda, static_cast<size_t>(bytes));
+  };
+  const int64_t group = groupSize(format);
+  if (format == WeightFormat::I8) {
+    move(panel16, rows, 64);
+  }
+  for (int64_t k = 0; group != 0 && k < K; k += group) {
+    for (int64_t c = 0; c < kLanes; ++c) {
+      move(panel16 + (k / group * kLanes + c) * 2, rows + rows16::int4ScaleOffset(k, c, group), 2);
+    }
+  }
+  const int64_t element = format == WeightFormat::F32 ? 4 : 2;
+  for (int64_t k = 0; k < K; ++k) {
+    for (int64_t c = 0; c < kLanes; ++c) {
+      if (group != 0) {
+        std::byte *host = panel16 + int4ScaleBytes(K, group) + (k / 8 * kLanes + c) * 4 + k % 4;
+        std::byte *cuda = rows + rows16::int4ScaleBytes(K, group) + rows16::int4Offset(k, c);
+        const int hostShift = k % 8 < 4 ? 0 : 4, cudaShift = rows16::int4Shift(c);
+        const std::byte nibble =
+            (toRows ? *host >> hostShift : *cuda >> cudaShift) & std::byte{0x0F};
+        std::byte &to = toRows ? *cuda : *host;
+        const int shift = toRows ? cudaShift : hostShift;
+        to = (to & (std::byte{0xF0} >> shift)) | nibble << shift;
+      } else if (format == WeightFormat::I8) {
+        std::byte *host = panel16 + 64 + (k / 4 * kLanes + c) * 4 + k % 4;
+        std::byte *cuda = rows + rows16::int8Offset(k, c);
+        (toRows ? *cuda : *host) = (toRows ? *host : *cuda) ^ std::byte{0x80}; // + 128
+      } else {
+        move(panel16 + (k * kLanes + c) * element, rows + (c * K + k) * element, element);
+      }
+    }
+  }
+}
+
+int64_t rows16Bytes(WeightFormat format, int64_t K) {
+  return format == WeightFormat::I8 ? rows16::int8Bytes(K)
+         : groupSize(format) != 0   ? rows16::int4Bytes(K, groupSize(format))
+                                    : panel16Bytes(format, K);
+}
+
+} // namespace
+
+int64_t panelBytesOf(WeightLayout layout, WeightFormat format, int64_t K) {
+  return layout == WeightLayout::Panel16 ? panel16Bytes(format, K) : rows16Bytes(format, K);
+}
+
+// Rows16 is the host's panel reordered: values, scales and errors are the same by construction.
+void encodePanel(WeightLayout layout, WeightFormat format, int64_t K, const float *panel,
+                 std::byte *out, float *decoded) {
+  if (layout == WeightLayout::Panel16) {
+    encodePanel16(format, K, panel, out, decoded);
+    return;
+  }
+  std::vector<std::byte> host(static_cast<size_t>(panel16Bytes(format, K)));
+  encodePanel16(format, K, panel, host.data(), decoded);
+  const int64_t bytes = rows16Bytes(format, K), group = groupSize(format);
+  if (group != 0) {
+    const int64_t scales = rows16::int4ScaleBytes(K, group);
+    std::fill(out, out + scales, std::byte{0});
+    std::fill(out + scales, out + bytes, std::byte{0x88});
+  } else if (format == WeightFormat::I8) {
+    std::fill(out, out + rows16::kInt8Scales, std::byte{0});
+    std::fill(out + rows16::kInt8Scales, out + bytes, std::byte{0x80});
+  }
+  reorder(format, K, host.data(), out, true);
+}
+
+void decodePanel(WeightLayout layout, WeightFormat format, int64_t K, const std::byte *in,
+                 float *panel) {
+  if (layout == WeightLayout::Panel16) {
+    decodePanel16(format, K, in, panel);
+    return;
+  }
+  std::vector<std::byte> host(static_cast<size_t>(panel16Bytes(format, K))),
+      rows(in, in + rows16Bytes(format, K));
+  reorder(format, K, host.data(), rows.data(), false);
+  decodePanel16(format, K, host.data(), panel);
 }
 
 } // namespace ciuic::kernels

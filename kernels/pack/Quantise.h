@@ -5,10 +5,12 @@
 
 namespace ciuic::kernels {
 
-// `out` has panelBytes(format, K) bytes. With `decoded`, also the values that a kernel will see.
-void encodePanel(WeightFormat format, int64_t K, const float *panel, std::byte *out,
-                 float *decoded);
-void decodePanel(WeightFormat format, int64_t K, const std::byte *in, float *panel);
-int64_t panelBytesOf(WeightFormat format, int64_t K);
+// `out` has panelBytesOf(layout, format, K) bytes. With `decoded`, also the values that a kernel
+// will see.
+void encodePanel(WeightLayout layout, WeightFormat format, int64_t K, const float *panel,
+                 std::byte *out, float *decoded);
+void decodePanel(WeightLayout layout, WeightFormat format, int64_t K, const std::byte *in,
+                 float *panel);
+int64_t panelBytesOf(WeightLayout layout, WeightFormat format, int64_t K);
 
 } // namespace ciuic::kernels

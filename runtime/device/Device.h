@@ -25,14 +25,27 @@ inline constexpr int kStreams = 3;
 struct DeviceInfo {
   std::string kind; // "host", "cuda"
   std::string name;
+  std::string variant; // kernels of which variant suit it best: "x86-64-v3", "sm_90"
   int64_t totalBytes = 0;
   int64_t freeBytes = 0;
 };
 
 struct ContextOptions {
   int threads = 0;     // of the host device's compute stream; 0: all CPUs
-  double linkGbps = 0; // 10^9 bytes/s that cross the tiers, both directions together; 0: no limit
+  double linkGbps = 0; // 10^9 bytes/s that cross the tiers, both directions together; 0: no limit.
+                       // Of the host device: other links have the rate they have.
+  int64_t pinnedLimit = INT64_MAX; // cuda: the most bytes of the host tier to pin; the rest is
+                                   // copied through a ring of pinned buffers
 };
+
+/// What a program says of a kernel.
+struct KernelInfo {
+  std::string symbol;
+  int64_t scratchBytes = 0;                                // host: of a worker
+  uint32_t blockThreads = 0, sharedBytes = 0, maxGrid = 0; // cuda
+};
+/// Stands for a library where `symbol` names a call of a vendor's library.
+inline constexpr uint32_t kNoLibrary = UINT32_MAX;
 
 struct ArenaRange {
   int64_t offset, bytes;
@@ -50,10 +63,13 @@ struct Command {
   uint32_t kernel = 0;
   std::vector<ArenaRange> args;
   std::vector<int64_t> params;
+  int64_t maxAmount = INT64_MAX; // Launch and Gather: the most units or rows of any run
+  std::vector<int64_t> maxShape; // vendor calls: the extents at the bounds
   // Upload and Download: amount bytes between host and args[0]. Fill: amount bytes of args[0].
   int64_t hostOffset = 0;
   uint8_t fill = 0;
-  // Gather: ids come down to hostOffset, rows of rowBytes are made at stagingOffset.
+  // Gather: ids come down to hostOffset, rows of rowBytes are made at stagingOffset. A GPU needs
+  // neither place: its kernel gets table, ids and destination.
   int64_t tableOffset = 0, stagingOffset = 0, rowBytes = 0;
 };
 
@@ -63,15 +79,16 @@ struct CommandTime {
 
 struct RunValues {
   std::span<const int64_t> amounts; // one a command
+  std::span<const int64_t> shapes;  // the extents of all vendor calls, as many as their maxShape
   std::span<const int64_t> dims;    // written to the dims block before the first command
   int64_t dimsOffset = 0;
   const std::atomic<bool> *cancel = nullptr;
-  std::span<CommandTime> times; // one a command, or empty
+  std::span<CommandTime> times; // one a command, or empty: not wanted
 };
 
 struct RunCounters {
   int64_t h2dBytes = 0, d2hBytes = 0;
-  int64_t stallNs = 0; // the compute stream waited for copies
+  int64_t stallNs = 0; // the compute stream waited for copies; -1: not measured
 };
 
 class Pass {
@@ -86,15 +103,19 @@ public:
 
   /// Acquires both tiers, zeroed; once. The arena has exactly this size.
   virtual Status reserve(int64_t arenaBytes, int64_t hostBytes) = 0;
-  /// Bytes of the device that this context holds, as the system sees them.
+  /// Bytes of the arena, as the system sees them.
   virtual int64_t deviceBytes() const = 0;
+  /// What else the process holds of the device now (context, modules, libraries), as the system
+  /// sees it; -1 where a program's reserve stands for it unmeasured.
+  virtual int64_t restBytes() const = 0;
+  /// True when times cost a run something, so that only who wants them should ask.
+  virtual bool timesCost() const = 0;
   virtual char *hostTier() = 0;
   /// The arena, where the host can address it; null elsewhere.
   virtual char *arena() = 0;
 
   virtual Status loadLibrary(std::string_view bytes, uint32_t *out) = 0;
-  virtual Status findKernel(uint32_t library, const std::string &symbol, int64_t scratchBytes,
-                            uint32_t *out) = 0;
+  virtual Status findKernel(uint32_t library, const KernelInfo &kernel, uint32_t *out) = 0;
 
   /// Checks every range (code "device.outside-arena") and every wait, and makes the pass runnable.
   virtual Status prepare(std::vector<Command> commands, std::unique_ptr<Pass> *out) = 0;

@@ -381,15 +381,20 @@ ciuic_status *ciuic_session_create(ciuic_program *program, ciuic_device *device,
       std::memcpy(&given, options, std::min(options->struct_size, sizeof given));
     }
     if (given.budget_bytes < 0 || given.threads < 0 || !(given.link_gbps >= 0) ||
-        given.link_gbps > 1e6) {
+        given.link_gbps > 1e6 || given.pinned_bytes < 0 || (given.trace != 0 && given.trace != 1)) {
       return failure(StatusClass::Usage, "usage.options",
-                     "budget, threads and link rate must not be negative");
+                     "budget, threads, link rate and pinned bytes must not be negative; trace is 0 "
+                     "or 1");
     }
     auto made = std::make_unique<ciuic_session>();
-    CIUIC_TRY(Session::create(
-        program->file, *device->device,
-        {.budgetBytes = given.budget_bytes, .threads = given.threads, .linkGbps = given.link_gbps},
-        &made->session));
+    CIUIC_TRY(
+        Session::create(program->file, *device->device,
+                        {.budgetBytes = given.budget_bytes,
+                         .threads = given.threads,
+                         .linkGbps = given.link_gbps,
+                         .pinnedLimit = given.pinned_bytes > 0 ? given.pinned_bytes : INT64_MAX,
+                         .trace = given.trace != 0},
+                        &made->session));
     *out = made.release();
     return Status::ok();
   });

@@ -35,7 +35,10 @@ Session::~Session() {
   }
 }
 
-int64_t Session::deviceBytes() const { return context->deviceBytes() + program().reserve_bytes; }
+int64_t Session::deviceBytes() const {
+  int64_t rest = context->restBytes();
+  return context->deviceBytes() + (rest < 0 ? program().reserve_bytes : rest);
+}
 
 Status Session::checkIdle() {
   std::lock_guard lock(mutex);
@@ -307,6 +310,14 @@ Status Session::moveOutputs(PreparedEntry &e) {
   return Status::ok();
 }
 
+void Session::count(const device::RunCounters &counters) {
+  lastStats.h2dBytes += counters.h2dBytes;
+  lastStats.d2hBytes += counters.d2hBytes;
+  bool measured = counters.stallNs >= 0 && lastStats.stallMs >= 0;
+  lastStats.stallMs =
+      measured ? lastStats.stallMs + static_cast<double>(counters.stallNs) / 1e6 : -1;
+}
+
 Status Session::executeEntry(PreparedEntry &e) {
   // What can be refused is refused before anything moves.
   for (size_t i = 0; i < e.outputs.size(); ++i) {
@@ -329,6 +340,14 @@ Status Session::executeEntry(PreparedEntry &e) {
       e.amounts[i] = *value;
     }
   }
+  for (size_t i = 0; i < e.shapes.size(); ++i) {
+    auto value = evaluate(*e.shapeExprs[i], e.symbols);
+    if (!value || *value < 0) {
+      return failure(StatusClass::Internal, "shape.extent", "a vendor call of '%s' has no extent",
+                     e.entry->name.c_str());
+    }
+    e.shapes[i] = *value;
+  }
   context->beginRun();
   device::RunCounters counters;
   if (!e.prologueAmounts.empty() && (!e.keepsSlots || slotsHold != e.slotGroup)) {
@@ -337,21 +356,19 @@ Status Session::executeEntry(PreparedEntry &e) {
     values.cancel = &cancelFlag;
     CIUIC_TRY(context->run(*e.prologue, values, &counters));
     lastStats.prologue = true;
-    lastStats.h2dBytes += counters.h2dBytes;
-    lastStats.stallMs += static_cast<double>(counters.stallNs) / 1e6;
+    count(counters);
   }
   slotsHold = -1;
   CIUIC_TRY(moveInputs(e));
   CIUIC_TRY(context->run(*e.pass,
                          {.amounts = e.amounts,
+                          .shapes = e.shapes,
                           .dims = e.symbols,
                           .dimsOffset = e.entry->dims_offset,
                           .cancel = &cancelFlag,
                           .times = e.times},
                          &counters));
-  lastStats.h2dBytes += counters.h2dBytes;
-  lastStats.d2hBytes += counters.d2hBytes;
-  lastStats.stallMs += static_cast<double>(counters.stallNs) / 1e6;
+  count(counters);
   if (cancelFlag.load()) {
     return cancelledStatus();
   }

@@ -24,12 +24,14 @@ struct SessionOptions {
   int64_t budgetBytes = 0; // 0: the program's own
   int threads = 0;
   double linkGbps = 0;
+  int64_t pinnedLimit = INT64_MAX;
+  bool trace = false; // wants a trace even where it slows the runs down
 };
 
 struct RunStats {
   uint32_t entry = 0;
   double latencyMs = 0; // from the copy of the first input to that of the last output
-  double stallMs = 0;
+  double stallMs = 0;   // -1: the device did not measure it
   int64_t h2dBytes = 0, d2hBytes = 0, diskBytes = 0;
   int64_t peakDeviceBytes = 0;
   bool prologue = false;
@@ -69,6 +71,7 @@ public:
   TraceEvent traceEvent(size_t index) const;
 
   int64_t budgetBytes() const { return budget; }
+  /// Arena and rest: as the system sees them, or with the program's reserve for the rest.
   int64_t deviceBytes() const;
   const format::ProgramT &program() const { return file->program(); }
 
@@ -89,7 +92,8 @@ private:
     const format::EntryT *entry;
     std::unique_ptr<device::Pass> pass, prologue;
     std::vector<const format::ExprT *> amountExprs; // null: the fixed amount
-    std::vector<int64_t> amounts, prologueAmounts;
+    std::vector<const format::ExprT *> shapeExprs;  // of all vendor calls
+    std::vector<int64_t> amounts, shapes, prologueAmounts;
     std::vector<device::CommandTime> times;
     std::vector<BoundInput *> inputs;
     std::vector<BoundOutput *> outputs;
@@ -104,6 +108,7 @@ private:
   Status loadKernels(device::Device &device);
   Status loadWeights();
   Status prepareEntry(const format::EntryT &entry);
+  Status checkHeld() const;
   Status begin();
   Status choose(std::string_view name, PreparedEntry **out);
   Status execute(std::string_view name);
@@ -113,10 +118,12 @@ private:
   Status transferState(uint32_t state, char *data, int64_t length, bool read);
   Status checkState(uint32_t state);
   Status cancelledStatus() const;
+  void count(const device::RunCounters &counters);
 
   std::shared_ptr<format::ProgramFile> file;
   std::unique_ptr<device::Context> context;
   int64_t budget = 0;
+  bool traced = false;
   std::vector<uint32_t> kernels; // of the context, by index in the program
   std::vector<PreparedEntry> entries;
   std::map<std::string, BoundInput> inputs;

@@ -46,8 +46,11 @@ Status Session::load(device::Device &device, const SessionOptions &options) {
                    sizeText(need).c_str(), sizeText(budget).c_str(), sizeText(need).c_str())
         .withNearestBudget(need);
   }
-  CIUIC_TRY(
-      device.createContext({.threads = options.threads, .linkGbps = options.linkGbps}, &context));
+  CIUIC_TRY(device.createContext({.threads = options.threads,
+                                  .linkGbps = options.linkGbps,
+                                  .pinnedLimit = options.pinnedLimit},
+                                 &context));
+  traced = options.trace || !context->timesCost();
   CIUIC_TRY(loadKernels(device));
   CIUIC_TRY(context->reserve(p.arena_bytes, p.host_bytes));
   CIUIC_TRY(loadWeights());
@@ -70,13 +73,37 @@ Status Session::load(device::Device &device, const SessionOptions &options) {
     most = std::max(most, e.times.size());
   }
   times.reserve(most);
-  return Status::ok();
+  return checkHeld();
+}
+
+/// The promise of a budget holds for what the device really gave away, not for what was planned.
+Status Session::checkHeld() const {
+  int64_t rest = context->restBytes(), arena = context->deviceBytes();
+  if (rest < 0 || arena + rest <= budget) {
+    return Status::ok();
+  }
+  return failure(StatusClass::Infeasible, "budget.reserve",
+                 "context, kernels and libraries take %s of the device beside the arena's %s; the "
+                 "program was planned with a reserve of %s in a budget of %s: compile it with "
+                 "--reserve %lldK; nearest budget that fits: %s",
+                 sizeText(rest).c_str(), sizeText(arena).c_str(),
+                 sizeText(program().reserve_bytes).c_str(), sizeText(budget).c_str(),
+                 static_cast<long long>((rest + 1023) / 1024), sizeText(arena + rest).c_str())
+      .withNearestBudget(arena + rest);
 }
 
 Status Session::loadKernels(device::Device &device) {
   const ProgramT &p = program();
   std::map<uint32_t, uint32_t> libraries;
   for (const auto &kernel : p.kernels) {
+    device::KernelInfo kernelInfo = {kernel->symbol, kernel->scratch_bytes, kernel->block_threads,
+                                     kernel->shared_bytes, kernel->max_grid};
+    uint32_t id = 0;
+    if (kernel->blobs.empty()) {
+      CIUIC_TRY(context->findKernel(device::kNoLibrary, kernelInfo, &id));
+      kernels.push_back(id);
+      continue;
+    }
     int best = -1;
     uint32_t chosen = 0;
     std::string offered;
@@ -90,16 +117,17 @@ Status Session::loadKernels(device::Device &device) {
     }
     if (best < 0) {
       return failure(StatusClass::Unsupported, "device.variant",
-                     "kernel '%s' is there for %s; this machine runs none of them",
-                     kernel->name.c_str(), offered.c_str());
+                     "kernel '%s' is there for %s; %s runs none of them: compile the program for "
+                     "%s",
+                     kernel->name.c_str(), offered.c_str(), device.info().name.c_str(),
+                     device.info().variant.c_str());
     }
     auto [it, fresh] = libraries.try_emplace(chosen, 0);
     if (fresh) {
       const std::vector<char> &bytes = file->blob(chosen);
       CIUIC_TRY(context->loadLibrary({bytes.data(), bytes.size()}, &it->second));
     }
-    uint32_t id = 0;
-    CIUIC_TRY(context->findKernel(it->second, kernel->symbol, kernel->scratch_bytes, &id));
+    CIUIC_TRY(context->findKernel(it->second, kernelInfo, &id));
     kernels.push_back(id);
   }
   return Status::ok();
@@ -200,6 +228,13 @@ static bool keepsSlots(const EntryT &entry) {
 Status Session::prepareEntry(const EntryT &entry) {
   PreparedEntry e;
   e.entry = &entry;
+  std::vector<Interval> ranges;
+  for (const auto &symbol : entry.symbols) {
+    ranges.push_back({symbol->lower, symbol->upper});
+  }
+  auto upper = [&](const ExprT &expr) {
+    return bounds(expr, ranges).value_or(Interval{0, INT64_MAX}).upper; // a count, by rule E3
+  };
   std::vector<device::Command> commands;
   for (const auto &step : entry.steps) {
     device::Command c;
@@ -213,6 +248,11 @@ Status Session::prepareEntry(const EntryT &entry) {
       }
       c.params = l->params;
       expr = l->grid.get();
+      c.maxAmount = upper(*expr);
+      for (const auto &extent : l->shape) {
+        c.maxShape.push_back(upper(*extent));
+        e.shapeExprs.push_back(extent.get());
+      }
     } else if (const CopyT *copy = step->body.AsCopy()) {
       c = copyCommand(*copy);
       amount = copy->bytes;
@@ -238,6 +278,7 @@ Status Session::prepareEntry(const EntryT &entry) {
       c.tableOffset = program().weights[g->weight]->host_offset;
       c.rowBytes = g->row_bytes;
       expr = g->rows.get();
+      c.maxAmount = upper(*expr);
     } else if (const FillT *f = step->body.AsFill()) {
       c.kind = device::CommandKind::Fill;
       c.args = {{f->arena_offset, f->bytes}};
@@ -257,7 +298,8 @@ Status Session::prepareEntry(const EntryT &entry) {
     e.prologueAmounts.push_back(copy->bytes);
   }
   CIUIC_TRY(context->prepare(std::move(commands), &e.prologue));
-  e.times.resize(entry.steps.size());
+  e.shapes.resize(e.shapeExprs.size());
+  e.times.resize(traced ? entry.steps.size() : 0);
   e.predictedStart = predictStarts(entry);
   e.keepsSlots = keepsSlots(entry);
   e.symbols.reserve(entry.symbols.size());

@@ -6,6 +6,7 @@
 #include "runtime/base/Checked.h"
 #include "runtime/format/Expr.h"
 #include "runtime/format/Rules.h"
+#include "runtime/format/VendorCalls.h"
 #include "runtime/format/program_generated.h"
 
 #include <algorithm>
@@ -186,18 +187,67 @@ private:
         return broken("E7", "step '%s': an argument is neither read nor written", s.name.c_str());
       }
     }
+    return checkShape(s, l);
+  }
+
+  /// The extents of a vendor call, and that its operands hold what it touches at the bounds.
+  Status checkShape(const StepT &s, const LaunchT &l) {
+    bool vendor = p.kernels[l.kernel]->blobs.empty();
+    if (l.shape.size() != (vendor ? MatmulShape::kValues : 0)) {
+      return broken("E8",
+                    "step '%s' has %zu extents: a vendor call has its own number, others none",
+                    s.name.c_str(), l.shape.size());
+    }
+    if (!vendor) {
+      return Status::ok();
+    }
+    std::vector<int64_t> upper;
+    int64_t leastK = 0;
+    for (size_t i = 0; i < l.shape.size(); ++i) {
+      if (!isCount(*l.shape[i], kMaxDim)) {
+        return broken("E3", "step '%s': extent %zu is malformed or may be negative", s.name.c_str(),
+                      i);
+      }
+      Interval b = *boundsOf(*l.shape[i]);
+      upper.push_back(b.upper);
+      leastK = i == 3 ? b.lower : leastK;
+    }
+    auto call = parseMatmul(l.params, l.args.size());
+    auto bytes = call && leastK > 0 ? matmulBytes(*call, MatmulShape::of(upper)) : std::nullopt;
+    bool good = bytes.has_value();
+    if (good) {
+      size_t next = 2;
+      good = bytes->a <= l.args[0].bytes() && bytes->b <= l.args[1].bytes();
+      if (call->bias) {
+        good = good && bytes->bias <= l.args[next++].bytes();
+      }
+      if (call->residual) {
+        good = good && bytes->residual <= l.args[next++].bytes();
+      }
+      good = good && bytes->d <= l.args[next].bytes();
+    }
+    if (!good) {
+      return broken("E8", "step '%s' is no call of '%s', or its operands do not hold its extents",
+                    s.name.c_str(), p.kernels[l.kernel]->symbol.c_str());
+    }
     return Status::ok();
   }
 
   Status checkGather(const StepT &s, const HostGatherT &g) {
     auto limit = g.row_bytes > 0 ? std::optional(g.bytes / g.row_bytes) : std::nullopt;
     if (g.kernel >= p.kernels.size() || p.kernels[g.kernel]->arg_count != 3 ||
-        g.weight >= p.weights.size() || p.weights[g.weight]->mode == WeightMode::Resident ||
-        !limit || !isCount(*g.rows, *limit)) {
+        p.kernels[g.kernel]->blobs.empty() || g.weight >= p.weights.size() ||
+        p.weights[g.weight]->mode == WeightMode::Resident || !limit || !isCount(*g.rows, *limit)) {
       return broken("E8", "step '%s' gathers with a wrong kernel, table or number of rows",
                     s.name.c_str());
     }
     CIUIC_TRY(checkArenaRange(s, g.ids_offset, g.ids_bytes));
+    if (p.device_kind == "cuda") {
+      if (g.ids_host_offset != -1 || g.staging_host_offset != -1) {
+        return broken("E8", "step '%s' stages a gather that a GPU makes in place", s.name.c_str());
+      }
+      return checkArenaRange(s, g.arena_offset, g.bytes);
+    }
     CIUIC_TRY(checkHostRange(s, g.ids_host_offset, g.ids_bytes));
     CIUIC_TRY(checkHostRange(s, g.staging_host_offset, g.bytes));
     return checkArenaRange(s, g.arena_offset, g.bytes);

@@ -270,10 +270,12 @@ private:
       CIUIC_TRY(writeHost(i, c->host_offset, c->bytes));
     } else if (const HostGatherT *g = s.body.AsHostGather()) {
       CIUIC_TRY(read(arena, i, g->ids_offset, g->ids_bytes));
-      CIUIC_TRY(writeHost(i, g->ids_host_offset, g->ids_bytes));
       const WeightT &w = *p.weights[g->weight];
       CIUIC_TRY(read(host, i, w.host_offset, w.bytes));
-      CIUIC_TRY(writeHost(i, g->staging_host_offset, g->bytes));
+      if (g->staging_host_offset >= 0) { // a GPU gathers without staging
+        CIUIC_TRY(writeHost(i, g->ids_host_offset, g->ids_bytes));
+        CIUIC_TRY(writeHost(i, g->staging_host_offset, g->bytes));
+      }
       CIUIC_TRY(writeArena(i, g->arena_offset, g->bytes));
     } else if (const FillT *f = s.body.AsFill()) {
       CIUIC_TRY(writeArena(i, f->arena_offset, f->bytes));

@@ -4,6 +4,7 @@
 
 #include "runtime/base/Checked.h"
 #include "runtime/format/Rules.h"
+#include "runtime/format/VendorCalls.h"
 #include "runtime/format/program_generated.h"
 
 #include <algorithm>
@@ -87,6 +88,20 @@ Status checkHead(const ProgramT &p) {
   return Status::ok();
 }
 
+bool hasGoodSizes(const ProgramT &p, const KernelT &k) {
+  constexpr uint32_t kMostThreads = 1024, kMostShared = 227 << 10, kMostBlocks = INT32_MAX;
+  if (p.device_kind != "cuda") {
+    return !k.blobs.empty() && k.scratch_bytes >= 0 && k.scratch_bytes <= (1 << 30) &&
+           k.block_threads == 0 && k.shared_bytes == 0 && k.max_grid == 0;
+  }
+  if (k.blobs.empty()) {
+    return isVendorCall(k.symbol) && k.scratch_bytes == 0 && k.block_threads == 0 &&
+           k.shared_bytes == 0 && k.max_grid == 0;
+  }
+  return k.scratch_bytes == 0 && k.block_threads >= 1 && k.block_threads <= kMostThreads &&
+         k.shared_bytes <= kMostShared && k.max_grid >= 1 && k.max_grid <= kMostBlocks;
+}
+
 Status checkBlobs(const ProgramT &p, const FileFacts &file) {
   std::set<uint32_t> used;
   for (const auto &blob : p.blobs) {
@@ -105,14 +120,13 @@ Status checkBlobs(const ProgramT &p, const FileFacts &file) {
   }
   for (const auto &kernel : p.kernels) {
     std::set<std::string> variants;
-    bool good = isName(kernel->name) && isName(kernel->symbol) && !kernel->blobs.empty() &&
-                kernel->scratch_bytes >= 0 && kernel->scratch_bytes <= (1 << 30) &&
+    bool good = isName(kernel->name) && isName(kernel->symbol) && hasGoodSizes(p, *kernel) &&
                 kernel->arg_count <= 256;
     for (uint32_t blob : kernel->blobs) {
       good = good && blob < p.blobs.size() && variants.insert(p.blobs[blob]->variant).second;
     }
     if (!good) {
-      return broken("P3", "kernel '%s' names no library, a wrong one, or too much scratch",
+      return broken("P3", "kernel '%s' names no library, a wrong one, or sizes of no launch",
                     kernel->name.c_str());
     }
   }

@@ -34,11 +34,11 @@ protected:
     std::string bytes = GetParam().kernels();
     uint32_t library = 0;
     check(context->loadLibrary(bytes, &library));
-    check(context->findKernel(library, "test_add", 0, &add));
-    check(context->findKernel(library, "test_scale", 0, &scale));
-    check(context->findKernel(library, "test_gather", 0, &gather));
-    check(context->findKernel(library, "test_scratch", 512, &scratch));
-    check(context->findKernel(library, "test_append", 0, &append));
+    check(context->findKernel(library, {.symbol = "test_add"}, &add));
+    check(context->findKernel(library, {.symbol = "test_scale"}, &scale));
+    check(context->findKernel(library, {.symbol = "test_gather"}, &gather));
+    check(context->findKernel(library, {.symbol = "test_scratch", .scratchBytes = 512}, &scratch));
+    check(context->findKernel(library, {.symbol = "test_append"}, &append));
   }
   static void check(const Status &s) { ASSERT_TRUE(s.isOk()) << s.message(); }
 
@@ -154,7 +154,7 @@ TEST_P(Conformance, AmountsBeyondARangeAreRefused) {
 TEST_P(Conformance, UnknownSymbolAndBrokenLibraryAreErrors) {
   open();
   uint32_t id = 0;
-  EXPECT_EQ(context->findKernel(0, "no_such", 0, &id).code(), "device.symbol");
+  EXPECT_EQ(context->findKernel(0, {.symbol = "no_such"}, &id).code(), "device.symbol");
   EXPECT_EQ(context->loadLibrary("not a library", &id).code(), "device.library");
 }
 

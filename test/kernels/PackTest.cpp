@@ -19,6 +19,8 @@ const WeightFormat kFormats[] = {WeightFormat::F32,   WeightFormat::F16,   Weigh
                                  WeightFormat::I8,    WeightFormat::I4G32, WeightFormat::I4G64,
                                  WeightFormat::I4G128};
 
+const WeightLayout kLayouts[] = {WeightLayout::Panel16, WeightLayout::Rows16};
+
 struct Stored {
   std::vector<float> values;
   WeightSource source;
@@ -71,7 +73,7 @@ double allowed(WeightFormat format) {
   }
 }
 
-void roundTrip(PackSpec spec, Stored &stored) {
+void roundTripIn(PackSpec spec, Stored &stored) {
   attach(stored);
   for (WeightFormat format : kFormats) {
     spec.format = format;
@@ -98,10 +100,11 @@ void roundTrip(PackSpec spec, Stored &stored) {
         }
       }
     }
-    EXPECT_EQ(padding, 0) << name(format);
-    EXPECT_LE(std::sqrt(error2), allowed(format) * std::sqrt(norm2)) << name(format);
-    EXPECT_NEAR(error.error2, error2, 1e-9 * norm2) << name(format);
-    EXPECT_NEAR(error.norm2, norm2, 1e-9 * norm2) << name(format);
+    EXPECT_EQ(padding, 0) << name(spec.layout) << " " << name(format);
+    EXPECT_LE(std::sqrt(error2), allowed(format) * std::sqrt(norm2))
+        << name(spec.layout) << " " << name(format);
+    EXPECT_NEAR(error.error2, error2, 1e-9 * norm2) << name(spec.layout) << " " << name(format);
+    EXPECT_NEAR(error.norm2, norm2, 1e-9 * norm2) << name(spec.layout) << " " << name(format);
     // The same bytes in ranges.
     std::vector<std::byte> ranges(packed.size());
     const int64_t bytes = panelBytes(spec);
@@ -113,7 +116,14 @@ void roundTrip(PackSpec spec, Stored &stored) {
                 "");
       p = end;
     }
-    EXPECT_EQ(packed, ranges) << name(format);
+    EXPECT_EQ(packed, ranges) << name(spec.layout) << " " << name(format);
+  }
+}
+
+void roundTrip(PackSpec spec, Stored &stored) {
+  for (WeightLayout layout : kLayouts) {
+    spec.layout = layout;
+    roundTripIn(spec, stored);
   }
 }
 
@@ -146,15 +156,17 @@ TEST(Pack, Convolutions) {
 }
 
 TEST(Pack, EmptyWeights) {
-  for (WeightFormat format : kFormats) {
-    PackSpec spec = {.format = format, .columns = 0, .channels = 8};
-    EXPECT_EQ(packedBytes(spec), 0);
-    Stored s{{}, sourceOfColumns(8)};
-    attach(s);
-    EXPECT_EQ(packPanels(spec, s.source, 0, 0, {}), "");
-    spec = {.format = format, .columns = 16, .channels = 0};
-    std::vector<std::byte> bytes(static_cast<size_t>(packedBytes(spec)));
-    EXPECT_EQ(packPanels(spec, s.source, 0, 1, bytes), "");
+  for (WeightLayout layout : kLayouts) {
+    for (WeightFormat format : kFormats) {
+      PackSpec spec = {.format = format, .columns = 0, .channels = 8, .layout = layout};
+      EXPECT_EQ(packedBytes(spec), 0);
+      Stored s{{}, sourceOfColumns(8)};
+      attach(s);
+      EXPECT_EQ(packPanels(spec, s.source, 0, 0, {}), "");
+      spec = {.format = format, .columns = 16, .channels = 0, .layout = layout};
+      std::vector<std::byte> bytes(static_cast<size_t>(packedBytes(spec)));
+      EXPECT_EQ(packPanels(spec, s.source, 0, 1, bytes), "");
+    }
   }
 }
 
@@ -213,6 +225,79 @@ TEST(Pack, SixteenBitSourcesAreExact) {
         const uint16_t b = bits[static_cast<size_t>(n * K + k)];
         EXPECT_EQ(values[static_cast<size_t>(k * 16 + n)],
                   isHalf ? halfToFloat(b) : bfloatToFloat(b));
+      }
+    }
+  }
+}
+
+// Both layouts hold the same values and report the same error.
+TEST(Pack, LayoutsHoldTheSameValues) {
+  const int64_t N = 40, K = 333;
+  Stored s{normals(N * K, 11), sourceOfColumns(K)};
+  attach(s);
+  for (WeightFormat format : kFormats) {
+    std::vector<float> values[2];
+    PackError errors[2];
+    for (int i : {0, 1}) {
+      const PackSpec spec = {.format = format, .columns = N, .channels = K, .layout = kLayouts[i]};
+      std::vector<std::byte> packed(static_cast<size_t>(packedBytes(spec)));
+      ASSERT_EQ(packPanels(spec, s.source, 0, panelCount(spec), packed, &errors[i]), "");
+      values[i].resize(static_cast<size_t>(panelCount(spec) * K * 16));
+      unpackPanels(spec, packed, 0, panelCount(spec), values[i].data());
+    }
+    EXPECT_EQ(values[0], values[1]) << name(format);
+    EXPECT_EQ(errors[0].error2, errors[1].error2) << name(format);
+  }
+}
+
+// Rows16 read by the tensor cores' definition of a fragment (PTX, m16n8k16): the register a[r + 2p]
+// of lane 4g + t is the pair (column g + 8r, its k of pair p), whichever k that is as long as the
+// other operand has it in the same place: 32h + 8t + 4i + 2p here.
+TEST(Pack, Rows16IsInFragmentOrder) {
+  const int64_t K = 192;
+  Stored s{normals(16 * K, 12), sourceOfColumns(K)};
+  attach(s);
+  for (WeightFormat format : {WeightFormat::I8, WeightFormat::I4G32, WeightFormat::I4G64,
+                              WeightFormat::I4G128, WeightFormat::F16}) {
+    const PackSpec spec = {
+        .format = format, .columns = 16, .channels = K, .layout = WeightLayout::Rows16};
+    std::vector<std::byte> packed(static_cast<size_t>(packedBytes(spec)));
+    ASSERT_EQ(packPanels(spec, s.source, 0, 1, packed), "");
+    std::vector<float> values(static_cast<size_t>(K * 16));
+    unpackPanels(spec, packed, 0, 1, values.data());
+    auto bits = [&](int64_t offset, auto type) {
+      std::memcpy(&type, packed.data() + offset, sizeof type);
+      return type;
+    };
+    const int64_t group = groupSize(format);
+    const int64_t scaleBytes = group == 32 ? 3 * 64 : group == 64 ? 3 * 32 : 2 * 32;
+    for (int64_t half = 0; half < K / 32; ++half) {
+      for (int64_t lane = 0; lane < 32; ++lane) {
+        for (int64_t i = 0; i < 8; ++i) {
+          for (int64_t r = 0; r < 2; ++r) {
+            const int64_t k = 32 * half + lane % 4 * 8 + i, column = lane / 4 + 8 * r;
+            float got = 0;
+            if (format == WeightFormat::F16) {
+              got = halfToFloat(bits((column * K + k) * 2, uint16_t()));
+            } else if (format == WeightFormat::I8) {
+              const auto word = bits(128 + half * 512 + lane * 16 + i / 2 * 4, uint32_t());
+              got = (static_cast<float>(word >> (16 * r + 8 * (i % 2)) & 255) - 128) *
+                    bits(column * 4, float());
+            } else {
+              const int64_t quants = (scaleBytes + 127) / 128 * 128;
+              const auto word =
+                  bits(quants + half / 2 * 512 + lane * 16 + half % 2 * 8 + i / 4 * 4, uint32_t());
+              const int64_t fragment = r + i % 4 / 2 * 2, scaleOf = group == 128 ? k / 128 : k / 64;
+              const int64_t inBlock = group == 32 ? 2 : 1;
+              const int64_t at =
+                  ((scaleOf * 8 + column % 8) * inBlock + k % 64 / group) * 4 + r * 2;
+              got = (static_cast<float>(word >> (4 * fragment + 16 * (i % 2)) & 15) - 8) *
+                    halfToFloat(bits(at, uint16_t()));
+            }
+            EXPECT_EQ(got, values[static_cast<size_t>(k * 16 + column)])
+                << name(format) << " k " << k << " column " << column;
+          }
+        }
       }
     }
   }

@@ -56,7 +56,7 @@ struct Opened {
     if (Failure f = take(ciuic_device_open("host", &device)); f.cls != CIUIC_OK) {
       return f;
     }
-    ciuic_session_options o = {sizeof o, budget, threads, gbps};
+    ciuic_session_options o = {sizeof o, budget, threads, gbps, 0, 0};
     return take(ciuic_session_create(program, device, &o, &session));
   }
   ciuic_run_stats stats() {
@@ -633,6 +633,10 @@ TEST(Session, MissingSymbolVariantAndDeviceKindAreNamed) {
   EXPECT_EQ(o.open(b).code, "device.symbol");
   PlanBuilder c = streamingChain();
   c.program.device_kind = "cuda";
+  for (auto &kernel : c.program.kernels) {
+    kernel->block_threads = 32;
+    kernel->max_grid = 1;
+  }
   Opened p;
   EXPECT_EQ(p.open(c).code, "device.kind");
 }

@@ -49,6 +49,7 @@ Status Runner::open(Result &out) {
   options.budget_bytes = o.vram;
   options.threads = o.threads;
   options.link_gbps = o.linkGbps;
+  options.trace = o.trace.empty() ? 0 : 1;
   TRY_C(ciuic_session_create(program, device, &options, &session));
   out.program = info;
   out.budgetBytes = o.vram > 0 ? o.vram : info.budget_bytes;

@@ -55,14 +55,13 @@ Status HostContext::loadLibrary(std::string_view bytes, uint32_t *out) {
   return Status::ok();
 }
 
-Status HostContext::findKernel(uint32_t library, const std::string &symbol, int64_t scratchBytes,
-                               uint32_t *out) {
+Status HostContext::findKernel(uint32_t library, const KernelInfo &kernel, uint32_t *out) {
   if (library >= libraries.size()) {
     return failure(StatusClass::Internal, "device.library", "no library %u", library);
   }
   HostKernel function = nullptr;
-  CIUIC_TRY(libraries[library].find(symbol, &function));
-  *out = addKernel(function, scratchBytes);
+  CIUIC_TRY(libraries[library].find(kernel.symbol, &function));
+  *out = addKernel(function, kernel.scratchBytes);
   return Status::ok();
 }
 

@@ -24,11 +24,12 @@ public:
 
   Status reserve(int64_t arenaBytes, int64_t hostBytes) override;
   int64_t deviceBytes() const override { return arenaMap.size(); }
+  int64_t restBytes() const override { return -1; }
+  bool timesCost() const override { return false; }
   char *hostTier() override { return hostMap.data(); }
   char *arena() override { return arenaMap.data(); }
   Status loadLibrary(std::string_view bytes, uint32_t *out) override;
-  Status findKernel(uint32_t library, const std::string &symbol, int64_t scratchBytes,
-                    uint32_t *out) override;
+  Status findKernel(uint32_t library, const KernelInfo &kernel, uint32_t *out) override;
   uint32_t addKernel(HostKernel kernel, int64_t scratchBytes);
   Status prepare(std::vector<Command> commands, std::unique_ptr<Pass> *out) override;
   void beginRun() override { link.beginRun(); }

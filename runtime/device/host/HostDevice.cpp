@@ -17,6 +17,9 @@ public:
     DeviceInfo info;
     info.kind = "host";
     info.name = "CPU";
+    for (const char *variant : {"generic", "x86-64-v2", "x86-64-v3", "x86-64-v4"}) {
+      info.variant = cpuVariantRank(variant) >= 0 ? variant : info.variant;
+    }
     std::ifstream processors("/proc/cpuinfo");
     for (std::string line; std::getline(processors, line);) {
       if (line.rfind("model name", 0) == 0 && line.find(": ") != std::string::npos) {

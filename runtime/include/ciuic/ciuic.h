@@ -141,7 +141,7 @@ CIUIC_API ciuic_status *ciuic_entry_get_port_dims(const ciuic_program *program, 
 
 /* ---- devices -------------------------------------------------------------------------------- */
 
-/* "host". */
+/* "host"; "cuda" or "cuda:N": the first or the N-th GPU, through the driver that is there. */
 CIUIC_API ciuic_status *ciuic_device_open(const char *name,
                                           ciuic_device **out_device) CIUIC_MUST_USE;
 CIUIC_API void ciuic_device_close(ciuic_device *device);
@@ -161,6 +161,10 @@ typedef struct ciuic_session_options {
                            larger changes nothing. */
   int32_t threads;      /* host device: compute threads; 0: one a CPU */
   double link_gbps;     /* host device: 10^9 bytes/s between the tiers; 0: as fast as it goes */
+  int64_t pinned_bytes; /* cuda: the most host memory to pin; 0: no limit. What lies beyond is copied
+                           through a small ring of pinned buffers. */
+  int32_t trace;        /* cuda: 1 for a trace of each run, which then does not run as one graph.
+                           The host device always has one. */
 } ciuic_session_options;
 /* Takes all memory that runs will need and reads all weights; a damaged weight page fails here.
    options may be NULL. */
@@ -207,9 +211,11 @@ typedef struct ciuic_run_stats {
   size_t struct_size;
   uint32_t entry;
   double latency_ms;                        /* from the first input's copy to the last output's */
-  double stall_ms;                          /* of it, compute waited for copies */
+  double stall_ms;                          /* of it, compute waited for copies; -1: not measured
+                                               (cuda, without trace) */
   int64_t h2d_bytes, d2h_bytes, disk_bytes; /* inputs, outputs, weights and spills of this run */
-  int64_t peak_device_bytes;                /* arena as mapped, plus reserve */
+  int64_t peak_device_bytes; /* arena as mapped, plus reserve; cuda: plus what context, kernels and
+                                libraries were measured to take */
   int prologue;                             /* the slots had to be filled first */
 } ciuic_run_stats;
 /* Of the last run. */

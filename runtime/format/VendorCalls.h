@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Calls of vendor libraries as launches of kernels without code: the order of their pointers,
+// params and shape. The compiler writes them, the rules check them, a device makes them.
+//
+// cublaslt.matmul: D = A B [+ bias] [+ residual], row-major, fp32 accumulation.
+//   pointers  A, B, [bias], [residual], D, workspace
+//   params    {type A, type B, type D, trans A, trans B, epilogue} [+ {first panel, end panel}]
+//             types are DType; a transposed A lies as [K, M], a transposed B as [N, K]
+//   shape     {batch, M, N, K, lda, ldb, ldc, stride A, stride B, stride C}, in elements; ldc and
+//             stride C are those of D and of the residual; the bias has N elements of type D
+// With panels, B is a run of panels of layout rows16 (its pointer is panel `first`) and the call
+// makes the columns 16 first … min(16 end, N) - 1 of D; D, bias and residual are the whole ones.
+#pragma once
+
+#include "runtime/base/Status.h"
+#include "runtime/format/program_generated.h"
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace ciuic::format {
+
+inline constexpr std::string_view kCublasLtMatmul = "cublaslt.matmul";
+inline constexpr int64_t kPanelColumns = 16;
+enum MatmulEpilogue : int64_t { kEpilogueNone = 0, kEpilogueBias = 1, kEpilogueResidual = 2 };
+
+struct MatmulCall {
+  DType typeA, typeB, typeD;
+  bool transA, transB;
+  bool bias, residual;
+  bool panels;
+  int64_t firstPanel, endPanel;
+  size_t pointers() const { return 4 + size_t(bias) + size_t(residual); }
+};
+
+/// The extents as the launch's shape has them.
+struct MatmulShape {
+  static constexpr size_t kValues = 10;
+  int64_t batch, m, n, k, lda, ldb, ldc, strideA, strideB, strideC;
+  static MatmulShape of(std::span<const int64_t> values);
+};
+
+/// Bytes that the call touches from each pointer on; all zero when it makes nothing.
+struct MatmulBytes {
+  int64_t a, b, bias, residual, d;
+};
+
+/// True for a name that a kernel without code may have.
+bool isVendorCall(std::string_view symbol);
+/// Reads the params of a matmul; nothing when they are not a call that this page describes.
+std::optional<MatmulCall> parseMatmul(std::span<const int64_t> params, size_t pointers);
+/// Nothing when an extent is negative, a leading dimension is too small, K is 0 or a size
+/// overflows.
+std::optional<MatmulBytes> matmulBytes(const MatmulCall &call, const MatmulShape &shape);
+
+} // namespace ciuic::format
