@@ -202,6 +202,9 @@ private:
 
   /// The extents of a vendor's call, which it cannot read from the dims block.
   AffineMapAttr shapeOf(mem::LaunchOp launch) {
+    if (!graph::isForCuda(module)) {
+      return {};
+    }
     auto kernel = symbols.lookup<graph::KernelOp>(launch.getKernel());
     auto call = *graph::libraryCallOf(kernel); // the kernel's geometry came from it
     return call && call->vendor
@@ -211,12 +214,15 @@ private:
   }
 
   /// ids go down, rows are gathered there and come up: staging areas lie behind everything else in
-  /// the host tier.
+  /// the host tier. A GPU reads the rows where they lie.
   void hostGather(mem::LaunchOp launch, ArrayRef<int64_t> waits, double us) {
     Value ids = launch.getReads()[1], result = launch.getWrites()[0];
-    int64_t idsHost = llvm::alignTo(std::max(hostEnd, spillBase), alignment);
-    int64_t staging = llvm::alignTo(idsHost + bytesOf(ids), alignment);
-    hostEnd = staging + bytesOf(result);
+    int64_t idsHost = -1, staging = -1;
+    if (!graph::isForCuda(module)) {
+      idsHost = llvm::alignTo(std::max(hostEnd, spillBase), alignment);
+      staging = llvm::alignTo(idsHost + bytesOf(ids), alignment);
+      hostEnd = staging + bytesOf(result);
+    }
     auto weight = launch.getReads()[0].getDefiningOp<mem::GetWeightOp>();
     plan::GatherOp::create(b, launch.getLoc(), launch.getKernelAttr(), weight.getWeightAttr(),
                            b.getI64IntegerAttr(offsetOf(ids)), b.getI64IntegerAttr(bytesOf(ids)),

@@ -56,7 +56,8 @@ struct Scores {
   SmallVector<Mask> masks;
 };
 
-std::optional<Scores> scoresOf(const Term &term, double scale = 1, unsigned depth = maxDepth) {
+std::optional<Scores> scoresOf(const Term &term, double lowFill, double scale = 1,
+                               unsigned depth = maxDepth) {
   auto tensors = tensorsOf(term);
   if (!tensors.empty()) {
     auto product = tensors.back().value.getDefiningOp<MatmulOp>();
@@ -68,7 +69,7 @@ std::optional<Scores> scoresOf(const Term &term, double scale = 1, unsigned dept
   if (isa_and_nonnull<arith::MulFOp, arith::DivFOp>(c.op)) {
     for (unsigned i = isa<arith::DivFOp>(c.op) ? 1 : 0; i < 2; ++i) {
       if (auto factor = constantOf(c.operands[i])) {
-        return scoresOf(c.operands[1 - i],
+        return scoresOf(c.operands[1 - i], lowFill,
                         isa<arith::DivFOp>(c.op) ? scale / *factor : scale * *factor, depth - 1);
       }
     }
@@ -79,7 +80,7 @@ std::optional<Scores> scoresOf(const Term &term, double scale = 1, unsigned dept
   }
   if (isa_and_nonnull<arith::AddFOp>(c.op)) {
     for (unsigned i = 0; i < 2; ++i) {
-      if (auto scores = scoresOf(c.operands[i], 1, depth - 1)) {
+      if (auto scores = scoresOf(c.operands[i], lowFill, 1, depth - 1)) {
         scores->masks.push_back({c.operands[1 - i]});
         return scores;
       }
@@ -88,7 +89,7 @@ std::optional<Scores> scoresOf(const Term &term, double scale = 1, unsigned dept
   if (isa_and_nonnull<arith::SelectOp>(c.op)) {
     for (unsigned i = 1; i < 3; ++i) {
       auto fill = constantOf(c.operands[3 - i]);
-      auto scores = fill && *fill <= lowFill ? scoresOf(c.operands[i], 1, depth - 1) : std::nullopt;
+      auto scores = fill && *fill <= lowFill ? scoresOf(c.operands[i], lowFill, 1, depth - 1) : std::nullopt;
       if (scores) {
         scores->masks.push_back({c.operands[0], true, i == 1, *fill});
         return scores;
@@ -132,7 +133,7 @@ Value withoutNans(OpBuilder &b, Location loc, Value tensor) {
   return MapOp::create(
              b, loc, types, inputs, {identity},
              [](OpBuilder &b, Location loc, ValueRange x) {
-               Value zero = arith::ConstantOp::create(b, loc, b.getF32FloatAttr(0));
+               Value zero = arith::ConstantOp::create(b, loc, b.getFloatAttr(x[0].getType(), 0));
                Value nan = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::UNO, x[0], x[0]);
                return SmallVector<Value>{arith::SelectOp::create(b, loc, nan, zero, x[0])};
              })
@@ -140,7 +141,8 @@ Value withoutNans(OpBuilder &b, Location loc, Value tensor) {
 }
 
 bool raise(MatmulOp product, const Bounds &bounds) {
-  if (!isFour(product) || !getElementTypeOrSelf(product.getResult()).isF32()) {
+  Type element = getElementTypeOrSelf(product.getResult());
+  if (!isFour(product) || !(element.isF32() || element.isF16() || element.isBF16())) {
     return false;
   }
   // 1. The softmax and what its scores are made of.
@@ -149,7 +151,7 @@ bool raise(MatmulOp product, const Bounds &bounds) {
   bool guarded = false;
   SoftmaxOp softmax =
       softmaxOf(operandOf(product.getA(), d2, d3, product.getTransposeA()), guarded);
-  auto scores = softmax ? scoresOf(elementOf(softmax.getInput())) : std::nullopt;
+  auto scores = softmax ? scoresOf(elementOf(softmax.getInput()), lowFillOf(element)) : std::nullopt;
   if (!scores) {
     return false;
   }
@@ -164,22 +166,20 @@ bool raise(MatmulOp product, const Bounds &bounds) {
   // 2. Queries, keys and values where they lie.
   SmallVector<AffineExpr> queryDims{space[0], space[1], space[2], width},
       keyDims{space[0], space[1], space[3], width}, valueDims{space[0], space[1], space[3], out[3]};
-  auto query = headsOf(operandOf(inner.getA(), d2, d3, inner.getTransposeA()), queryDims, true,
+  auto query = headsOf(operandOf(inner.getA(), d2, d3, inner.getTransposeA()), queryDims, element, true,
                        /*repeated=*/false);
-  auto key = headsOf(operandOf(inner.getB(), d3, d2, inner.getTransposeB()), keyDims, true);
+  auto key = headsOf(operandOf(inner.getB(), d3, d2, inner.getTransposeB()), keyDims, element, true);
   auto value =
-      headsOf(operandOf(product.getB(), d2, d3, product.getTransposeB()), valueDims, false);
+      headsOf(operandOf(product.getB(), d2, d3, product.getTransposeB()), valueDims, element, false);
   auto headCount = [](const Heads &h) {
     return dimsOf(h.tensor)[h.layout == HeadLayout::bhsd ? 1 : 2];
   };
-  if (!query || !key || !value || !getElementTypeOrSelf(query->tensor).isF32() ||
-      !getElementTypeOrSelf(key->tensor).isF32() || !getElementTypeOrSelf(value->tensor).isF32() ||
-      headCount(*key) != headCount(*value)) {
+  if (!query || !key || !value || headCount(*key) != headCount(*value)) {
     return false;
   }
   double scale = scores->scale * query->scale * key->scale;
   // 3. The mask: causal by provable shape, or tensors.
-  bool causal = scores->masks.size() == 1 && isCausal(scores->masks[0], space, bounds);
+  bool causal = scores->masks.size() == 1 && isCausal(scores->masks[0], space, bounds, element);
   if (!std::isfinite(scale) || (!causal && !llvm::all_of(scores->masks, [&](const Mask &m) {
         return hasTensor(m, space);
       }))) {
@@ -189,7 +189,7 @@ bool raise(MatmulOp product, const Bounds &bounds) {
   OpBuilder b(product);
   Location loc = product.getLoc();
   Value mask =
-      causal || scores->masks.empty() ? Value() : tensorOfMasks(b, loc, scores->masks, space);
+      causal || scores->masks.empty() ? Value() : tensorOfMasks(b, loc, scores->masks, space, element);
   auto isSwap = [](Operation *user) {
     auto transpose = dyn_cast<TransposeOp>(user);
     return transpose && transpose.getPermutation() == ArrayRef<int64_t>{0, 2, 1, 3};
@@ -202,7 +202,7 @@ bool raise(MatmulOp product, const Bounds &bounds) {
   HeadLayout layout = swapped ? HeadLayout::bshd : HeadLayout::bhsd;
   auto attr = [&](HeadLayout l) { return HeadLayoutAttr::get(context, l); };
   Value result = AttentionOp::create(
-      b, loc, tensorOf(dims, b.getF32Type()), query->tensor, key->tensor, value->tensor, mask,
+      b, loc, tensorOf(dims, element), query->tensor, key->tensor, value->tensor, mask,
       b.getF32FloatAttr(static_cast<float>(scale)), causal ? b.getUnitAttr() : UnitAttr(),
       attr(query->layout), attr(key->layout), attr(value->layout), attr(layout));
   result = guarded ? withoutNans(b, loc, result) : result;

@@ -16,6 +16,16 @@ namespace ciuic {
 
 namespace {
 
+/// The tensor whose squares are summed, of the result's type: halves are often widened first.
+std::optional<Term> normalisedOf(const Term &squared, Type type) {
+  for (const Term &t : tensorsOf(squared)) {
+    if (isIdentity(t) && t.value.getType() == type) {
+      return t;
+    }
+  }
+  return std::nullopt;
+}
+
 /// The norm that `map` computes, built before it; null if it is none.
 Value raise(OpBuilder &b, MapOp map) {
   Value result = map.getResult(0);
@@ -24,20 +34,21 @@ Value raise(OpBuilder &b, MapOp map) {
   Product whole = productOf(root);
   for (const Term &divisor : whole.divisors) {
     auto mean = rootMeanSquareOf(divisor, dims);
-    if (!mean || mean->element.value.getType() != result.getType()) {
+    auto element = mean ? normalisedOf(mean->element, result.getType()) : std::nullopt;
+    if (!element) {
       continue;
     }
-    Product product = productOf(root, mean->element);
+    Product product = productOf(root, element);
     if (product.constant != 1 || product.factors.size() != 2 || product.divisors.size() != 1 ||
         !rootMeanSquareOf(product.divisors[0], dims)) {
       continue;
     }
     for (unsigned i = 0; i < 2; ++i) {
-      Value scale = passes(product.factors[i], mean->element)
+      Value scale = passes(product.factors[i], *element)
                         ? vectorAlong(b, product.factors[1 - i], dims.size() - 1, dims.back())
                         : Value();
       if (scale && getElementTypeOrSelf(scale) == getElementTypeOrSelf(result)) {
-        return RmsNormOp::create(b, map.getLoc(), result.getType(), mean->element.value, scale,
+        return RmsNormOp::create(b, map.getLoc(), result.getType(), element->value, scale,
                                  b.getF32FloatAttr(static_cast<float>(mean->epsilon)));
       }
     }

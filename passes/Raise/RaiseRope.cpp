@@ -17,6 +17,8 @@ namespace ciuic {
 
 namespace {
 
+bool isComputable(Type element) { return element.isF32() || element.isF16() || element.isBF16(); }
+
 /// `index` with d3 moved on by half the width.
 SmallVector<AffineExpr> movedOn(ArrayRef<AffineExpr> index, int64_t half) {
   MLIRContext *context = index.front().getContext();
@@ -27,11 +29,11 @@ SmallVector<AffineExpr> movedOn(ArrayRef<AffineExpr> index, int64_t half) {
 /// The deepest tensor of heads that `x` reads at some index, `second` at that index moved on by
 /// `half`, and `first` at that index: what is rotated.
 std::optional<Heads> rotatedOf(const Term &x, const Term &second, const Term &first, int64_t half,
-                               ArrayRef<AffineExpr> dims) {
+                               ArrayRef<AffineExpr> dims, Type element) {
   std::optional<Heads> found;
   for (const Term &t : tensorsOf(x)) {
     auto layout = layoutOf(t, dims, /*repeated=*/false);
-    if (layout && passes(first, t) && passes(second, Term{t.value, movedOn(t.index, half)})) {
+    if (layout && getElementTypeOrSelf(t.value) == element && passes(first, t) && passes(second, Term{t.value, movedOn(t.index, half)})) {
       found = Heads{t.value, *layout, 1};
     }
   }
@@ -66,10 +68,11 @@ Value tableOf(OpBuilder &b, const Term &term, ArrayRef<AffineExpr> wanted) {
 Value raise(OpBuilder &b, MapOp map, HeadLayout layout) {
   Value result = map.getResult(0);
   auto dims = dimsOf(result);
+  Type element = getElementTypeOrSelf(result);
   Term root = elementOf(result);
   auto width = dims.size() == 4 ? dyn_cast<AffineConstantExpr>(dims[3]) : AffineConstantExpr();
   if (!width || width.getValue() % 2 != 0 || width.getValue() < 2 ||
-      !getElementTypeOrSelf(result).isF32()) {
+      !isComputable(element)) {
     return {};
   }
   // Matching sees (batch d0, head d1, position d2, width d3).
@@ -102,11 +105,12 @@ Value raise(OpBuilder &b, MapOp map, HeadLayout layout) {
         first{concat.getInputs()[1], tensors.back().index};
     // Either half counts from 0.
     auto negated = operandsOf<arith::NegFOp>(second);
-    auto found = negated.empty() ? std::nullopt : rotatedOf(x, negated[0], first, half, dims);
+    auto found = negated.empty() ? std::nullopt : rotatedOf(x, negated[0], first, half, dims, element);
     Value cosTable = found ? tableOf(b, cos, dims) : Value(),
           sinTable = cosTable ? tableOf(b, sin, dims) : Value();
     if (!sinTable || !sameDims(dimsOf(cosTable), dimsOf(sinTable)) ||
-        !getElementTypeOrSelf(cosTable).isF32() || !getElementTypeOrSelf(sinTable).isF32()) {
+        !isComputable(getElementTypeOrSelf(cosTable)) ||
+        !isComputable(getElementTypeOrSelf(sinTable))) {
       continue;
     }
     Value rope = RopeOp::create(b, map.getLoc(), found->tensor.getType(), found->tensor, cosTable,
