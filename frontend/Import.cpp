@@ -60,9 +60,7 @@ InFlightDiagnostic Importer::tooMuchWork() {
                             << " steps to import once its functions are inlined";
 }
 
-//===--------------------------------------------------------------------------------------------------------------===//
-// Opsets and functions
-//===--------------------------------------------------------------------------------------------------------------===//
+//===-- Opsets and functions --===//
 
 LogicalResult Importer::collectOpsets(const ::onnx::ModelProto &model) {
   if (model.ir_version() < 1) {
@@ -299,9 +297,7 @@ LogicalResult Importer::inlineCall(const ::onnx::FunctionProto &function,
   return success();
 }
 
-//===--------------------------------------------------------------------------------------------------------------===//
-// The whole
-//===--------------------------------------------------------------------------------------------------------------===//
+//===-- The whole --===//
 
 OwningOpRef<ModuleOp> Importer::run(const ::onnx::ModelProto &model) {
   OwningOpRef<ModuleOp> module = ModuleOp::create(builder.getUnknownLoc());

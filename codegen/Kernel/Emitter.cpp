@@ -18,8 +18,7 @@ Value Emitter::fail(const Twine &text) {
   return constant(0);
 }
 
-//===-- Indices
-//----------------------------------------------------------------------------------------------------===//
+//===-- Indices --===//
 
 Value Emitter::constant(int64_t value) {
   Value &slot = constants[value];
@@ -199,8 +198,7 @@ SmallVector<Value> Emitter::delinearise(Value linear, ArrayRef<Value> extents) {
   return index;
 }
 
-//===-- Memory
-//-----------------------------------------------------------------------------------------------------===//
+//===-- Memory --===//
 
 SmallVector<AffineExpr> Emitter::stridesOf(ArrayRef<AffineExpr> extents, MLIRContext *context) {
   SmallVector<AffineExpr> strides(extents.size());
@@ -395,8 +393,7 @@ void Emitter::store(Value value, const Buffer &buffer, ArrayRef<Lane> index) {
   }
 }
 
-//===-- Loops
-//------------------------------------------------------------------------------------------------------===//
+//===-- Loops --===//
 
 static std::optional<int64_t> constantOf(Value value) {
   APInt bits;

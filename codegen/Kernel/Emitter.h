@@ -55,14 +55,13 @@ public:
   /// to where code goes.
   void setEntry(mlir::Block *entry, mlir::Value dims) { entryBlock = entry, dimsPointer = dims; }
 
-  //===-- Failure: the first message wins; emission goes on with a stand-in value and the caller
-  //checks at the end --===//
+  // Failure: the first message wins; emission goes on with a stand-in value, and the caller checks
+  // at the end.
   mlir::Value fail(const llvm::Twine &message);
   bool failed() const { return !message.empty(); }
   const std::string &failure() const { return message; }
 
-  //===-- Indices (i64)
-  //---------------------------------------------------------------------------------------------===//
+  //===-- Indices (i64) --===//
   mlir::Value constant(int64_t value);
   mlir::Value add(mlir::Value a, mlir::Value b);
   mlir::Value sub(mlir::Value a, mlir::Value b);
@@ -86,8 +85,7 @@ public:
   llvm::SmallVector<mlir::Value> delinearise(mlir::Value linear,
                                              llvm::ArrayRef<mlir::Value> extents);
 
-  //===-- Memory
-  //----------------------------------------------------------------------------------------------------===//
+  //===-- Memory --===//
   /// Row-major strides of these extents.
   static llvm::SmallVector<mlir::AffineExpr> stridesOf(llvm::ArrayRef<mlir::AffineExpr> extents,
                                                        mlir::MLIRContext *context);
@@ -100,8 +98,7 @@ public:
   void storeAt(mlir::Value value, mlir::Value pointer, mlir::Type element, mlir::Value offset,
                int64_t lanes, bool aligned);
 
-  //===-- Loops
-  //-----------------------------------------------------------------------------------------------------===//
+  //===-- Loops --===//
   /// for (i = lower; i < upper; i += step) { carried = body(i, carried) }; returns the last carried
   /// values.
   llvm::SmallVector<mlir::Value>
@@ -126,8 +123,7 @@ public:
   void when(mlir::Value condition, llvm::function_ref<void()> then,
             llvm::function_ref<void()> otherwise = {});
 
-  //===-- Values
-  //----------------------------------------------------------------------------------------------------===//
+  //===-- Values --===//
   /// The type arithmetic uses for an element type: f32 for halves, signless integers.
   static mlir::Type computeType(mlir::Type element);
   mlir::Value splat(mlir::Value scalar);
@@ -144,8 +140,7 @@ public:
                                              llvm::ArrayRef<mlir::Value> arguments,
                                              llvm::ArrayRef<Lane> index);
 
-  //===-- Graph ops at an index
-  //-------------------------------------------------------------------------------------===//
+  //===-- Graph ops at an index --===//
   llvm::DenseMap<mlir::Value, Buffer> buffers;
   /// Asked first for every tensor: how templates supply what they keep between loops (sums,
   /// buffered rows).

@@ -233,8 +233,7 @@ SmallVector<Value> Emitter::applyRegion(Block &region, ArrayRef<Value> arguments
                              [&](Value v) { return values.lookup(v); });
 }
 
-//===-- Graph ops
-//--------------------------------------------------------------------------------------------------===//
+//===-- Graph ops --===//
 
 Value Emitter::at(Value tensor, ArrayRef<Lane> index) {
   Key key{tensor, {}};

@@ -85,8 +85,16 @@ void emitScatter(KernelFrame &frame) {
   };
   frame.forUnits([&](Value) {
     rows(dims, [&](ArrayRef<Lane> index) { e.store(e.at(op.getInput(), index), out, index); });
-    e.nest(values(ArrayRef(where).drop_back()), [&](ValueRange update) {
-      SmallVector<Lane> prefix = llvm::map_to_vector(update, [&](Value v) { return e.uniform(v); });
+    // An operand without an element has no place for an update: the outermost loop is then empty.
+    SmallVector<Value> counts = values(ArrayRef(where).drop_back());
+    Value some = e.constant(1);
+    for (AffineExpr extent : ArrayRef(dims).take_front(k)) {
+      some = e.min(some, e.symbolic(extent));
+    }
+    counts.insert(counts.begin(), some);
+    e.nest(counts, [&](ValueRange update) {
+      SmallVector<Lane> prefix =
+          llvm::map_to_vector(update.drop_front(), [&](Value v) { return e.uniform(v); });
       SmallVector<Lane> target;
       for (unsigned d = 0; d < k; ++d) {
         SmallVector<Lane> at = prefix;

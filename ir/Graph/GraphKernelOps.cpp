@@ -11,7 +11,7 @@ static LogicalResult verifyBody(Operation *op, Region &body, TypeRange inputs, T
     return op->emitOpError("(C1) block arguments must have the operands' types");
   }
   if (cast<YieldOp>(block.getTerminator()).getValues().getTypes() != results) {
-    return op->emitOpError("yielded values must have the results' types");
+    return op->emitOpError("(C2) yielded values must have the results' types");
   }
   return success();
 }
@@ -23,7 +23,7 @@ LogicalResult FusionOp::verify() {
 LogicalResult KernelOp::verify() {
   FunctionType type = getFunctionType();
   if (getGrid().getNumDims() != 0 || getGrid().getNumResults() != 1) {
-    return emitOpError("the grid must be one expression of the symbols");
+    return emitOpError("(C3) the grid must be one expression of the symbols");
   }
   return verifyBody(*this, getBody(), type.getInputs(), type.getResults());
 }

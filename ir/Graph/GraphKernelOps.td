@@ -32,7 +32,8 @@ def Graph_KernelOp : Graph_Op<"kernel", [Symbol, IsolatedFromAbove, SingleBlockI
     Argument attributes: `graph.physical` (an affine map of constants: the extents whose strides a state's buffer has),
     `graph.packing` (a #graph.packing: how codegen finds a weight).
     On CUDA kernels carry `graph.device`, and a unit is what one block computes at a time.
-    (C1) block arguments match the inputs of `function_type`, yielded values its results.
+    (C1) block arguments have the types of `function_type`'s inputs; (C2) yielded values those of its results; (C3) the
+    grid is one expression of the symbols.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypeAttrOf<FunctionType>:$function_type, Graph_TemplateAttr:$template_kind,
     TypedArrayAttrBase<Graph_SymbolAttr, "symbols">:$symbols, AffineMapAttr:$grid, I64Attr:$scratch, OptionalAttr<DictArrayAttr>:$arg_attrs);

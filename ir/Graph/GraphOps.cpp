@@ -23,16 +23,6 @@ static void printInt(OpAsmPrinter &printer, Operation *, IntegerAttr value) {
 
 static RankedTensorType typeOf(Value value) { return cast<RankedTensorType>(value.getType()); }
 
-/// Two dims that are certainly different: both constant and unequal.
-static bool differ(AffineExpr a, AffineExpr b) {
-  auto x = dyn_cast<AffineConstantExpr>(a), y = dyn_cast<AffineConstantExpr>(b);
-  return x && y && x.getValue() != y.getValue();
-}
-static bool isOne(AffineExpr e) {
-  auto constant = dyn_cast<AffineConstantExpr>(e);
-  return constant && constant.getValue() == 1;
-}
-
 LogicalResult WeightOp::verify() {
   auto type = typeOf(getResult());
   if (!type.hasStaticShape()) {
@@ -47,11 +37,6 @@ LogicalResult WeightOp::verify() {
 
 LogicalResult ConstantOp::verify() {
   auto type = typeOf(getResult());
-  auto valueType = getValue().getShapedType();
-  if (valueType.getShape() != type.getShape() ||
-      valueType.getElementType() != type.getElementType()) {
-    return emitOpError("(C1) value and result type must agree");
-  }
   if (type.getNumElements() * elementBytes(type.getElementType()) > maxBytes) {
     return emitOpError("(C2) at most 65536 bytes; larger tensors are weights");
   }
@@ -158,7 +143,13 @@ LogicalResult ArgReduceOp::verify() {
       !isOne(dimsOf(out).back())) {
     return emitOpError("(C1) the result must be i64 with extent 1 at the last dim");
   }
-  return success();
+  auto from = dimsOf(in), to = dimsOf(out);
+  if (!sameDims(ArrayRef(from).drop_back(), ArrayRef(to).drop_back())) {
+    return emitOpError("(C2) the result must have the operand's extents at the other dims");
+  }
+  return getKind() == ReduceKind::max || getKind() == ReduceKind::min
+             ? success()
+             : emitOpError("(C3) the kind must be max or min");
 }
 
 LogicalResult ReshapeOp::verify() {
@@ -289,9 +280,22 @@ LogicalResult CumSumOp::verify() {
 }
 
 LogicalResult ScatterOp::verify() {
-  return getInput().getType() == getResult().getType()
-             ? success()
-             : emitOpError("(C1) input and result types must agree");
+  if (getInput().getType() != getResult().getType()) {
+    return emitOpError("(C1) input and result types must agree");
+  }
+  auto in = dimsOf(getInput()), where = dimsOf(getIndices()), updates = dimsOf(getUpdates());
+  auto depth = where.empty() ? AffineConstantExpr() : dyn_cast<AffineConstantExpr>(where.back());
+  if (!depth || depth.getValue() < 1 || depth.getValue() > static_cast<int64_t>(in.size())) {
+    return emitOpError("(C2) the last extent of indices must be a constant within 1 to the rank");
+  }
+  SmallVector<AffineExpr> expected(where.begin(), where.end() - 1);
+  expected.append(in.begin() + depth.getValue(), in.end());
+  bool agree = typeOf(getUpdates()).getElementType() == typeOf(getInput()).getElementType() &&
+               updates.size() == expected.size() &&
+               llvm::none_of(llvm::zip(updates, expected),
+                             [](auto p) { return differ(std::get<0>(p), std::get<1>(p)); });
+  return agree ? success()
+               : emitOpError("(C3) updates must be indices[:-1] ++ input[k:] of its element type");
 }
 
 // The structured and kernel ops' verifiers stand in GraphStructuredOps.cpp and GraphKernelOps.cpp.

@@ -121,7 +121,10 @@ def Graph_ReduceOp : Graph_Op<"reduce", [Pure]> {
 
 def Graph_ArgReduceOp : Graph_Op<"arg_reduce", [Pure]> {
   let summary = "The index of the largest (or smallest) element along the last dim, which stays with extent 1";
-  let description = [{ The first of equals unless `select_last`. (C1) the result is i64 and has extent 1 at the last dim. }];
+  let description = [{
+    The first of equals unless `select_last`. (C1) the result is i64 and has extent 1 at the last dim; (C2) it has the
+    operand's extents elsewhere; (C3) the kind is `max` or `min`.
+  }];
   let arguments = (ins Graph_ReduceKindAttr:$kind, Graph_Tensor:$input, UnitAttr:$select_last);
   let results = (outs Graph_Tensor:$result);
   let assemblyFormat = "$kind $input attr-dict `:` type($input) `->` type($result)";
@@ -225,7 +228,12 @@ def Graph_CumSumOp : Graph_Op<"cumsum", [Pure]> {
 
 def Graph_ScatterOp : Graph_Op<"scatter", [Pure]> {
   let summary = "`input` with slices replaced: ONNX ScatterND without reduction";
-  let description = [{ indices[..., k] addresses the first k dims of input; updates has the remaining shape. (C1) input and result types agree. }];
+  let description = [{
+    indices[..., :] addresses the first k dims of input, k being their last extent; updates come in the indices' order,
+    the last one wins.
+    (C1) input and result types agree; (C2) k is a constant, 1 to the input's rank; (C3) updates has the shape
+    indices[:-1] ++ input[k:] and the input's element type.
+  }];
   let arguments = (ins Graph_Tensor:$input, Graph_IndexTensor:$indices, Graph_Tensor:$updates);
   let results = (outs Graph_Tensor:$result);
   let assemblyFormat = "$input `,` $indices `,` $updates attr-dict `:` functional-type(operands, $result)";

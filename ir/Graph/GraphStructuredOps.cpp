@@ -5,15 +5,6 @@
 using namespace mlir;
 using namespace ciuic::graph;
 
-static bool differ(AffineExpr a, AffineExpr b) {
-  auto x = dyn_cast<AffineConstantExpr>(a), y = dyn_cast<AffineConstantExpr>(b);
-  return x && y && x.getValue() != y.getValue();
-}
-static bool isOne(AffineExpr e) {
-  auto constant = dyn_cast<AffineConstantExpr>(e);
-  return constant && constant.getValue() == 1;
-}
-
 LogicalResult MatmulOp::verify() {
   auto a = dimsOf(getA()), b = dimsOf(getB()), c = dimsOf(getResult());
   if (a.size() < 2 || b.size() < 2) {
@@ -69,8 +60,9 @@ template <class Op>
 static LogicalResult verifyFilter(Op op, unsigned inFilterDim, bool filterInIsPerGroup) {
   auto filter = cast<RankedTensorType>(op.getFilter().getType());
   auto input = dimsOf(op.getInput());
-  if (filter.getRank() != static_cast<int64_t>(input.size()) || !filter.hasStaticShape()) {
-    return op.emitOpError("(C1) the filter must be static and of the input's rank");
+  if (filter.getRank() != static_cast<int64_t>(input.size()) || filter.getRank() < 3 ||
+      !filter.hasStaticShape()) {
+    return op.emitOpError("(C1) the filter must be static and of the input's rank, 3 to 5");
   }
   if (failed(verifyWindow(op, filter.getShape().drop_front(2), filter.getShape().drop_front(2)))) {
     return failure();

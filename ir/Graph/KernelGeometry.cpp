@@ -12,11 +12,6 @@ AffineExpr FlatSpace::inner(MLIRContext *context) const {
   return productOf(ArrayRef(dims).drop_front(dims.empty() ? 0 : merged), context);
 }
 
-static bool isOne(AffineExpr expr) {
-  auto constant = dyn_cast<AffineConstantExpr>(expr);
-  return constant && constant.getValue() == 1;
-}
-
 // Whether an operand read through `map` sees dims [first, rank) of the space as one dense run, or
 // not at all.
 static bool readsRunDensely(AffineMap map, RankedTensorType operand, ArrayRef<AffineExpr> dims,

@@ -61,10 +61,6 @@ private:
   using Result = FailureOr<std::optional<LibraryCall>>;
 
   AffineExpr cst(int64_t value) { return getAffineConstantExpr(value, context); }
-  static bool isOne(AffineExpr e) {
-    auto constant = dyn_cast<AffineConstantExpr>(e);
-    return constant && constant.getValue() == 1;
-  }
   static Type elementOf(Value value) {
     return cast<RankedTensorType>(value.getType()).getElementType();
   }

@@ -11,11 +11,6 @@ using namespace mlir;
 namespace ciuic::graph {
 namespace {
 
-bool isOne(AffineExpr e) {
-  auto constant = dyn_cast<AffineConstantExpr>(e);
-  return constant && constant.getValue() == 1;
-}
-
 Type elementOf(Value value) { return cast<RankedTensorType>(value.getType()).getElementType(); }
 
 std::optional<int64_t> vendorTypeOf(Type type) {

@@ -178,6 +178,16 @@ bool sameDims(ArrayRef<AffineExpr> a, ArrayRef<AffineExpr> b) {
          });
 }
 
+bool isOne(AffineExpr dim) {
+  auto constant = dyn_cast<AffineConstantExpr>(dim);
+  return constant && constant.getValue() == 1;
+}
+
+bool differ(AffineExpr a, AffineExpr b) {
+  auto x = dyn_cast<AffineConstantExpr>(a), y = dyn_cast<AffineConstantExpr>(b);
+  return x && y && x.getValue() != y.getValue();
+}
+
 AffineExpr productOf(ArrayRef<AffineExpr> dims, MLIRContext *context) {
   AffineExpr product = getAffineConstantExpr(1, context);
   for (AffineExpr dim : dims) {

@@ -50,6 +50,11 @@ Interval intervalOf(mlir::AffineExpr expr, const Bounds &bounds);
 bool sameDim(mlir::AffineExpr a, mlir::AffineExpr b);
 bool sameDims(llvm::ArrayRef<mlir::AffineExpr> a, llvm::ArrayRef<mlir::AffineExpr> b);
 
+/// Whether a dim is the constant 1.
+bool isOne(mlir::AffineExpr dim);
+/// Whether two dims are certainly different: both constant and unequal.
+bool differ(mlir::AffineExpr a, mlir::AffineExpr b);
+
 /// The product of dims (1 for none).
 mlir::AffineExpr productOf(llvm::ArrayRef<mlir::AffineExpr> dims, mlir::MLIRContext *context);
 

@@ -7,11 +7,6 @@ using namespace mlir;
 namespace ciuic::graph {
 namespace {
 
-bool isOne(AffineExpr e) {
-  auto constant = dyn_cast<AffineConstantExpr>(e);
-  return constant && constant.getValue() == 1;
-}
-
 /// Reshapes as runs of dims with equal products: one operand dim that splits into several, or
 /// several that merge into one. Unit dims belong to no run.
 std::optional<SmallVector<AffineExpr>> throughReshape(ReshapeOp reshape, ArrayRef<AffineExpr> index,

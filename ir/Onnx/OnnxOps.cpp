@@ -54,9 +54,7 @@ static ParseResult parseStrings(OpAsmParser &parser, ArrayAttr &strings) {
   return success();
 }
 
-//===--------------------------------------------------------------------------------------------------------------===//
-// onnx.graph
-//===--------------------------------------------------------------------------------------------------------------===//
+//===-- onnx.graph --===//
 
 StringRef GraphOp::getInputName(unsigned i) { return cast<StringAttr>(getInputs()[i]).getValue(); }
 
@@ -133,9 +131,7 @@ LogicalResult GraphOp::verify() {
   return success();
 }
 
-//===--------------------------------------------------------------------------------------------------------------===//
-// onnx.node
-//===--------------------------------------------------------------------------------------------------------------===//
+//===-- onnx.node --===//
 
 Region *NodeOp::getBody(StringRef name) {
   for (auto [index, body] : llvm::enumerate(getBodies().getAsValueRange<StringAttr>())) {
@@ -353,9 +349,7 @@ LogicalResult NodeOp::verify() {
   return success();
 }
 
-//===--------------------------------------------------------------------------------------------------------------===//
-// onnx.weight, onnx.constant
-//===--------------------------------------------------------------------------------------------------------------===//
+//===-- onnx.weight, onnx.constant --===//
 
 void WeightOp::print(OpAsmPrinter &p) {
   p << ' ';
@@ -443,9 +437,7 @@ LogicalResult ConstantOp::verify() {
 
 OpFoldResult ConstantOp::fold(FoldAdaptor) { return getValue(); }
 
-//===--------------------------------------------------------------------------------------------------------------===//
-// onnx.return
-//===--------------------------------------------------------------------------------------------------------------===//
+//===-- onnx.return --===//
 
 LogicalResult ReturnOp::verify() {
   if (getNames().size() != getNumOperands()) {

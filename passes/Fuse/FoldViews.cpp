@@ -17,11 +17,6 @@ namespace ciuic {
 
 namespace {
 
-bool isOne(AffineExpr e) {
-  auto constant = dyn_cast<AffineConstantExpr>(e);
-  return constant && constant.getValue() == 1;
-}
-
 struct FoldIntoMap : OpRewritePattern<MapOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(MapOp map, PatternRewriter &rewriter) const override {

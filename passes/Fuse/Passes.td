@@ -55,7 +55,8 @@ def WidenHalves : Pass<"ciuic-widen-halves", "::mlir::func::FuncOp"> {
     %f = graph.map (%x) … arith.extf … -> tensor<4x8xf32>
     %y = graph.matmul %f, %w : (tensor<4x8xf32>, tensor<8x8xf16>) -> tensor<4x8xf16>
     ```
-    Before maps are fused. On CUDA nothing changes: its kernels read halves themselves.
+    Before maps are fused. CUDA's kernels read halves themselves; there only an attention's f32 mask becomes one
+    of its operands' type.
   }];
   let dependentDialects = ["::ciuic::graph::GraphDialect", "::mlir::arith::ArithDialect"];
 }

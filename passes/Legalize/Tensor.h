@@ -54,6 +54,6 @@ inline std::optional<int64_t> constantOf(mlir::AffineExpr e) {
   auto constant = llvm::dyn_cast_or_null<mlir::AffineConstantExpr>(e);
   return constant ? std::optional<int64_t>(constant.getValue()) : std::nullopt;
 }
-inline bool isOne(mlir::AffineExpr e) { return constantOf(e) == 1; }
+using graph::isOne;
 
 } // namespace ciuic::legalize

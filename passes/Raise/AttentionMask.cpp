@@ -128,10 +128,8 @@ std::optional<Term> broadcastTensor(const Term &term, ArrayRef<AffineExpr> score
 
 } // namespace
 
-double lowFillOf(Type element) { return element.isF16() ? -6e4 : -1e30; }
-
-bool isCausal(const Mask &mask, ArrayRef<AffineExpr> scores, const Bounds &bounds, Type element) {
-  double lowFill = lowFillOf(element);
+bool isCausal(const Mask &mask, ArrayRef<AffineExpr> scores, const Bounds &bounds,
+              double low) {
   // Every query must see a key, or hiding by a low finite addend and hiding for good would differ.
   auto lead = intervalOf(simplified(scores[3] - scores[2], bounds.upper.size()), bounds).lower;
   if (!lead || *lead < 0) {
@@ -146,12 +144,12 @@ bool isCausal(const Mask &mask, ArrayRef<AffineExpr> scores, const Bounds &bound
     if (!onTrue || !onFalse) {
       return false;
     }
-    keeps = *onTrue == 0 && *onFalse <= lowFill;
-    if (!keeps && !(*onFalse == 0 && *onTrue <= lowFill)) {
+    keeps = *onTrue == 0 && *onFalse <= low;
+    if (!keeps && !(*onFalse == 0 && *onTrue <= low)) {
       return false;
     }
     condition = select[0];
-  } else if (mask.fill > lowFill) {
+  } else if (mask.fill > low) {
     return false;
   }
   auto requirements = requirementsOf(condition, !keeps);
@@ -182,18 +180,17 @@ bool isCausal(const Mask &mask, ArrayRef<AffineExpr> scores, const Bounds &bound
 bool hasTensor(const Mask &mask, ArrayRef<AffineExpr> scores) {
   auto t = broadcastTensor(mask.term, scores);
   Type element = t ? getElementTypeOrSelf(t->value) : Type();
-  return t && (mask.isCondition ? element.isInteger(1) : element.isF32() || element.isF16() || element.isBF16());
+  return t && (mask.isCondition ? element.isInteger(1) : isa<Float32Type, Float16Type, BFloat16Type>(element));
 }
 
-Value tensorOfMasks(OpBuilder &b, Location loc, ArrayRef<Mask> masks, ArrayRef<AffineExpr> scores,
-                    Type element) {
+Value tensorOfMasks(OpBuilder &b, Location loc, ArrayRef<Mask> masks, ArrayRef<AffineExpr> scores) {
   SmallVector<Value> inputs;
   SmallVector<AffineMap> maps;
   SmallVector<AffineExpr> dims(4, b.getAffineConstantExpr(1));
   for (const Mask &mask : masks) {
     Term t = *broadcastTensor(mask.term, scores);
     auto own = dimsOf(t.value);
-    if (masks.size() == 1 && !mask.isCondition && getElementTypeOrSelf(t.value) == element) {
+    if (masks.size() == 1 && !mask.isCondition && getElementTypeOrSelf(t.value).isF32()) {
       return t.value;
     }
     SmallVector<AffineExpr> index;
@@ -206,7 +203,7 @@ Value tensorOfMasks(OpBuilder &b, Location loc, ArrayRef<Mask> masks, ArrayRef<A
     inputs.push_back(t.value);
     maps.push_back(accessMap(4, index, b.getContext()));
   }
-  SmallVector<Type> types{tensorOf(dims, element)};
+  SmallVector<Type> types{tensorOf(dims, b.getF32Type())};
   auto map = MapOp::create(
       b, loc, types, inputs, maps, [&](OpBuilder &b, Location loc, ValueRange scalars) {
         Value sum;
@@ -218,20 +215,10 @@ Value tensorOfMasks(OpBuilder &b, Location loc, ArrayRef<Mask> masks, ArrayRef<A
                 arith::ConstantOp::create(b, loc, b.getF32FloatAttr(static_cast<float>(mask.fill)));
             addend = arith::SelectOp::create(b, loc, scalar, mask.keeps ? zero : fill,
                                              mask.keeps ? fill : zero);
-          }
-          if (!mask.isCondition && !scalar.getType().isF32()) {
+          } else if (!scalar.getType().isF32()) {
             addend = arith::ExtFOp::create(b, loc, b.getF32Type(), scalar);
           }
           sum = sum ? Value(arith::AddFOp::create(b, loc, sum, addend)) : addend;
-        }
-        if (!element.isF32()) {
-          auto least = APFloat::getLargest(cast<FloatType>(element).getFloatSemantics(), true);
-          bool inexact = false;
-          least.convert(APFloat::IEEEsingle(), APFloat::rmNearestTiesToEven, &inexact);
-          Value bound =
-              arith::ConstantOp::create(b, loc, b.getF32FloatAttr(least.convertToFloat()));
-          sum = arith::MaximumFOp::create(b, loc, sum, bound);
-          sum = arith::TruncFOp::create(b, loc, element, sum);
         }
         return SmallVector<Value>{sum};
       });

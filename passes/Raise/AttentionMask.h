@@ -14,21 +14,20 @@ struct Mask {
   double fill = 0;
 };
 
-/// A fill this low, added to a score of this type or put in its place, leaves nothing of it: e to
-/// its power is 0 beside any other key.
-double lowFillOf(mlir::Type element);
+/// A fill this low, added or put in its place, leaves nothing of a score: e to its power is 0
+/// beside any other key. Scores in f16 come no lower than −65504, and exporters fill with that.
+inline double lowFill(mlir::Type scores) { return scores.isF16() ? -6e4 : -1e30; }
 
 /// Whether the mask hides from query i exactly the keys beyond i + keys − queries, for all values
-/// of the symbols. `element` is the scores' type.
+/// of the symbols; fills up to `low` hide.
 bool isCausal(const Mask &mask, llvm::ArrayRef<mlir::AffineExpr> scores,
-              const graph::Bounds &bounds, mlir::Type element);
+              const graph::Bounds &bounds, double low);
 
 /// Whether tensorOfMasks can make this one's tensor.
 bool hasTensor(const Mask &mask, llvm::ArrayRef<mlir::AffineExpr> scores);
 
-/// The sum of the masks as one tensor of `element` that broadcasts to the scores. Addends beyond
-/// the type's least value become that value.
+/// The sum of the masks as one f32 tensor that broadcasts to the scores.
 mlir::Value tensorOfMasks(mlir::OpBuilder &b, mlir::Location loc, llvm::ArrayRef<Mask> masks,
-                          llvm::ArrayRef<mlir::AffineExpr> scores, mlir::Type element);
+                          llvm::ArrayRef<mlir::AffineExpr> scores);
 
 } // namespace ciuic::raise

@@ -38,13 +38,13 @@ std::optional<HeadLayout> layoutOf(const Term &t, ArrayRef<AffineExpr> wanted, b
   return std::nullopt;
 }
 
-std::optional<Heads> headsOf(const Term &term, ArrayRef<AffineExpr> dims, Type element,
-                             bool scaled, bool repeated) {
+std::optional<Heads> headsOf(const Term &term, ArrayRef<AffineExpr> dims, bool scaled,
+                             bool repeated) {
   std::optional<Heads> found;
   double scale = 1;
   Term t = term;
   for (unsigned steps = 0; steps < maxSteps; ++steps) {
-    if (t.isTensor() && getElementTypeOrSelf(t.value) == element) {
+    if (t.isTensor()) {
       if (auto layout = layoutOf(t, dims, repeated)) {
         found = Heads{t.value, *layout, scale};
       }

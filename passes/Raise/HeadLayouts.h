@@ -17,8 +17,7 @@ struct Heads {
 /// The heads that `term` reads as an element of [batch, heads, positions, width], the deepest below
 /// views and, with `scaled`, products with constants. Fewer heads than wanted are repeated, each as
 /// often in a row as there are more.
-std::optional<Heads> headsOf(const Term &term, llvm::ArrayRef<mlir::AffineExpr> dims,
-                             mlir::Type element, bool scaled,
+std::optional<Heads> headsOf(const Term &term, llvm::ArrayRef<mlir::AffineExpr> dims, bool scaled,
                              bool repeated = true);
 
 /// The layout in which `t` reads a tensor of [batch, heads, positions, width], if it does.

@@ -56,7 +56,7 @@ struct Scores {
   SmallVector<Mask> masks;
 };
 
-std::optional<Scores> scoresOf(const Term &term, double lowFill, double scale = 1,
+std::optional<Scores> scoresOf(const Term &term, double low, double scale = 1,
                                unsigned depth = maxDepth) {
   auto tensors = tensorsOf(term);
   if (!tensors.empty()) {
@@ -69,7 +69,7 @@ std::optional<Scores> scoresOf(const Term &term, double lowFill, double scale = 
   if (isa_and_nonnull<arith::MulFOp, arith::DivFOp>(c.op)) {
     for (unsigned i = isa<arith::DivFOp>(c.op) ? 1 : 0; i < 2; ++i) {
       if (auto factor = constantOf(c.operands[i])) {
-        return scoresOf(c.operands[1 - i], lowFill,
+        return scoresOf(c.operands[1 - i], low,
                         isa<arith::DivFOp>(c.op) ? scale / *factor : scale * *factor, depth - 1);
       }
     }
@@ -80,7 +80,7 @@ std::optional<Scores> scoresOf(const Term &term, double lowFill, double scale = 
   }
   if (isa_and_nonnull<arith::AddFOp>(c.op)) {
     for (unsigned i = 0; i < 2; ++i) {
-      if (auto scores = scoresOf(c.operands[i], lowFill, 1, depth - 1)) {
+      if (auto scores = scoresOf(c.operands[i], low, 1, depth - 1)) {
         scores->masks.push_back({c.operands[1 - i]});
         return scores;
       }
@@ -89,7 +89,7 @@ std::optional<Scores> scoresOf(const Term &term, double lowFill, double scale = 
   if (isa_and_nonnull<arith::SelectOp>(c.op)) {
     for (unsigned i = 1; i < 3; ++i) {
       auto fill = constantOf(c.operands[3 - i]);
-      auto scores = fill && *fill <= lowFill ? scoresOf(c.operands[i], lowFill, 1, depth - 1) : std::nullopt;
+      auto scores = fill && *fill <= low ? scoresOf(c.operands[i], low, 1, depth - 1) : std::nullopt;
       if (scores) {
         scores->masks.push_back({c.operands[0], true, i == 1, *fill});
         return scores;
@@ -142,16 +142,17 @@ Value withoutNans(OpBuilder &b, Location loc, Value tensor) {
 
 bool raise(MatmulOp product, const Bounds &bounds) {
   Type element = getElementTypeOrSelf(product.getResult());
-  if (!isFour(product) || !(element.isF32() || element.isF16() || element.isBF16())) {
+  if (!isFour(product) || !isa<Float32Type, Float16Type, BFloat16Type>(element)) {
     return false;
   }
+  double low = lowFill(element);
   // 1. The softmax and what its scores are made of.
   MLIRContext *context = product.getContext();
   AffineExpr d2 = getAffineDimExpr(2, context), d3 = getAffineDimExpr(3, context);
   bool guarded = false;
   SoftmaxOp softmax =
       softmaxOf(operandOf(product.getA(), d2, d3, product.getTransposeA()), guarded);
-  auto scores = softmax ? scoresOf(elementOf(softmax.getInput()), lowFillOf(element)) : std::nullopt;
+  auto scores = softmax ? scoresOf(elementOf(softmax.getInput()), low) : std::nullopt;
   if (!scores) {
     return false;
   }
@@ -166,20 +167,23 @@ bool raise(MatmulOp product, const Bounds &bounds) {
   // 2. Queries, keys and values where they lie.
   SmallVector<AffineExpr> queryDims{space[0], space[1], space[2], width},
       keyDims{space[0], space[1], space[3], width}, valueDims{space[0], space[1], space[3], out[3]};
-  auto query = headsOf(operandOf(inner.getA(), d2, d3, inner.getTransposeA()), queryDims, element, true,
+  auto query = headsOf(operandOf(inner.getA(), d2, d3, inner.getTransposeA()), queryDims, true,
                        /*repeated=*/false);
-  auto key = headsOf(operandOf(inner.getB(), d3, d2, inner.getTransposeB()), keyDims, element, true);
+  auto key = headsOf(operandOf(inner.getB(), d3, d2, inner.getTransposeB()), keyDims, true);
   auto value =
-      headsOf(operandOf(product.getB(), d2, d3, product.getTransposeB()), valueDims, element, false);
+      headsOf(operandOf(product.getB(), d2, d3, product.getTransposeB()), valueDims, false);
   auto headCount = [](const Heads &h) {
     return dimsOf(h.tensor)[h.layout == HeadLayout::bhsd ? 1 : 2];
   };
-  if (!query || !key || !value || headCount(*key) != headCount(*value)) {
+  auto fits = [&](const std::optional<Heads> &heads) {
+    return heads && getElementTypeOrSelf(heads->tensor) == element;
+  };
+  if (!fits(query) || !fits(key) || !fits(value) || headCount(*key) != headCount(*value)) {
     return false;
   }
   double scale = scores->scale * query->scale * key->scale;
   // 3. The mask: causal by provable shape, or tensors.
-  bool causal = scores->masks.size() == 1 && isCausal(scores->masks[0], space, bounds, element);
+  bool causal = scores->masks.size() == 1 && isCausal(scores->masks[0], space, bounds, low);
   if (!std::isfinite(scale) || (!causal && !llvm::all_of(scores->masks, [&](const Mask &m) {
         return hasTensor(m, space);
       }))) {
@@ -189,7 +193,7 @@ bool raise(MatmulOp product, const Bounds &bounds) {
   OpBuilder b(product);
   Location loc = product.getLoc();
   Value mask =
-      causal || scores->masks.empty() ? Value() : tensorOfMasks(b, loc, scores->masks, space, element);
+      causal || scores->masks.empty() ? Value() : tensorOfMasks(b, loc, scores->masks, space);
   auto isSwap = [](Operation *user) {
     auto transpose = dyn_cast<TransposeOp>(user);
     return transpose && transpose.getPermutation() == ArrayRef<int64_t>{0, 2, 1, 3};

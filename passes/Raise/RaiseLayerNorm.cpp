@@ -24,7 +24,7 @@ std::optional<Term> centredOf(const Term &term, ArrayRef<AffineExpr> dims) {
 }
 
 /// The norm of which `scaled` (an element of `type`) is all but the bias; null if it is none.
-Value raise(OpBuilder &b, Location loc, RankedTensorType type, const Term &scaled, Value bias) {
+Value normOf(OpBuilder &b, Location loc, RankedTensorType type, const Term &scaled, Value bias) {
   auto dims = dimsOf(type);
   Product whole = productOf(scaled);
   for (const Term &divisor : whole.divisors) {
@@ -52,7 +52,7 @@ Value raise(OpBuilder &b, Location loc, RankedTensorType type, const Term &scale
   return {};
 }
 
-Value raise(OpBuilder &b, MapOp map) {
+Value normOfMap(OpBuilder &b, MapOp map) {
   auto type = cast<RankedTensorType>(map.getResult(0).getType());
   Term root = elementOf(map.getResult(0));
   auto sum = operandsOf<arith::AddFOp>(root);
@@ -60,28 +60,16 @@ Value raise(OpBuilder &b, MapOp map) {
     Value bias =
         type.getRank() ? vectorAlong(b, sum[i], type.getRank() - 1, dimsOf(type).back()) : Value();
     if (bias && getElementTypeOrSelf(bias) == type.getElementType()) {
-      if (Value norm = raise(b, map.getLoc(), type, sum[1 - i], bias)) {
+      if (Value norm = normOf(b, map.getLoc(), type, sum[1 - i], bias)) {
         return norm;
       }
     }
   }
-  return raise(b, map.getLoc(), type, root, Value());
+  return normOf(b, map.getLoc(), type, root, Value());
 }
 
 struct RaiseLayerNormPass : ciuic::impl::RaiseLayerNormBase<RaiseLayerNormPass> {
-  void runOnOperation() override {
-    // Backwards, so that a pattern is found at its last map, the one that adds the bias.
-    auto maps = llvm::to_vector(getOperation().getOps<MapOp>());
-    for (MapOp map : llvm::reverse(maps)) {
-      if (map.use_empty()) {
-        continue;
-      }
-      OpBuilder b(map);
-      if (Value norm = raise(b, map)) {
-        map.getResult(0).replaceAllUsesWith(norm);
-      }
-    }
-  }
+  void runOnOperation() override { raiseMaps(getOperation(), normOfMap); }
 };
 
 } // namespace

@@ -16,10 +16,10 @@ namespace ciuic {
 
 namespace {
 
-/// The tensor whose squares are summed, of the result's type: halves are often widened first.
-std::optional<Term> normalisedOf(const Term &squared, Type type) {
-  for (const Term &t : tensorsOf(squared)) {
-    if (isIdentity(t) && t.value.getType() == type) {
+/// The same element in a tensor of this type: halves are widened before they are squared.
+std::optional<Term> inType(const Term &element, Type type) {
+  for (const Term &t : tensorsOf(element)) {
+    if (t.value.getType() == type && isIdentity(t)) {
       return t;
     }
   }
@@ -27,14 +27,14 @@ std::optional<Term> normalisedOf(const Term &squared, Type type) {
 }
 
 /// The norm that `map` computes, built before it; null if it is none.
-Value raise(OpBuilder &b, MapOp map) {
+Value normOfMap(OpBuilder &b, MapOp map) {
   Value result = map.getResult(0);
   auto dims = dimsOf(result);
   Term root = elementOf(result);
   Product whole = productOf(root);
   for (const Term &divisor : whole.divisors) {
     auto mean = rootMeanSquareOf(divisor, dims);
-    auto element = mean ? normalisedOf(mean->element, result.getType()) : std::nullopt;
+    auto element = mean ? inType(mean->element, result.getType()) : std::nullopt;
     if (!element) {
       continue;
     }
@@ -57,19 +57,7 @@ Value raise(OpBuilder &b, MapOp map) {
 }
 
 struct RaiseRmsNormPass : ciuic::impl::RaiseRmsNormBase<RaiseRmsNormPass> {
-  void runOnOperation() override {
-    // Backwards, so that a pattern is found at its last map.
-    auto maps = llvm::to_vector(getOperation().getOps<MapOp>());
-    for (MapOp map : llvm::reverse(maps)) {
-      if (map.use_empty()) {
-        continue;
-      }
-      OpBuilder b(map);
-      if (Value norm = raise(b, map)) {
-        map.getResult(0).replaceAllUsesWith(norm);
-      }
-    }
-  }
+  void runOnOperation() override { raiseMaps(getOperation(), normOfMap); }
 };
 
 } // namespace

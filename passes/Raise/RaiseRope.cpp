@@ -17,8 +17,6 @@ namespace ciuic {
 
 namespace {
 
-bool isComputable(Type element) { return element.isF32() || element.isF16() || element.isBF16(); }
-
 /// `index` with d3 moved on by half the width.
 SmallVector<AffineExpr> movedOn(ArrayRef<AffineExpr> index, int64_t half) {
   MLIRContext *context = index.front().getContext();
@@ -29,11 +27,11 @@ SmallVector<AffineExpr> movedOn(ArrayRef<AffineExpr> index, int64_t half) {
 /// The deepest tensor of heads that `x` reads at some index, `second` at that index moved on by
 /// `half`, and `first` at that index: what is rotated.
 std::optional<Heads> rotatedOf(const Term &x, const Term &second, const Term &first, int64_t half,
-                               ArrayRef<AffineExpr> dims, Type element) {
+                               ArrayRef<AffineExpr> dims) {
   std::optional<Heads> found;
   for (const Term &t : tensorsOf(x)) {
     auto layout = layoutOf(t, dims, /*repeated=*/false);
-    if (layout && getElementTypeOrSelf(t.value) == element && passes(first, t) && passes(second, Term{t.value, movedOn(t.index, half)})) {
+    if (layout && passes(first, t) && passes(second, Term{t.value, movedOn(t.index, half)})) {
       found = Heads{t.value, *layout, 1};
     }
   }
@@ -68,11 +66,11 @@ Value tableOf(OpBuilder &b, const Term &term, ArrayRef<AffineExpr> wanted) {
 Value raise(OpBuilder &b, MapOp map, HeadLayout layout) {
   Value result = map.getResult(0);
   auto dims = dimsOf(result);
-  Type element = getElementTypeOrSelf(result);
   Term root = elementOf(result);
   auto width = dims.size() == 4 ? dyn_cast<AffineConstantExpr>(dims[3]) : AffineConstantExpr();
+  Type element = getElementTypeOrSelf(result);
   if (!width || width.getValue() % 2 != 0 || width.getValue() < 2 ||
-      !isComputable(element)) {
+      !isa<Float32Type, Float16Type, BFloat16Type>(element)) {
     return {};
   }
   // Matching sees (batch d0, head d1, position d2, width d3).
@@ -105,12 +103,13 @@ Value raise(OpBuilder &b, MapOp map, HeadLayout layout) {
         first{concat.getInputs()[1], tensors.back().index};
     // Either half counts from 0.
     auto negated = operandsOf<arith::NegFOp>(second);
-    auto found = negated.empty() ? std::nullopt : rotatedOf(x, negated[0], first, half, dims, element);
+    auto found = negated.empty() ? std::nullopt : rotatedOf(x, negated[0], first, half, dims);
     Value cosTable = found ? tableOf(b, cos, dims) : Value(),
           sinTable = cosTable ? tableOf(b, sin, dims) : Value();
-    if (!sinTable || !sameDims(dimsOf(cosTable), dimsOf(sinTable)) ||
-        !isComputable(getElementTypeOrSelf(cosTable)) ||
-        !isComputable(getElementTypeOrSelf(sinTable))) {
+    // Tables are read below a rounding to the type of x, if there is one: f32 serves all types.
+    if (!sinTable || getElementTypeOrSelf(found->tensor) != element ||
+        cosTable.getType() != sinTable.getType() ||
+        !isa<Float32Type, Float16Type, BFloat16Type>(getElementTypeOrSelf(cosTable))) {
       continue;
     }
     Value rope = RopeOp::create(b, map.getLoc(), found->tensor.getType(), found->tensor, cosTable,

@@ -11,11 +11,6 @@ using namespace ciuic::graph;
 
 namespace ciuic::raise {
 
-static bool isOne(AffineExpr e) {
-  auto constant = dyn_cast<AffineConstantExpr>(e);
-  return constant && constant.getValue() == 1;
-}
-
 Term elementOf(Value tensor) {
   Term term{tensor, {}};
   for (auto [i, extent] : llvm::enumerate(dimsOf(tensor))) {
@@ -272,6 +267,19 @@ std::optional<Term> meanOf(const Term &term, ArrayRef<AffineExpr> dims) {
     }
   }
   return operand;
+}
+
+void raiseMaps(func::FuncOp function, function_ref<Value(OpBuilder &, MapOp)> raise) {
+  auto maps = llvm::to_vector(function.getOps<MapOp>());
+  for (MapOp map : llvm::reverse(maps)) {
+    if (map.use_empty()) {
+      continue;
+    }
+    OpBuilder b(map);
+    if (Value value = raise(b, map)) {
+      map.getResult(0).replaceAllUsesWith(value);
+    }
+  }
 }
 
 } // namespace ciuic::raise

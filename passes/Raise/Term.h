@@ -7,6 +7,8 @@
 
 #include "ir/Graph/Graph.h"
 
+#include "llvm/ADT/STLFunctionalExtras.h"
+
 #include <optional>
 
 namespace ciuic::raise {
@@ -91,5 +93,10 @@ struct RootMeanSquare {
 };
 std::optional<RootMeanSquare> rootMeanSquareOf(const Term &term,
                                                llvm::ArrayRef<mlir::AffineExpr> dims);
+
+/// Offers each used map of a function to `raise`, whose value, if not null, takes the place of the
+/// map's first result. Backwards, so that a pattern is found at its last map.
+void raiseMaps(mlir::func::FuncOp function,
+               llvm::function_ref<mlir::Value(mlir::OpBuilder &, graph::MapOp)> raise);
 
 } // namespace ciuic::raise

@@ -28,6 +28,7 @@ struct DeviceInfo {
   std::string variant; // kernels of which variant suit it best: "x86-64-v3", "sm_90"
   int64_t totalBytes = 0;
   int64_t freeBytes = 0;
+  int64_t processBytes = -1; // what this process holds of it, as the system sees it; -1: unknown
 };
 
 struct ContextOptions {
@@ -70,7 +71,7 @@ struct Command {
   uint8_t fill = 0;
   // Gather: ids come down to hostOffset, rows of rowBytes are made at stagingOffset. A GPU needs
   // neither place: its kernel gets table, ids and destination.
-  int64_t tableOffset = 0, stagingOffset = 0, rowBytes = 0;
+  int64_t tableOffset = 0, tableBytes = 0, stagingOffset = 0, rowBytes = 0;
 };
 
 struct CommandTime {
@@ -80,8 +81,7 @@ struct CommandTime {
 struct RunValues {
   std::span<const int64_t> amounts; // one a command
   std::span<const int64_t> shapes;  // the extents of all vendor calls, as many as their maxShape
-  std::span<const int64_t> dims;    // written to the dims block before the first command
-  int64_t dimsOffset = 0;
+  std::span<const int64_t> dims;    // written to the pass's dims block before the first command
   const std::atomic<bool> *cancel = nullptr;
   std::span<CommandTime> times; // one a command, or empty: not wanted
 };
@@ -118,7 +118,8 @@ public:
   virtual Status findKernel(uint32_t library, const KernelInfo &kernel, uint32_t *out) = 0;
 
   /// Checks every range (code "device.outside-arena") and every wait, and makes the pass runnable.
-  virtual Status prepare(std::vector<Command> commands, std::unique_ptr<Pass> *out) = 0;
+  virtual Status prepare(std::vector<Command> commands, int64_t dimsOffset,
+                         std::unique_ptr<Pass> *out) = 0;
   /// Starts the accounting of one run: copies from here on are paced from now.
   virtual void beginRun() = 0;
   /// Moves caller's memory across the link, now; for inputs, outputs and states.
@@ -138,7 +139,7 @@ public:
   virtual Status createContext(const ContextOptions &options, std::unique_ptr<Context> *out) = 0;
 };
 
-/// "host". Other names are an error that lists what this build has.
+/// "host", "cuda", "cuda:N". Other names are an error that lists what this build has.
 Status createDevice(const std::string &name, std::unique_ptr<Device> *out);
 
 } // namespace ciuic::device

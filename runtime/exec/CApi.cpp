@@ -360,6 +360,7 @@ ciuic_status *ciuic_device_get_info(const ciuic_device *device, ciuic_device_inf
     device::DeviceInfo now = device->device->info();
     info.total_bytes = now.totalBytes;
     info.free_bytes = now.freeBytes;
+    info.process_bytes = now.processBytes;
     return deliver(info, out);
   });
 }

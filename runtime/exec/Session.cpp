@@ -364,7 +364,6 @@ Status Session::executeEntry(PreparedEntry &e) {
                          {.amounts = e.amounts,
                           .shapes = e.shapes,
                           .dims = e.symbols,
-                          .dimsOffset = e.entry->dims_offset,
                           .cancel = &cancelFlag,
                           .times = e.times},
                          &counters));

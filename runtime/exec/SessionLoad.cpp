@@ -276,6 +276,7 @@ Status Session::prepareEntry(const EntryT &entry) {
       c.hostOffset = g->ids_host_offset;
       c.stagingOffset = g->staging_host_offset;
       c.tableOffset = program().weights[g->weight]->host_offset;
+      c.tableBytes = program().weights[g->weight]->bytes;
       c.rowBytes = g->row_bytes;
       expr = g->rows.get();
       c.maxAmount = upper(*expr);
@@ -291,13 +292,13 @@ Status Session::prepareEntry(const EntryT &entry) {
     e.amounts.push_back(amount);
     commands.push_back(std::move(c));
   }
-  CIUIC_TRY(context->prepare(std::move(commands), &e.pass));
+  CIUIC_TRY(context->prepare(std::move(commands), entry.dims_offset, &e.pass));
   commands.clear();
   for (const auto &copy : entry.prologue) {
     commands.push_back(copyCommand(*copy));
     e.prologueAmounts.push_back(copy->bytes);
   }
-  CIUIC_TRY(context->prepare(std::move(commands), &e.prologue));
+  CIUIC_TRY(context->prepare(std::move(commands), entry.dims_offset, &e.prologue));
   e.shapes.resize(e.shapeExprs.size());
   e.times.resize(traced ? entry.steps.size() : 0);
   e.predictedStart = predictStarts(entry);

@@ -60,7 +60,7 @@ static std::optional<int64_t> matrixBytes(int64_t batch, int64_t rows, int64_t c
 }
 
 std::optional<MatmulBytes> matmulBytes(const MatmulCall &call, const MatmulShape &s) {
-  if (s.batch < 0 || s.m < 0 || s.n < 0 || s.k < 1) {
+  if (s.batch < 0 || s.batch > INT32_MAX || s.m < 0 || s.n < 0 || s.k < 1) {
     return std::nullopt;
   }
   int64_t begin = call.panels ? std::min(call.firstPanel * kPanelColumns, s.n) : 0;

@@ -375,6 +375,9 @@ def move():
     want[0, 3], want[5, -1] = up
     g.add("scatter_elements", "scatter", [([6, 11], "f32", x), ([2, 2], "i64", ids), ([2], "f32", up)], [([6, 11], "f32", want)],
           "%r = graph.scatter %a0, %a1, %a2 : (tensor<6x11xf32>, tensor<2x2xi64>, tensor<2xf32>) -> tensor<6x11xf32>\ngraph.yield %r : tensor<6x11xf32>")
+    empty, ids, up = f32(0, 11), np.array([[0], [3]]), f32(2, 11)
+    g.add("scatter_into_nothing", "scatter", [([0, 11], "f32", empty), ([2, 1], "i64", ids), ([2, 11], "f32", up)], [([0, 11], "f32", empty)],
+          "%r = graph.scatter %a0, %a1, %a2 : (tensor<0x11xf32>, tensor<2x1xi64>, tensor<2x11xf32>) -> tensor<0x11xf32>\ngraph.yield %r : tensor<0x11xf32>")
     groups.append(g)
     return groups
 

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The conformance suite of devices: memory, kernels, passes, order, cancel, pace, refusals.
 #include "runtime/device/Device.h"
+#include "test/conformance/CudaTestKernels.h"
 #include "test/runtime/PlanBuilder.h"
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <gtest/gtest.h>
 #include <numeric>
@@ -19,26 +21,46 @@ namespace {
 struct DeviceUnderTest {
   const char *name;
   std::string (*kernels)();
+  bool paces;         // keeps to a link rate, and cancels within a copy
+  bool hasScratch;    // kernels have scratch of their worker
+  bool stagesGathers; // ids and rows of a gather pass through the host tier
 };
-constexpr DeviceUnderTest kDevices[] = {{"host", test::testKernels}};
+constexpr DeviceUnderTest kDevices[] = {{"host", test::testKernels, true, true, true},
+                                        {"cuda", test::cudaTestKernels, false, false, false}};
 
 constexpr int64_t kArena = 1 << 20, kHost = 1 << 20;
+constexpr int64_t kDims = kArena - 4096; // of the passes whose test does not say
 
 class Conformance : public testing::TestWithParam<DeviceUnderTest> {
 protected:
+  void SetUp() override {
+    Status s = createDevice(GetParam().name, &device);
+    bool absent = s.code() == "device.no-driver" || s.code() == "device.none";
+    if (absent && !std::getenv("CIUIC_REQUIRE_DEVICES")) {
+      GTEST_SKIP() << s.message();
+    }
+    check(s);
+  }
   void open(int threads = 2, double gbps = 0) {
     context.reset();
-    check(createDevice(GetParam().name, &device));
     check(device->createContext({.threads = threads, .linkGbps = gbps}, &context));
     check(context->reserve(kArena, kHost));
     std::string bytes = GetParam().kernels();
     uint32_t library = 0;
     check(context->loadLibrary(bytes, &library));
-    check(context->findKernel(library, {.symbol = "test_add"}, &add));
-    check(context->findKernel(library, {.symbol = "test_scale"}, &scale));
-    check(context->findKernel(library, {.symbol = "test_gather"}, &gather));
-    check(context->findKernel(library, {.symbol = "test_scratch", .scratchBytes = 512}, &scratch));
-    check(context->findKernel(library, {.symbol = "test_append"}, &append));
+    auto find = [&](const char *symbol, int64_t scratchBytes, uint32_t *out) {
+      check(context->findKernel(library, info(symbol, scratchBytes), out));
+    };
+    find("test_add", 0, &add);
+    find("test_scale", 0, &scale);
+    find("test_gather", 0, &gather);
+    find("test_append", 0, &append);
+    if (GetParam().hasScratch) {
+      find("test_scratch", 512, &scratch);
+    }
+  }
+  static KernelInfo info(const char *symbol, int64_t scratchBytes = 0) {
+    return {symbol, scratchBytes, 128, 0, 16};
   }
   static void check(const Status &s) { ASSERT_TRUE(s.isOk()) << s.message(); }
 
@@ -61,13 +83,20 @@ protected:
     c.waits = std::move(waits);
     return c;
   }
+  /// The dims block holds the amounts, and each kernel's last param says which is its own: kernels
+  /// of a GPU find their number of units there.
   RunCounters run(std::vector<Command> commands, std::vector<int64_t> amounts,
-                  std::vector<int64_t> dims = {}, std::vector<CommandTime> *times = nullptr) {
+                  std::vector<CommandTime> *times = nullptr) {
+    for (size_t i = 0; i < commands.size(); ++i) {
+      if (commands[i].kind == CommandKind::Launch || commands[i].kind == CommandKind::Gather) {
+        commands[i].params.push_back(static_cast<int64_t>(i));
+      }
+    }
     std::unique_ptr<Pass> pass;
-    check(context->prepare(std::move(commands), &pass));
+    check(context->prepare(std::move(commands), kDims, &pass));
     RunValues values;
     values.amounts = amounts;
-    values.dims = dims;
+    values.dims = amounts;
     if (times) {
       times->resize(amounts.size());
       values.times = *times;
@@ -81,7 +110,7 @@ protected:
     std::unique_ptr<Pass> pass;
     std::vector<Command> list;
     list.push_back(std::move(command));
-    return context->prepare(std::move(list), &pass).code();
+    return context->prepare(std::move(list), kDims, &pass).code();
   }
   void put(int64_t offset, const std::vector<float> &v) {
     check(context->write(offset, v.data(), static_cast<int64_t>(v.size()) * 4));
@@ -142,7 +171,7 @@ TEST_P(Conformance, LaunchOutsideTheArenaIsRefused) {
 TEST_P(Conformance, AmountsBeyondARangeAreRefused) {
   open();
   std::unique_ptr<Pass> pass;
-  check(context->prepare({copy(CommandKind::Upload, 0, 0, 64)}, &pass));
+  check(context->prepare({copy(CommandKind::Upload, 0, 0, 64)}, kDims, &pass));
   for (int64_t amount : {int64_t(65), int64_t(-1), INT64_MAX}) {
     RunValues values;
     values.amounts = {&amount, 1};
@@ -154,7 +183,7 @@ TEST_P(Conformance, AmountsBeyondARangeAreRefused) {
 TEST_P(Conformance, UnknownSymbolAndBrokenLibraryAreErrors) {
   open();
   uint32_t id = 0;
-  EXPECT_EQ(context->findKernel(0, {.symbol = "no_such"}, &id).code(), "device.symbol");
+  EXPECT_EQ(context->findKernel(0, info("no_such"), &id).code(), "device.symbol");
   EXPECT_EQ(context->loadLibrary("not a library", &id).code(), "device.library");
 }
 
@@ -180,6 +209,9 @@ TEST_P(Conformance, EveryUnitRunsOnceForAnyNumberOfThreads) {
 }
 
 TEST_P(Conformance, ScratchBelongsToOneWorkerAtATime) {
+  if (!GetParam().hasScratch) {
+    GTEST_SKIP() << "kernels of this device have no scratch";
+  }
   open(4);
   constexpr int64_t units = 64;
   for (int round = 0; round < 20; ++round) {
@@ -193,13 +225,12 @@ TEST_P(Conformance, KernelsReadTheDimsBlockOfTheRun) {
   open();
   put(256, {5, 6});
   std::unique_ptr<Pass> pass;
-  check(context->prepare({launch(append, {{256, 8}, {512, 64}})}, &pass));
+  check(context->prepare({launch(append, {{256, 8}, {512, 64}}, {}, {0})}, 128, &pass));
   for (int64_t past : {0, 3, 9}) {
     int64_t amount = 2, dims[2] = {2, past};
     RunValues values;
     values.amounts = {&amount, 1};
     values.dims = dims;
-    values.dimsOffset = 128;
     RunCounters counters;
     check(context->run(*pass, values, &counters));
     EXPECT_EQ(get(512 + past * 4, 2), (std::vector<float>{5, 6}));
@@ -256,7 +287,7 @@ TEST_P(Conformance, FillsAndGathers) {
     c.rowBytes = 16;
     RunCounters counters = run({c}, {3});
     EXPECT_EQ(counters.h2dBytes, 48);
-    EXPECT_EQ(counters.d2hBytes, 24);
+    EXPECT_EQ(counters.d2hBytes, GetParam().stagesGathers ? 24 : 0);
     EXPECT_EQ(get(2048, 12), (std::vector<float>{28, 29, 30, 31, 28, 29, 30, 31, 4, 5, 6, 7}));
   }
 }
@@ -330,7 +361,7 @@ TEST_P(Conformance, WaitsOrderTheStreams) {
     }
     std::vector<CommandTime> times;
     std::vector<Command> kept = commands;
-    run(std::move(commands), amounts, {}, &times);
+    run(std::move(commands), amounts, &times);
     for (size_t i = 0; i < kept.size(); ++i) {
       EXPECT_LE(times[i].beginNs, times[i].endNs);
       for (uint32_t w : kept[i].waits) {
@@ -348,15 +379,16 @@ TEST_P(Conformance, OnePassRunsManyTimes) {
   open();
   std::unique_ptr<Pass> pass;
   check(context->prepare({copy(CommandKind::Upload, 0, 0, 64),
-                          launch(add, {{0, 64}, {64, 64}, {64, 64}}, {0}),
+                          launch(add, {{0, 64}, {64, 64}, {64, 64}}, {0}, {1}),
                           copy(CommandKind::Download, 64, 64, 64, {1})},
-                         &pass));
+                         kDims, &pass));
   auto *host = reinterpret_cast<float *>(context->hostTier());
   std::fill(host, host + 16, 1.0f);
   std::vector<int64_t> amounts = {64, 16, 64};
   for (int i = 1; i <= 500; ++i) {
     RunValues values;
     values.amounts = amounts;
+    values.dims = amounts;
     RunCounters counters;
     check(context->run(*pass, values, &counters));
     ASSERT_EQ(host[16], static_cast<float>(i));
@@ -365,31 +397,45 @@ TEST_P(Conformance, OnePassRunsManyTimes) {
 }
 
 TEST_P(Conformance, PacedRunTakesItsBytesOverTheRateInBothDirections) {
+  if (!GetParam().paces) {
+    GTEST_SKIP() << "this device keeps no link rate";
+  }
   constexpr double gbps = 0.05;
   open(2, gbps);
-  auto begin = std::chrono::steady_clock::now();
-  RunCounters c =
-      run({copy(CommandKind::Upload, 0, 0, kHost), copy(CommandKind::Download, 0, 0, kHost, {0})},
-          {kHost, kHost});
-  double ns =
-      std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
-  double least = static_cast<double>(c.h2dBytes + c.d2hBytes) / gbps;
-  EXPECT_GE(ns, least);
-  EXPECT_LT(ns, least * 1.5);
+  // Never too fast; not much too slow in the best of five, since other work may hold up a run.
+  double shortest = 0, least = 0;
+  for (int i = 0; i < 5 && (i == 0 || shortest >= least * 1.5); ++i) {
+    auto begin = std::chrono::steady_clock::now();
+    RunCounters c =
+        run({copy(CommandKind::Upload, 0, 0, kHost), copy(CommandKind::Download, 0, 0, kHost, {0})},
+            {kHost, kHost});
+    double ns =
+        std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+    least = static_cast<double>(c.h2dBytes + c.d2hBytes) / gbps;
+    EXPECT_GE(ns, least);
+    shortest = i == 0 ? ns : std::min(shortest, ns);
+  }
+  EXPECT_LT(shortest, least * 1.5);
 }
 
 TEST_P(Conformance, CopiesAndKernelsOverlap) {
+  if (!GetParam().paces) {
+    GTEST_SKIP() << "this device keeps no link rate";
+  }
   open(1, 0.02); // 1 MiB takes 52 ms
   put(0, std::vector<float>(64, 0));
   std::vector<CommandTime> times;
   run({copy(CommandKind::Upload, 0, 4096, kHost / 2), launch(scratch, {{0, 64}}, {}, {20000}),
        launch(scratch, {{0, 64}}, {0}, {1})},
-      {kHost / 2, 16, 16}, {}, &times);
+      {kHost / 2, 16, 16}, &times);
   EXPECT_LT(times[1].beginNs, times[0].endNs);
   EXPECT_GE(times[2].beginNs, times[0].endNs);
 }
 
 TEST_P(Conformance, CancelledRunEndsSoonAndTheNextIsWhole) {
+  if (!GetParam().paces) {
+    GTEST_SKIP() << "this device keeps no link rate";
+  }
   open(2, 0.002); // 0.5 s a MiB
   std::atomic<bool> cancel{false};
   std::unique_ptr<Pass> pass;
@@ -398,7 +444,7 @@ TEST_P(Conformance, CancelledRunEndsSoonAndTheNextIsWhole) {
     commands.push_back(copy(CommandKind::Upload, 0, 0, 1 << 16));
     commands.push_back(launch(scale, {{0, 64}, {64, 64}}, {2 * i}, {1}));
   }
-  check(context->prepare(std::move(commands), &pass));
+  check(context->prepare(std::move(commands), kDims, &pass));
   std::vector<int64_t> amounts;
   for (int i = 0; i < 8; ++i) {
     amounts.insert(amounts.end(), {1 << 16, 16});
@@ -422,6 +468,21 @@ TEST_P(Conformance, CancelledRunEndsSoonAndTheNextIsWhole) {
   context->beginRun();
   check(context->run(*pass, values, &counters));
   EXPECT_EQ(counters.h2dBytes, 8 << 16);
+}
+
+TEST_P(Conformance, CancelledBeforeItsStartDoesNothing) {
+  open();
+  std::unique_ptr<Pass> pass;
+  check(context->prepare({copy(CommandKind::Upload, 0, 0, 64)}, kDims, &pass));
+  std::memset(context->hostTier(), 7, 64);
+  std::atomic<bool> cancel{true};
+  int64_t amount = 64;
+  RunValues values;
+  values.amounts = {&amount, 1};
+  values.cancel = &cancel;
+  RunCounters counters;
+  check(context->run(*pass, values, &counters));
+  EXPECT_EQ(get(0, 16), std::vector<float>(16, 0));
 }
 
 TEST_P(Conformance, ContextsAreIndependent) {

@@ -16,25 +16,29 @@ import hostile
 import matrix
 import quality
 import release
+import repeat
 import session
 from cli import Tools
 from suite import Suite
 
 
-OTHERS = ("session", "quality", "halves", "hostile", "release")
+OTHERS = ("session", "quality", "halves", "repeat", "hostile", "release")
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--bin", type=Path, required=True, metavar="DIR", help="folder of ciuicc and ciuic-run")
     p.add_argument("--models", metavar="NAME,…", help="only these: " + ", ".join([*zoo.MODELS, *OTHERS]))
-    p.add_argument("--full", action="store_true", help="every case in every variant")
+    much = p.add_mutually_exclusive_group()
+    much.add_argument("--full", action="store_true", help="every case in every variant")
+    much.add_argument("--short", action="store_true", help="for builds with sanitizers: each model at its first size and at 100 and "
+                      "25 %% of its need, sessions at 25 %%, one repetition, no perplexities")
     p.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report")
     p.add_argument("--work", type=Path, metavar="DIR", help="keep programs and arrays here; else a folder that goes away")
     p.add_argument("--timeout", type=float, default=900, metavar="S", help="for one call of a tool")
     a = p.parse_args()
     known = [*zoo.MODELS, *OTHERS]
-    chosen = a.models.split(",") if a.models else known
+    chosen = a.models.split(",") if a.models else [name for name in known if not (a.short and name == "quality")]
     unknown = set(chosen) - set(known)
     if unknown:
         p.error("no such tests: " + ", ".join(sorted(unknown)))
@@ -43,17 +47,19 @@ def main():
     try:
         for name in chosen:
             if name == "session":
-                session.run_session(suite, tools, work / name)
+                session.run_session(suite, tools, work / name, (25,) if a.short else matrix.PERCENTS)
             elif name == "quality":
                 quality.run_quality(suite, tools, work / name)
             elif name == "halves":
                 halves.run_halves(suite, tools, work / name)
+            elif name == "repeat":
+                repeat.run_repeat(suite, tools, work / name, a.short)
             elif name == "hostile":
                 hostile.run_hostile(suite, tools, work / name)
             elif name == "release":
                 release.run_release(suite, tools, work / name, a.full)
             else:
-                matrix.run_model(suite, tools, zoo.MODELS[name], work / name, a.full)
+                matrix.run_model(suite, tools, zoo.MODELS[name], work / name, a.full, a.short)
     finally:
         if not a.work:
             shutil.rmtree(work, ignore_errors=True)

@@ -7,7 +7,6 @@ import zoo
 
 import language
 from cli import check_budget, relative_error
-from matrix import PERCENTS, TOLERANCE
 from suite import Skip, expect
 
 # Lengths of successive runs: a prompt, single tokens, a second prompt after them, a token again.
@@ -23,7 +22,7 @@ def conversation():
     return runs
 
 
-def run_session(suite, tools, work):
+def run_session(suite, tools, work, percents):
     work.mkdir(parents=True, exist_ok=True)
     model, wanted = zoo.MODELS["smollm2"], []
     with suite.case("smollm2 session: reference"):
@@ -35,7 +34,7 @@ def run_session(suite, tools, work):
     if not wanted:
         return
     hashes = {}
-    for percent in PERCENTS:
+    for percent in percents:
         program, compiled, broken = work / f"{percent}.ciuic", None, False
         program.unlink(missing_ok=True)
         with suite.case(f"smollm2 session: compile at {percent} %"):
@@ -52,9 +51,10 @@ def run_session(suite, tools, work):
                 ran, found = tools.run(program, work / "io", language.feeds(ids, past), ["logits"], options)
                 broken = False
                 error = relative_error(found["logits"], wanted[i])
-                expect(error <= TOLERANCE, f"logits: relative error {error:.2e}, at most {TOLERANCE:.0e} is allowed")
+                limit = zoo.MODELS["smollm2"].tolerance
+                expect(error <= limit, f"logits: relative error {error:.2e}, at most {limit:.0e} is allowed")
                 check_budget(compiled, ran)
                 answer = {o["name"]: o["hash"] for o in ran["outputs"]}
                 expect(set(answer) == {"logits"}, f"outputs {sorted(answer)}: the cache is state, not an output")
-                expect(answer == hashes.setdefault(i, answer), f"{answer} differs from {hashes[i]} at 100 %")
+                expect(answer == hashes.setdefault(i, answer), f"{answer} differs from {hashes[i]} at {percents[0]} %")
         program.unlink(missing_ok=True)

@@ -77,7 +77,8 @@ Parsed parseOptions(int argc, char **argv, Options &o) {
   std::string vram;
   app.set_version_flag("--version", "ciuic-run " CIUIC_RUN_VERSION);
   app.add_option("PROGRAM", o.program, "The program, as ciuicc wrote it")->required();
-  app.add_option("--device", o.device, "host (default)")->type_name("NAME");
+  app.add_option("--device", o.device, "host, cuda or cuda:N; default: the kind the program is for")
+      ->type_name("NAME");
   app.add_option("--vram", vram, "Budget to check the program against: bytes, or K, M, G")
       ->type_name("SIZE");
   app.add_option("--entry", o.entry, "Entry to run; default: the smallest that fits the inputs")

@@ -16,7 +16,7 @@ struct Named {
 };
 
 struct Options {
-  std::string program, device = "host", entry, stateIn, stateOut, trace;
+  std::string program, device, entry, stateIn, stateOut, trace;
   int64_t vram = 0;
   std::map<std::string, int64_t> dims;
   std::vector<Named> inputs, outputs, expects;

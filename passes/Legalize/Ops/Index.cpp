@@ -88,6 +88,11 @@ LogicalResult importGatherNd(Node &node) {
   if (batch < 0 || !depth || *depth < 1 || batch + *depth > x.rank() || batch >= indices.rank()) {
     return node.unsupported("indices of dynamic depth, or deeper than the input");
   }
+  for (int64_t d = 0; d < batch; ++d) {
+    if (!node.importer.unify(x.dims[d], indices.dims[d])) {
+      return node.invalid("batch dim " + Twine(d) + " of input and indices differ");
+    }
+  }
   // Leading dims become one, positions in it are computed, and one gather does the rest.
   ArrayRef<AffineExpr> lead = ArrayRef(x.dims).take_front(batch + *depth);
   ArrayRef<AffineExpr> tail = ArrayRef(x.dims).drop_front(batch + *depth);
@@ -133,6 +138,20 @@ LogicalResult importScatterNd(Node &node) {
   }
   if (node.attrString("reduction", "none") != "none") {
     return node.unsupported("a reduction");
+  }
+  Tensor &indices = node.in(1), &updates = node.in(2);
+  auto depth = indices.rank() == 0 ? std::nullopt : constantOf(indices.dims.back());
+  if (!depth || *depth < 1 || *depth > x.rank()) {
+    return node.unsupported("indices of dynamic depth, or deeper than the input");
+  }
+  SmallVector<AffineExpr> expected(indices.dims.begin(), indices.dims.end() - 1);
+  expected.append(x.dims.begin() + *depth, x.dims.end());
+  bool agree = updates.dims.size() == expected.size();
+  for (size_t d = 0; agree && d < expected.size(); ++d) {
+    agree = static_cast<bool>(node.importer.unify(updates.dims[d], expected[d]));
+  }
+  if (!agree) {
+    return node.invalid("the updates' shape must be indices[:-1] ++ input[depth of indices:]");
   }
   Value v = node.value(x);
   return node.set(0,

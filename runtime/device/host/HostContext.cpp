@@ -4,7 +4,7 @@
 // doing the work, so that nobody waits for ever.
 #include "runtime/device/host/HostContext.h"
 
-#include "runtime/base/Checked.h"
+#include "runtime/device/CommandCheck.h"
 #include "runtime/device/host/Wait.h"
 
 #include <algorithm>
@@ -17,6 +17,7 @@ namespace ciuic::device {
 class HostPass final : public Pass {
 public:
   std::vector<Command> commands;
+  int64_t dimsOffset = 0;
   std::array<std::vector<uint32_t>, kStreams> order; // commands of each stream
   std::vector<std::array<uint32_t, kStreams>> needs; // completed commands a command needs
   std::vector<char *> pointers;                      // of all commands, one after the other
@@ -70,65 +71,6 @@ uint32_t HostContext::addKernel(HostKernel kernel, int64_t scratchBytes) {
   return static_cast<uint32_t>(kernels.size() - 1);
 }
 
-Status HostContext::checkArena(int64_t offset, int64_t bytes, const char *what) const {
-  if (!rangeInside(offset, bytes, arenaBytes)) {
-    return failure(StatusClass::Environment, "device.outside-arena",
-                   "%s: %lld bytes at %lld lie outside the arena of %lld", what,
-                   static_cast<long long>(bytes), static_cast<long long>(offset),
-                   static_cast<long long>(arenaBytes));
-  }
-  return Status::ok();
-}
-
-Status HostContext::checkCommand(const Command &c, size_t index) const {
-  for (uint32_t w : c.waits) {
-    if (w >= index) {
-      return failure(StatusClass::Environment, "device.waits", "command %zu waits for command %u",
-                     index, w);
-    }
-  }
-  for (const ArenaRange &r : c.args) {
-    if (!rangeInside(r.offset, r.bytes, arenaBytes)) {
-      return failure(StatusClass::Environment, "device.outside-arena",
-                     "command %zu is refused: %lld bytes at %lld lie outside the arena of %lld",
-                     index, static_cast<long long>(r.bytes), static_cast<long long>(r.offset),
-                     static_cast<long long>(arenaBytes));
-    }
-  }
-  auto host = [&](int64_t offset, int64_t bytes) {
-    return rangeInside(offset, bytes, hostBytes)
-               ? Status::ok()
-               : failure(StatusClass::Environment, "device.outside-host-tier",
-                         "command %zu is refused: %lld bytes at %lld lie outside the host tier of "
-                         "%lld",
-                         index, static_cast<long long>(bytes), static_cast<long long>(offset),
-                         static_cast<long long>(hostBytes));
-  };
-  bool computes = c.kind == CommandKind::Launch || c.kind == CommandKind::Gather;
-  size_t ranges = c.kind == CommandKind::Gather ? 2 : 1;
-  if ((computes && c.kernel >= kernels.size()) ||
-      (c.kind != CommandKind::Launch && c.args.size() != ranges) ||
-      (c.stream != Stream::Compute &&
-       (c.kind == CommandKind::Launch || c.kind == CommandKind::Fill))) {
-    return failure(StatusClass::Environment, "device.command",
-                   "command %zu names no kernel, wrong ranges or a stream that cannot do it",
-                   index);
-  }
-  switch (c.kind) {
-  case CommandKind::Upload:
-  case CommandKind::Download:
-    return host(c.hostOffset, c.args[0].bytes);
-  case CommandKind::Gather:
-    CIUIC_TRY(host(c.hostOffset, c.args[0].bytes));
-    CIUIC_TRY(host(c.stagingOffset, c.args[1].bytes));
-    return host(c.tableOffset, 0);
-  case CommandKind::Launch:
-  case CommandKind::Fill:
-    break;
-  }
-  return Status::ok();
-}
-
 Status HostContext::growScratch() {
   int64_t most = 0;
   for (const Kernel &k : kernels) {
@@ -143,12 +85,15 @@ Status HostContext::growScratch() {
   return scratchMap.create(stride * (pool.threads() + 2), "ciuic-scratch");
 }
 
-Status HostContext::prepare(std::vector<Command> commands, std::unique_ptr<Pass> *out) {
+Status HostContext::prepare(std::vector<Command> commands, int64_t dimsOffset,
+                            std::unique_ptr<Pass> *out) {
   auto made = std::make_unique<HostPass>();
+  CIUIC_TRY(checkArenaRange(dimsOffset, 0, arenaBytes, "the dims block"));
+  made->dimsOffset = dimsOffset;
   std::vector<uint32_t> ordinal;
   for (size_t i = 0; i < commands.size(); ++i) {
     const Command &c = commands[i];
-    CIUIC_TRY(checkCommand(c, i));
+    CIUIC_TRY(checkCommand(c, i, {arenaBytes, hostBytes, kernels.size(), true}));
     auto &order = made->order[static_cast<int>(c.stream)];
     ordinal.push_back(static_cast<uint32_t>(order.size()));
     order.push_back(static_cast<uint32_t>(i));
@@ -173,13 +118,13 @@ Status HostContext::prepare(std::vector<Command> commands, std::unique_ptr<Pass>
 }
 
 Status HostContext::write(int64_t offset, const void *data, int64_t bytes) {
-  CIUIC_TRY(checkArena(offset, bytes, "a write"));
+  CIUIC_TRY(checkArenaRange(offset, bytes, arenaBytes, "a write"));
   link.copy(arenaMap.data() + offset, data, bytes, nullptr);
   return Status::ok();
 }
 
 Status HostContext::read(int64_t offset, void *data, int64_t bytes) {
-  CIUIC_TRY(checkArena(offset, bytes, "a read"));
+  CIUIC_TRY(checkArenaRange(offset, bytes, arenaBytes, "a read"));
   link.copy(data, arenaMap.data() + offset, bytes, nullptr);
   return Status::ok();
 }
@@ -260,7 +205,7 @@ void HostContext::execute(size_t index, Stream stream) {
   const Command &c = pass->commands[index];
   char *const *pointers = pass->pointers.data() + pass->firstPointer[index];
   int64_t amount = values->amounts[index];
-  const auto *dims = reinterpret_cast<const int64_t *>(arenaMap.data() + values->dimsOffset);
+  const auto *dims = reinterpret_cast<const int64_t *>(arenaMap.data() + pass->dimsOffset);
   switch (c.kind) {
   case CommandKind::Launch:
     pool.run({kernels[c.kernel].function, pointers, dims, c.params.data(), amount, scratchOf(0),
@@ -291,7 +236,7 @@ void HostContext::gather(size_t index, int worker) {
   char *pointers[3] = {hostMap.data() + c.tableOffset, ids, staging};
   link.copy(ids, arena[0], c.args[0].bytes, values->cancel);
   moved[1].fetch_add(c.args[0].bytes, std::memory_order_relaxed);
-  const auto *dims = reinterpret_cast<const int64_t *>(arenaMap.data() + values->dimsOffset);
+  const auto *dims = reinterpret_cast<const int64_t *>(arenaMap.data() + pass->dimsOffset);
   if (rows > 0) {
     kernels[c.kernel].function(pointers, dims, c.params.data(), 0, rows, scratchOf(worker));
   }
@@ -301,30 +246,11 @@ void HostContext::gather(size_t index, int worker) {
 
 Status HostContext::run(Pass &base, const RunValues &runValues, RunCounters *out) {
   auto &hostPass = static_cast<HostPass &>(base);
-  size_t count = hostPass.commands.size();
-  if (runValues.amounts.size() != count ||
-      (!runValues.times.empty() && runValues.times.size() != count)) {
-    return failure(StatusClass::Internal, "device.amounts", "%zu amounts for %zu commands",
-                   runValues.amounts.size(), count);
-  }
-  for (size_t i = 0; i < count; ++i) {
-    const Command &c = hostPass.commands[i];
-    int64_t amount = runValues.amounts[i], limit = INT64_MAX;
-    if (c.kind == CommandKind::Gather) {
-      limit = c.rowBytes > 0 ? c.args[1].bytes / c.rowBytes : 0;
-    } else if (c.kind != CommandKind::Launch) {
-      limit = c.args[0].bytes;
-    }
-    if (amount < 0 || amount > limit) {
-      return failure(StatusClass::Environment, "device.amount",
-                     "command %zu is refused: an amount of %lld, at most %lld fit", i,
-                     static_cast<long long>(amount), static_cast<long long>(limit));
-    }
-  }
-  CIUIC_TRY(checkArena(runValues.dimsOffset, static_cast<int64_t>(runValues.dims.size()) * 8,
-                       "the dims block"));
+  CIUIC_TRY(checkAmounts(hostPass.commands, runValues));
+  CIUIC_TRY(checkArenaRange(hostPass.dimsOffset, static_cast<int64_t>(runValues.dims.size()) * 8,
+                            arenaBytes, "the dims block"));
   if (!runValues.dims.empty()) {
-    std::memcpy(arenaMap.data() + runValues.dimsOffset, runValues.dims.data(),
+    std::memcpy(arenaMap.data() + hostPass.dimsOffset, runValues.dims.data(),
                 runValues.dims.size_bytes());
   }
   pass = &hostPass;

@@ -31,7 +31,8 @@ public:
   Status loadLibrary(std::string_view bytes, uint32_t *out) override;
   Status findKernel(uint32_t library, const KernelInfo &kernel, uint32_t *out) override;
   uint32_t addKernel(HostKernel kernel, int64_t scratchBytes);
-  Status prepare(std::vector<Command> commands, std::unique_ptr<Pass> *out) override;
+  Status prepare(std::vector<Command> commands, int64_t dimsOffset,
+                 std::unique_ptr<Pass> *out) override;
   void beginRun() override { link.beginRun(); }
   Status write(int64_t arenaOffset, const void *data, int64_t bytes) override;
   Status read(int64_t arenaOffset, void *data, int64_t bytes) override;
@@ -47,8 +48,6 @@ private:
     std::atomic<uint32_t> passes{0}; // passes begun
   };
 
-  Status checkArena(int64_t offset, int64_t bytes, const char *what) const;
-  Status checkCommand(const Command &c, size_t index) const;
   Status growScratch();
   Status startEngine(Stream stream);
   void engineLoop(Stream stream);

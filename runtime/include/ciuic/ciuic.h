@@ -149,6 +149,7 @@ typedef struct ciuic_device_info {
   size_t struct_size;
   const char *kind, *name;
   int64_t total_bytes, free_bytes;
+  int64_t process_bytes; /* what this process holds now, as the system sees it; -1: unknown */
 } ciuic_device_info;
 CIUIC_API ciuic_status *ciuic_device_get_info(const ciuic_device *device,
                                               ciuic_device_info *out_info) CIUIC_MUST_USE;

@@ -9,9 +9,21 @@ func.func @f() attributes {graph.symbols = [#graph.symbol<"seq", 5, 3>]} { retur
 func.func @f() attributes {graph.symbols = [1 : i64]} { return }
 
 // -----
+// expected-error@+1 {{a symbol needs a name}}
+func.func @f() attributes {graph.symbols = [#graph.symbol<"", 1, 3>]} { return }
+
+// -----
 func.func @f() {
   // expected-error@+1 {{(C1) bytes must be the size of the result type, 256}}
   %w = graph.weight "w" file 0 offset 0 bytes 255 : tensor<8x8xf32>
+  return
+}
+
+// -----
+func.func @f() {
+  // (C1): the value's type, by a trait.
+  // expected-error@+1 {{failed to verify that all of {value, result} have same type}}
+  %c = "graph.constant"() <{value = dense<1> : tensor<2xi64>}> : () -> tensor<3xi64>
   return
 }
 
@@ -24,7 +36,7 @@ func.func @f() {
 
 // -----
 func.func @f() {
-  // expected-error@+1 {{(C2) at most 65536 bytes}}
+  // expected-error@+1 {{(C2) at most 65536 bytes; larger tensors are weights}}
   %w = graph.constant dense<0.0> : tensor<16385xf32>
   return
 }
@@ -70,11 +82,51 @@ func.func @f(%x: tensor<4xf32>) {
 }
 
 // -----
+func.func @f() {
+  // expected-error@+1 {{(C4) needs a result}}
+  graph.map () [] {
+    graph.yield
+  } : () -> ()
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{(C1) needs one map and one block argument per operand}}
+  %y = graph.map (%x) [] {
+  ^bb0(%a: f32):
+    graph.yield %a : f32
+  } : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4xf32>) {
+  // expected-error@+1 {{(C3) must yield one scalar per result}}
+  %y = graph.map (%x) [affine_map<(d0) -> (d0)>] {
+  ^bb0(%a: f32):
+    graph.yield %a, %a : f32, f32
+  } : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}
+
+// -----
 func.func @f(%x: tensor<4xf32>) {
   %y = graph.map (%x) [affine_map<(d0) -> (d0)>] {
   ^bb0(%a: f32):
     // expected-error@+1 {{(C1) dim must lie below 1}}
     %i = graph.index 1 : i64
+    graph.yield %a : f32
+  } : (tensor<4xf32>) -> tensor<4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4xf32>) {
+  %y = graph.map (%x) [affine_map<(d0) -> (d0)>] {
+  ^bb0(%a: f32):
+    // expected-error@+1 {{(C1) needs a map without dims and with one result}}
+    %n = graph.extent affine_map<(d0) -> (d0)> : i64
     graph.yield %a : f32
   } : (tensor<4xf32>) -> tensor<4xf32>
   return
@@ -96,8 +148,36 @@ func.func @f(%x: tensor<4x8xf32>) {
 
 // -----
 func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C2) ranks must agree}}
+  %y = graph.reduce sum %x dims [1] : tensor<4x8xf32> -> tensor<4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
   // expected-error@+1 {{(C3) element types must agree}}
   %y = graph.reduce sum %x dims [1] : tensor<4x8xf32> -> tensor<4x1xf16>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) the result must be i64 with extent 1 at the last dim}}
+  %y = graph.arg_reduce max %x : tensor<4x8xf32> -> tensor<4x8xi64>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C2) the result must have the operand's extents at the other dims}}
+  %y = graph.arg_reduce max %x : tensor<4x8xf32> -> tensor<3x1xi64>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C3) the kind must be max or min}}
+  %y = graph.arg_reduce sum %x : tensor<4x8xf32> -> tensor<4x1xi64>
   return
 }
 
@@ -117,6 +197,13 @@ func.func @f(%x: tensor<4x8xf32>) {
 
 // -----
 func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) needs one position per dim}}
+  %y = graph.transpose %x [0] : tensor<4x8xf32> -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
   // expected-error@+1 {{(C2) result extent 0 must be operand extent 1}}
   %y = graph.transpose %x [1, 0] : tensor<4x8xf32> -> tensor<4x8xf32>
   return
@@ -131,6 +218,13 @@ func.func @f(%x: tensor<4x8xf32>) {
 
 // -----
 func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) the operand's rank must not exceed the result's}}
+  %y = graph.expand %x : tensor<4x8xf32> -> tensor<8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
   // expected-error@+1 {{(C1) needs one offset and one nonzero step per dim}}
   %y = graph.slice %x offsets affine_map<() -> (0, 0)> steps [1, 0] : tensor<4x8xf32> -> tensor<4x8xf32>
   return
@@ -138,8 +232,36 @@ func.func @f(%x: tensor<4x8xf32>) {
 
 // -----
 func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) ranks and element types must agree}}
+  %y = graph.concat %x, %x axis 0 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<8x8xf16>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C2) axis must lie below the rank}}
+  %y = graph.concat %x, %x axis 2 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<8x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %z: tensor<4x7xf32>) {
+  // expected-error@+1 {{(C3) extent 1 must agree}}
+  %y = graph.concat %x, %z axis 0 : (tensor<4x8xf32>, tensor<4x7xf32>) -> tensor<8x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
   // expected-error@+1 {{(C3) extents must add up along the axis}}
   %y = graph.concat %x, %x axis 0 : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<9x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %z: tensor<1x8xf16>) {
+  // expected-error@+1 {{(C1) ranks and element types must agree}}
+  %y = graph.append %x, %z axis 0 : (tensor<4x8xf32>, tensor<1x8xf16>) -> tensor<5x8xf32>
   return
 }
 
@@ -152,8 +274,57 @@ func.func @f(%x: tensor<4x8xf32>) {
 
 // -----
 func.func @f(%x: tensor<4x8xf32>, %i: tensor<3xi64>) {
+  // expected-error@+1 {{(C1) axis must lie below the rank}}
+  %y = graph.gather %x, %i axis 2 : (tensor<4x8xf32>, tensor<3xi64>) -> tensor<4x3xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %i: tensor<3xi64>) {
   // expected-error@+1 {{(C2) result shape must be input[:axis] ++ indices ++ input[axis+1:]}}
   %y = graph.gather %x, %i axis 0 : (tensor<4x8xf32>, tensor<3xi64>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C1) operand and result types must agree}}
+  %y = graph.cumsum %x axis 0 : tensor<4x8xf32> -> tensor<4x8xf16>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C2) axis must lie below the rank}}
+  %y = graph.cumsum %x axis 2 : tensor<4x8xf32> -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %i: tensor<3x1xi64>, %u: tensor<3x8xf32>) {
+  // expected-error@+1 {{(C1) input and result types must agree}}
+  %y = graph.scatter %x, %i, %u : (tensor<4x8xf32>, tensor<3x1xi64>, tensor<3x8xf32>) -> tensor<4x9xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %i: tensor<1x3xi64>, %u: tensor<1xf32>) {
+  // expected-error@+1 {{(C2) the last extent of indices must be a constant within 1 to the rank}}
+  %y = graph.scatter %x, %i, %u : (tensor<4x8xf32>, tensor<1x3xi64>, tensor<1xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %i: tensor<3x1xi64>, %u: tensor<3x7xf32>) {
+  // expected-error@+1 {{(C3) updates must be indices[:-1] ++ input[k:] of its element type}}
+  %y = graph.scatter %x, %i, %u : (tensor<4x8xf32>, tensor<3x1xi64>, tensor<3x7xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %w: tensor<8xf32>) {
+  // expected-error@+1 {{(C1) operands need rank 2 or more}}
+  %y = graph.matmul %x, %w : (tensor<4x8xf32>, tensor<8xf32>) -> tensor<4xf32>
   return
 }
 
@@ -168,6 +339,20 @@ func.func @f(%x: tensor<4x8xf32>, %w: tensor<7x16xf32>) {
 func.func @f(%x: tensor<4x8xf32>, %w: tensor<8x16xf32>) {
   // expected-error@+1 {{(C3) the result must be [broadcast..., M, N]}}
   %y = graph.matmul %x, %w : (tensor<4x8xf32>, tensor<8x16xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<2x4x8xf32>, %w: tensor<3x8x16xf32>) {
+  // expected-error@+1 {{(C3) leading extents must broadcast to the result's}}
+  %y = graph.matmul %x, %w : (tensor<2x4x8xf32>, tensor<3x8x16xf32>) -> tensor<2x4x16xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x4xf32>, %w: tensor<8x4xf32>) {
+  // expected-error@+1 {{(C1) the filter must be static and of the input's rank, 3 to 5}}
+  %y = graph.conv %x, %w strides [] pads [] dilations [] group 1 channels_first : (tensor<1x4xf32>, tensor<8x4xf32>) -> tensor<1x8xf32>
   return
 }
 
@@ -196,9 +381,65 @@ func.func @f(%x: tensor<1x4x8x8xf32>) {
 }
 
 // -----
+func.func @f(%x: tensor<1x4x8x8xf32>, %w: tensor<4x8x3x3xf32>) {
+  // expected-error@+1 {{(C1) needs one positive stride, dilation and kernel extent and two pads per spatial dim}}
+  %y = graph.conv_transpose %x, %w strides [1, 1] pads [0, 0, 0, -1] dilations [1, 1] group 1 channels_first : (tensor<1x4x8x8xf32>, tensor<4x8x3x3xf32>) -> tensor<1x8x10x10xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x4x8x8xf32>, %w: tensor<5x8x3x3xf32>) {
+  // expected-error@+1 {{(C2) channels must divide by the group and match the filter}}
+  %y = graph.conv_transpose %x, %w strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 1 channels_first : (tensor<1x4x8x8xf32>, tensor<5x8x3x3xf32>) -> tensor<1x8x10x10xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x4x8x8xf32>) {
+  // expected-error@+1 {{(C1) needs one positive stride, dilation and kernel extent and two pads per spatial dim}}
+  %y = graph.pool max %x kernel [2, 2] strides [2, 0] pads [0, 0, 0, 0] dilations [1, 1] channels_first : tensor<1x4x8x8xf32> -> tensor<1x4x4x4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x4x8x8xf32>) {
+  // expected-error@+1 {{(C1) needs one scale per spatial dim}}
+  %y = graph.resize nearest %x scales [2.0] coordinates "asymmetric" rounding "floor" channels_first : tensor<1x4x8x8xf32> -> tensor<1x4x16x16xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %v: tensor<8xf32>, %b: tensor<1x8xf32>) {
+  // expected-error@+1 {{(C1) scale and bias must be vectors of the last extent}}
+  %y = graph.layer_norm %x, %v, %b epsilon 1.0e-5 : (tensor<4x8xf32>, tensor<8xf32>, tensor<1x8xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %v: tensor<8xf32>) {
+  // expected-error@+1 {{(C2) operand and result types must agree}}
+  %y = graph.layer_norm %x, %v epsilon 1.0e-5 : (tensor<4x8xf32>, tensor<8xf32>) -> tensor<4x8xf16>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>, %v: tensor<8xf32>) {
+  // expected-error@+1 {{(C2) operand and result types must agree}}
+  %y = graph.rms_norm %x, %v epsilon 1.0e-5 : (tensor<4x8xf32>, tensor<8xf32>) -> tensor<8x4xf32>
+  return
+}
+
+// -----
 func.func @f(%x: tensor<4x8xf32>, %v: tensor<4xf32>) {
   // expected-error@+1 {{(C1) scale and bias must be vectors of the last extent}}
   %y = graph.rms_norm %x, %v epsilon 1.0e-5 : (tensor<4x8xf32>, tensor<4xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%q: tensor<1x6x4x32xf32>, %k: tensor<6x4x32xf32>) {
+  // expected-error@+1 {{(C1) operands need four dims}}
+  %y = graph.attention %q bhsd, %k bhsd, %k bhsd scale 1.0 to bhsd : (tensor<1x6x4x32xf32>, tensor<6x4x32xf32>, tensor<6x4x32xf32>) -> tensor<1x6x4x32xf32>
   return
 }
 
@@ -210,9 +451,30 @@ func.func @f(%q: tensor<1x6x4x32xf32>, %k: tensor<1x4x4x32xf32>) {
 }
 
 // -----
+func.func @f(%q: tensor<1x6x4x32xf32>, %k: tensor<1x2x4x32xf32>, %v: tensor<1x2x5x32xf32>) {
+  // expected-error@+1 {{(C3) batch, width and key extents must agree}}
+  %y = graph.attention %q bhsd, %k bhsd, %v bhsd scale 1.0 to bhsd : (tensor<1x6x4x32xf32>, tensor<1x2x4x32xf32>, tensor<1x2x5x32xf32>) -> tensor<1x6x4x32xf32>
+  return
+}
+
+// -----
 func.func @f(%x: tensor<1x6x4x31xf32>, %c: tensor<1x4x31xf32>) {
   // expected-error@+1 {{(C1) needs four dims, the last constant and even}}
   %y = graph.rope %x bhsd, %c, %c : (tensor<1x6x4x31xf32>, tensor<1x4x31xf32>, tensor<1x4x31xf32>) -> tensor<1x6x4x31xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x6x4x32xf32>, %c: tensor<1x4x32xf32>, %s: tensor<1x5x32xf32>) {
+  // expected-error@+1 {{(C2) cos and sin must be [batch or 1, sequence, width]}}
+  %y = graph.rope %x bhsd, %c, %s : (tensor<1x6x4x32xf32>, tensor<1x4x32xf32>, tensor<1x5x32xf32>) -> tensor<1x6x4x32xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x6x4x32xf32>, %c: tensor<1x4x32xf32>) {
+  // expected-error@+1 {{(C3) operand and result types must agree}}
+  %y = graph.rope %x bhsd, %c, %c : (tensor<1x6x4x32xf32>, tensor<1x4x32xf32>, tensor<1x4x32xf32>) -> tensor<1x6x4x32xf16>
   return
 }
 
@@ -228,7 +490,49 @@ func.func @f(%x: tensor<4x8xf32>) {
 
 // -----
 func.func @f(%x: tensor<4x8xf32>) {
+  // expected-error@+1 {{(C2) yielded values must have the results' types}}
+  %y = graph.fusion row(%x) {
+  ^bb0(%a: tensor<4x8xf32>):
+    graph.yield %a : tensor<4x8xf32>
+  } : (tensor<4x8xf32>) -> tensor<8x4xf32>
+  return
+}
+
+// -----
+// expected-error@+1 {{(C1) block arguments must have the operands' types}}
+graph.kernel row @k (tensor<4x8xf32>) -> tensor<4x8xf32> grid affine_map<() -> (4)> scratch 0 symbols [] {
+^bb0(%a: tensor<8x4xf32>):
+  graph.yield %a : tensor<8x4xf32>
+}
+
+// -----
+// expected-error@+1 {{(C2) yielded values must have the results' types}}
+graph.kernel row @k (tensor<4x8xf32>) -> tensor<4x8xf32> grid affine_map<() -> (4)> scratch 0 symbols [] {
+^bb0(%a: tensor<4x8xf32>):
+  graph.yield %a, %a : tensor<4x8xf32>, tensor<4x8xf32>
+}
+
+// -----
+// expected-error@+1 {{(C3) the grid must be one expression of the symbols}}
+graph.kernel row @k (tensor<4x8xf32>) -> tensor<4x8xf32> grid affine_map<() -> (4, 1)> scratch 0 symbols [] {
+^bb0(%a: tensor<4x8xf32>):
+  graph.yield %a : tensor<4x8xf32>
+}
+
+// -----
+func.func @f(%x: tensor<4x8xf32>) {
   // expected-error@+1 {{(C1) names no kernel: missing}}
   %y = graph.launch @missing(%x) : (tensor<4x8xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+graph.kernel row @k (tensor<4x8xf32>) -> tensor<4x8xf32> grid affine_map<() -> (4)> scratch 0 symbols [] {
+^bb0(%a: tensor<4x8xf32>):
+  graph.yield %a : tensor<4x8xf32>
+}
+func.func @f(%x: tensor<4x4xf32>) {
+  // expected-error@+1 {{(C2) types differ from those of k}}
+  %y = graph.launch @k(%x) : (tensor<4x4xf32>) -> tensor<4x8xf32>
   return
 }

@@ -11,13 +11,13 @@ onnx.weight "w" #onnx.weight<file = 0, offset = 9223372036854775807, bytes = 4> 
 
 // -----
 
-// expected-error @+1 {{(A2) a weight needs a tensor type of static shape}}
+// expected-error @+1 {{(A2) a weight needs a tensor type of static shape whose element type has a size, got 'tensor<?xf32>'}}
 onnx.weight "w" #onnx.weight<file = 0, offset = 0, bytes = 4> : tensor<?xf32>
 
 // -----
 
 // The product of the extents does not fit 63 bits.
-// expected-error @+1 {{(A2) a weight needs a tensor type of static shape}}
+// expected-error @+1 {{(A2) a weight needs a tensor type of static shape whose element type has a size, got 'tensor<4294967296x4294967296xf32>'}}
 onnx.weight "w" #onnx.weight<file = 0, offset = 0, bytes = 4> : tensor<4294967296x4294967296xf32>
 
 // -----

@@ -54,3 +54,33 @@ onnx.graph @main(%x "x" : tensor<4xf32>) attributes {files = ["model.onnx"], ops
   %z = onnx.node "Relu"(%none) outputs ["z"] : (none) -> !onnx.unknown
   onnx.return %z as ["z"] : !onnx.unknown
 }
+
+// -----
+
+// Updates that do not fit the places they go to.
+onnx.graph @main(%x "x" : tensor<6x4xf32>, %i "i" : tensor<3x1xi64>, %u "u" : tensor<3x5xf32>)
+    attributes {files = ["model.onnx"], opset = {ai.onnx = 18 : i64}} {
+  // expected-error @below {{[input.node] node "z" (ScatterND): the updates' shape must be indices[:-1] ++ input[depth of indices:]}}
+  %z = onnx.node "ScatterND"(%x, %i, %u) outputs ["z"] : (tensor<6x4xf32>, tensor<3x1xi64>, tensor<3x5xf32>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}
+
+// -----
+
+// Indices that address more dims than there are.
+onnx.graph @main(%x "x" : tensor<6x4xf32>, %i "i" : tensor<3x3xi64>, %u "u" : tensor<3xf32>)
+    attributes {files = ["model.onnx"], opset = {ai.onnx = 18 : i64}} {
+  // expected-error @below {{ScatterND: 1 node, indices of dynamic depth, or deeper than the input}}
+  %z = onnx.node "ScatterND"(%x, %i, %u) outputs ["z"] : (tensor<6x4xf32>, tensor<3x3xi64>, tensor<3xf32>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}
+
+// -----
+
+// A batch dim of the indices that the input lacks.
+onnx.graph @main(%x "x" : tensor<2x6x4xf32>, %i "i" : tensor<3x5x1xi64>)
+    attributes {files = ["model.onnx"], opset = {ai.onnx = 18 : i64}} {
+  // expected-error @below {{[input.node] node "z" (GatherND): batch dim 0 of input and indices differ}}
+  %z = onnx.node "GatherND"(%x, %i) {batch_dims = 1 : i64} outputs ["z"] : (tensor<2x6x4xf32>, tensor<3x5x1xi64>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}

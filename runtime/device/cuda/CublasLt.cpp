@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Types and numbers are those of cublasLt.h, versions 12 and 13.
+#include "runtime/device/cuda/CublasLt.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <dlfcn.h>
+#include <glob.h>
+#include <string>
+
+namespace ciuic::device::cuda {
+
+namespace {
+struct Opaque;
+using Descriptor = Opaque *;
+struct Heuristic {
+  uint64_t algorithm[8];
+  size_t workspaceBytes;
+  int state;
+  float waves;
+  int reserved[4];
+};
+constexpr int kCompute32F = 68, kScale32F = 0;
+constexpr int kTransA = 3, kTransB = 4, kEpilogue = 7, kBiasPointer = 8;
+constexpr int kEpilogueValueBias = 4, kOperationTransposed = 1;
+constexpr int kBatchCount = 5, kBatchStride = 6;
+constexpr int kMaxWorkspace = 1, kReductionMask = 3, kAlignmentA = 5, kAlignmentD = 8;
+constexpr uint32_t kReduceInComputeType = 2;
+constexpr size_t kMostAlgorithms = 4096;
+} // namespace
+
+// F(member, name in the library, arguments); all give a cublasStatus_t.
+#define CIUIC_CUBLASLT(F)                                                                          \
+  F(create, "cublasLtCreate", (void **handle))                                                     \
+  F(destroy, "cublasLtDestroy", (void *handle))                                                    \
+  F(descCreate, "cublasLtMatmulDescCreate", (Descriptor * desc, int compute, int scale))           \
+  F(descDestroy, "cublasLtMatmulDescDestroy", (Descriptor desc))                                   \
+  F(descSet, "cublasLtMatmulDescSetAttribute",                                                     \
+    (Descriptor desc, int attribute, const void *value, size_t bytes))                             \
+  F(layoutCreate, "cublasLtMatrixLayoutCreate",                                                    \
+    (Descriptor * layout, int type, uint64_t rows, uint64_t columns, int64_t ld))                  \
+  F(layoutDestroy, "cublasLtMatrixLayoutDestroy", (Descriptor layout))                             \
+  F(layoutSet, "cublasLtMatrixLayoutSetAttribute",                                                 \
+    (Descriptor layout, int attribute, const void *value, size_t bytes))                           \
+  F(preferenceCreate, "cublasLtMatmulPreferenceCreate", (Descriptor * preference))                 \
+  F(preferenceDestroy, "cublasLtMatmulPreferenceDestroy", (Descriptor preference))                 \
+  F(preferenceSet, "cublasLtMatmulPreferenceSetAttribute",                                         \
+    (Descriptor preference, int attribute, const void *value, size_t bytes))                       \
+  F(heuristic, "cublasLtMatmulAlgoGetHeuristic",                                                   \
+    (void *handle, Descriptor desc, Descriptor a, Descriptor b, Descriptor c, Descriptor d,        \
+     Descriptor preference, int wanted, Heuristic *results, int *found))                           \
+  F(run, "cublasLtMatmul",                                                                         \
+    (void *handle, Descriptor desc, const void *alpha, DeviceAddress a, Descriptor aLayout,        \
+     DeviceAddress b, Descriptor bLayout, const void *beta, DeviceAddress c, Descriptor cLayout,   \
+     DeviceAddress d, Descriptor dLayout, const void *algorithm, DeviceAddress workspace,          \
+     size_t workspaceBytes, StreamHandle stream))
+
+struct CublasLt::Api {
+#define F(member, name, arguments) int(*member) arguments = nullptr;
+  CIUIC_CUBLASLT(F)
+#undef F
+};
+
+CublasLt::CublasLt() : api(std::make_unique<Api>()) {}
+
+CublasLt::~CublasLt() {
+  if (handle) {
+    (void)api->destroy(handle);
+  }
+}
+
+/// Full names first, those that the loader resolves itself among them.
+static std::vector<std::string> candidates() {
+  static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
+  std::vector<std::string> list;
+  auto add = [&](const std::string &folder) {
+    for (const char *name : names) {
+      list.push_back(folder.empty() ? name : folder + "/" + name);
+    }
+  };
+  if (const char *given = std::getenv("CIUIC_CUDA_LIBS")) {
+    std::string folders = given;
+    for (size_t at = 0; at <= folders.size();) {
+      size_t end = std::min(folders.find(':', at), folders.size());
+      if (end > at) {
+        add(folders.substr(at, end - at));
+      }
+      at = end + 1;
+    }
+  }
+  add("");
+  add("/usr/local/cuda/lib64");
+  std::string environment;
+  if (const char *active = std::getenv("VIRTUAL_ENV")) {
+    environment = std::string(active) + "/lib/python3*/site-packages";
+  }
+  for (const std::string &packages :
+       {environment, std::string("/usr/local/lib/python3*/dist-packages"),
+        std::string("/usr/local/lib/python3*/site-packages"),
+        std::string("/usr/lib/python3*/dist-packages")}) {
+    for (const char *folder : {"/nvidia/cu13/lib", "/nvidia/cublas/lib"}) {
+      glob_t found = {};
+      if (!packages.empty() && ::glob((packages + folder).c_str(), 0, nullptr, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc; ++i) {
+          add(found.gl_pathv[i]);
+        }
+      }
+      ::globfree(&found);
+    }
+  }
+  return list;
+}
+
+static Status blasFailure(const char *call, int error) {
+  return failure(StatusClass::Environment, "device.cublaslt", "%s failed with status %d of cuBLAS",
+                 call, error);
+}
+
+Status CublasLt::open(std::unique_ptr<CublasLt> *out) {
+  void *library = nullptr;
+  for (const std::string &name : candidates()) {
+    // Stays open: unloading it while a context lives is not supported by the library.
+    library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library) {
+      break;
+    }
+  }
+  if (!library) {
+    return failure(StatusClass::Environment, "device.no-cublaslt",
+                   "the program calls cuBLASLt, and libcublasLt.so.13 or .12 is not found: install "
+                   "it (pip install nvidia-cublas) and name its folder in CIUIC_CUDA_LIBS");
+  }
+  std::unique_ptr<CublasLt> made(new CublasLt());
+  Api &api = *made->api;
+  const char *missing = nullptr;
+#define F(member, name, arguments)                                                                 \
+  api.member = reinterpret_cast<int(*) arguments>(::dlsym(library, name));                         \
+  missing = api.member || missing ? missing : name;
+  CIUIC_CUBLASLT(F)
+#undef F
+  if (missing) {
+    return failure(StatusClass::Environment, "device.no-cublaslt",
+                   "the cuBLASLt found here has no %s: install version 12 or 13", missing);
+  }
+  if (int error = api.create(&made->handle)) {
+    made->handle = nullptr;
+    return blasFailure("cublasLtCreate", error);
+  }
+  *out = std::move(made);
+  return Status::ok();
+}
+
+static int dataType(format::DType type) {
+  switch (type) {
+  case format::DType::F16:
+    return 2;
+  case format::DType::BF16:
+    return 14;
+  default:
+    return 0;
+  }
+}
+
+Status CublasLt::matmul(const format::MatmulCall &call, const format::MatmulShape &shape,
+                        const MatmulOperands &given, StreamHandle stream) {
+  const Api &f = *api;
+  int64_t begin = 0, end = shape.n;
+  if (call.panels) {
+    begin = std::min(call.firstPanel * format::kPanelColumns, shape.n);
+    end = std::min(call.endPanel * format::kPanelColumns, shape.n);
+  }
+  int64_t columns = end - begin;
+  if (shape.batch == 0 || shape.m == 0 || columns <= 0) {
+    return Status::ok();
+  }
+  MatmulOperands at = given;
+  int64_t shift = begin * (call.typeD == format::DType::F32 ? 4 : 2);
+  at.d += static_cast<DeviceAddress>(shift);
+  at.bias += static_cast<DeviceAddress>(shift);
+  at.residual += static_cast<DeviceAddress>(shift);
+
+  // D^T = B^T A^T: the library's A is our B, rows are our columns.
+  struct Descriptors {
+    const Api &f;
+    Descriptor desc = nullptr, a = nullptr, b = nullptr, d = nullptr, preference = nullptr;
+    ~Descriptors() {
+      if (desc) {
+        (void)f.descDestroy(desc);
+      }
+      for (Descriptor layout : {a, b, d}) {
+        if (layout) {
+          (void)f.layoutDestroy(layout);
+        }
+      }
+      if (preference) {
+        (void)f.preferenceDestroy(preference);
+      }
+    }
+  } own{f};
+#define TRY_BLAS(function, ...)                                                                    \
+  do {                                                                                             \
+    if (int error = f.function(__VA_ARGS__))                                                       \
+      return blasFailure(#function, error);                                                        \
+  } while (false)
+  TRY_BLAS(descCreate, &own.desc, kCompute32F, kScale32F);
+  int32_t transposed = kOperationTransposed;
+  if (call.transB) {
+    TRY_BLAS(descSet, own.desc, kTransA, &transposed, sizeof transposed);
+  }
+  if (call.transA) {
+    TRY_BLAS(descSet, own.desc, kTransB, &transposed, sizeof transposed);
+  }
+  if (call.bias) {
+    uint32_t epilogue = kEpilogueValueBias;
+    TRY_BLAS(descSet, own.desc, kEpilogue, &epilogue, sizeof epilogue);
+    TRY_BLAS(descSet, own.desc, kBiasPointer, &at.bias, sizeof at.bias);
+  }
+  auto layout = [&](Descriptor *out, format::DType type, int64_t rows, int64_t cols, int64_t ld,
+                    int64_t stride) -> Status {
+    TRY_BLAS(layoutCreate, out, dataType(type), static_cast<uint64_t>(rows),
+             static_cast<uint64_t>(cols), ld);
+    if (shape.batch > 1) {
+      auto count = static_cast<int32_t>(shape.batch);
+      TRY_BLAS(layoutSet, *out, kBatchCount, &count, sizeof count);
+      TRY_BLAS(layoutSet, *out, kBatchStride, &stride, sizeof stride);
+    }
+    return Status::ok();
+  };
+  CIUIC_TRY(layout(&own.a, call.typeB, call.transB ? shape.k : columns,
+                   call.transB ? columns : shape.k, shape.ldb, shape.strideB));
+  CIUIC_TRY(layout(&own.b, call.typeA, call.transA ? shape.m : shape.k,
+                   call.transA ? shape.k : shape.m, shape.lda, shape.strideA));
+  CIUIC_TRY(layout(&own.d, call.typeD, columns, shape.m, shape.ldc, shape.strideC));
+
+  std::vector<int64_t> key = {static_cast<int64_t>(call.typeA),
+                              static_cast<int64_t>(call.typeD),
+                              call.transA,
+                              call.transB,
+                              call.bias,
+                              call.residual,
+                              columns,
+                              at.workspaceBytes,
+                              shape.batch,
+                              shape.m,
+                              shape.k,
+                              shape.lda,
+                              shape.ldb,
+                              shape.ldc,
+                              shape.strideA,
+                              shape.strideB,
+                              shape.strideC};
+  auto known = algorithms.find(key);
+  if (known == algorithms.end()) {
+    TRY_BLAS(preferenceCreate, &own.preference);
+    auto most = static_cast<uint64_t>(at.workspaceBytes);
+    TRY_BLAS(preferenceSet, own.preference, kMaxWorkspace, &most, sizeof most);
+    TRY_BLAS(preferenceSet, own.preference, kReductionMask, &kReduceInComputeType,
+             sizeof kReduceInComputeType);
+    uint32_t alignment = 16;
+    for (int which = kAlignmentA; which <= kAlignmentD; ++which) {
+      TRY_BLAS(preferenceSet, own.preference, which, &alignment, sizeof alignment);
+    }
+    Heuristic best = {};
+    int found = 0;
+    int error =
+        f.heuristic(handle, own.desc, own.a, own.b, own.d, own.d, own.preference, 1, &best, &found);
+    if (error != 0 || found == 0 || best.state != 0) {
+      return failure(StatusClass::Environment, "device.cublaslt",
+                     "cuBLASLt has no algorithm for a product of %lld x %lld x %lld (batch %lld) "
+                     "with %lld bytes of workspace (status %d)",
+                     static_cast<long long>(shape.m), static_cast<long long>(columns),
+                     static_cast<long long>(shape.k), static_cast<long long>(shape.batch),
+                     static_cast<long long>(at.workspaceBytes), error);
+    }
+    if (algorithms.size() >= kMostAlgorithms) {
+      algorithms.clear(); // the same heuristic gives the same answer again
+    }
+    Algorithm algorithm;
+    std::copy(std::begin(best.algorithm), std::end(best.algorithm), algorithm.data);
+    algorithm.workspaceBytes = best.workspaceBytes;
+    known = algorithms.emplace(std::move(key), algorithm).first;
+  }
+  float one = 1, beta = call.residual ? 1.0f : 0.0f;
+  DeviceAddress c = call.residual ? at.residual : at.d;
+  TRY_BLAS(run, handle, own.desc, &one, at.b, own.a, at.a, own.b, &beta, c, own.d, at.d, own.d,
+           known->second.data, at.workspace, known->second.workspaceBytes, stream);
+#undef TRY_BLAS
+  return Status::ok();
+}
+
+} // namespace ciuic::device::cuda

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include "runtime/device/cuda/StagingRing.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace ciuic::device::cuda {
+
+static void doCopy(void *argument) {
+  const auto *copy = static_cast<const HostCopy *>(argument);
+  std::memcpy(copy->to, copy->from, copy->bytes);
+}
+
+StagingRing::~StagingRing() { release(); }
+
+Status StagingRing::open(DeviceState &deviceState) {
+  state = &deviceState;
+  CIUIC_CUDA(*state, streamCreate, &stage, kStreamNonBlocking);
+  CIUIC_CUDA(*state, eventCreate, &last, kEventDisableTiming);
+  for (Slot &slot : slots) {
+    void *data = nullptr;
+    CIUIC_CUDA(*state, memAllocHost, &data, static_cast<size_t>(kSlotBytes));
+    slot.data = static_cast<char *>(data);
+    CIUIC_CUDA(*state, eventCreate, &slot.filled, kEventDisableTiming);
+    CIUIC_CUDA(*state, eventCreate, &slot.drained, kEventDisableTiming);
+  }
+  return Status::ok();
+}
+
+void StagingRing::release() {
+  if (!state || !state->alive().isOk()) {
+    return;
+  }
+  for (Slot &slot : slots) {
+    for (EventHandle event : {slot.filled, slot.drained}) {
+      if (event) {
+        (void)state->driver.eventDestroy(event);
+      }
+    }
+    if (slot.data) {
+      (void)state->driver.memFreeHost(slot.data);
+    }
+    slot = {};
+  }
+  if (last) {
+    (void)state->driver.eventDestroy(last);
+  }
+  if (stage) {
+    (void)state->driver.streamDestroy(stage);
+  }
+  last = nullptr;
+  stage = nullptr;
+}
+
+Status StagingRing::begin(EventHandle event) {
+  turn = 0;
+  for (Slot &slot : slots) {
+    slot.used = false;
+  }
+  return follow(event);
+}
+
+Status StagingRing::follow(EventHandle event) {
+  CIUIC_CUDA(*state, streamWaitEvent, stage, event, 0);
+  return Status::ok();
+}
+
+Status StagingRing::end(StreamHandle stream) {
+  CIUIC_CUDA(*state, eventRecord, last, stage);
+  CIUIC_CUDA(*state, streamWaitEvent, stream, last, 0);
+  return Status::ok();
+}
+
+Status StagingRing::upload(StreamHandle stream, DeviceAddress to, const char *from, int64_t bytes,
+                           std::deque<HostCopy> &copies) {
+  for (int64_t at = 0; at < bytes; at += kSlotBytes) {
+    auto take = static_cast<size_t>(std::min(kSlotBytes, bytes - at));
+    Slot &slot = next();
+    if (slot.used) {
+      CIUIC_CUDA(*state, streamWaitEvent, stage, slot.drained, 0);
+    }
+    copies.push_back({slot.data, from + at, take});
+    CIUIC_CUDA(*state, launchHostFunc, stage, doCopy, &copies.back());
+    CIUIC_CUDA(*state, eventRecord, slot.filled, stage);
+    CIUIC_CUDA(*state, streamWaitEvent, stream, slot.filled, 0);
+    CIUIC_CUDA(*state, memcpyHtoDAsync, to + static_cast<DeviceAddress>(at), slot.data, take,
+               stream);
+    CIUIC_CUDA(*state, eventRecord, slot.drained, stream);
+    slot.used = true;
+  }
+  return Status::ok();
+}
+
+Status StagingRing::download(StreamHandle stream, char *to, DeviceAddress from, int64_t bytes,
+                             std::deque<HostCopy> &copies) {
+  for (int64_t at = 0; at < bytes; at += kSlotBytes) {
+    auto take = static_cast<size_t>(std::min(kSlotBytes, bytes - at));
+    Slot &slot = next();
+    if (slot.used) {
+      CIUIC_CUDA(*state, streamWaitEvent, stream, slot.drained, 0);
+    }
+    CIUIC_CUDA(*state, memcpyDtoHAsync, slot.data, from + static_cast<DeviceAddress>(at), take,
+               stream);
+    CIUIC_CUDA(*state, eventRecord, slot.filled, stream);
+    CIUIC_CUDA(*state, streamWaitEvent, stage, slot.filled, 0);
+    copies.push_back({to + at, slot.data, take});
+    CIUIC_CUDA(*state, launchHostFunc, stage, doCopy, &copies.back());
+    CIUIC_CUDA(*state, eventRecord, slot.drained, stage);
+    slot.used = true;
+  }
+  // Whoever waits for the copy waits for the bytes to be where they belong.
+  CIUIC_CUDA(*state, eventRecord, last, stage);
+  CIUIC_CUDA(*state, streamWaitEvent, stream, last, 0);
+  return Status::ok();
+}
+
+} // namespace ciuic::device::cuda

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Copies of host memory that could not be pinned: pieces go through a ring of small pinned buffers.
+// A stream of its own runs the memcpys as host functions, events tie them to the copies by the
+// device, and both sides work at once. What is enqueued may be captured into a graph.
+#pragma once
+
+#include "runtime/device/cuda/DeviceState.h"
+
+#include <array>
+#include <deque>
+
+namespace ciuic::device::cuda {
+
+/// One memcpy that a host function does; lives as long as the work, or the graph, that names it.
+struct HostCopy {
+  void *to;
+  const void *from;
+  size_t bytes;
+};
+
+class StagingRing {
+public:
+  ~StagingRing();
+  /// Takes the buffers, in the current context.
+  Status open(DeviceState &deviceState);
+  bool isOpen() const { return stage != nullptr; }
+
+  /// Starts a pass: all buffers are free, and the ring's stream follows `event`.
+  Status begin(EventHandle event);
+  /// Memcpys from here on come after `event`. Whoever uploads calls it for each event that the
+  /// upload waits for: its source may be a spill.
+  Status follow(EventHandle event);
+  /// Makes `stream` wait for everything enqueued since begin().
+  Status end(StreamHandle stream);
+  Status upload(StreamHandle stream, DeviceAddress to, const char *from, int64_t bytes,
+                std::deque<HostCopy> &copies);
+  Status download(StreamHandle stream, char *to, DeviceAddress from, int64_t bytes,
+                  std::deque<HostCopy> &copies);
+  void release();
+
+private:
+  static constexpr int kSlots = 4;
+  static constexpr int64_t kSlotBytes = 4 << 20;
+  struct Slot {
+    char *data = nullptr;
+    EventHandle filled = nullptr, drained = nullptr;
+    bool used = false;
+  };
+  Slot &next() { return slots[static_cast<size_t>(turn++ % kSlots)]; }
+  DeviceState *state = nullptr;
+  StreamHandle stage = nullptr;
+  EventHandle last = nullptr;
+  std::array<Slot, kSlots> slots;
+  int turn = 0;
+};
+
+} // namespace ciuic::device::cuda

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""LLaMA-7B in f16: one token at 512 context, a prompt of 2048, with and without a budget, beside torch."""
+import json
+
+import numpy as np
+
+import measure
+import models
+
+CONTEXT = 512
+SIZES = dict(vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
+             num_key_value_heads=32, head_dim=128, max_position_embeddings=4096, rms_norm_eps=1e-5,
+             rope_parameters={"rope_type": "default", "rope_theta": 10000.0}, tie_word_embeddings=False)
+TOKEN = ["--entry", "decode:batch_size=1,sequence_length=1,past_sequence_length=0..1023"]
+CHUNK = ["--entry", "prefill:batch_size=1,sequence_length=1..512,past_sequence_length=0..512"]
+_made = {}
+
+
+def made(a):
+    """Paths of llama7b and llama7b_prompt over one file of weights. Made in another process, whose device memory goes."""
+    if not _made:
+        code = ("import sys, json; sys.path.insert(0, sys.argv[1]); import models; "
+                "print(json.dumps({k: str(v) for k, v in models.make(['llama7b', 'llama7b_prompt'], sys.argv[2]).items()}))")
+        import sys
+        _made.update(measure.tool([sys.executable, "-c", code, str(models.ROOT / "tools" / "gpu"), a.work]))
+    return _made
+
+
+def compile(a, model, name, arguments):
+    program = a.work / f"{name}.ciuic"
+    program.unlink(missing_ok=True)
+    report = measure.tool([a.bin / "ciuicc", model, "-o", program, "--target", "cuda", "--json", *arguments])
+    return program, report
+
+
+def row(workload, variant, report, entry, run, bytes_, error=None, note=None):
+    predicted = next(e for e in report["entries"] if e["name"] == entry)
+    return {"workload": workload, "system": "ciuic", "variant": variant, "ms": {k: run["latency_ms"][k] for k in ("min", "median", "p90")},
+            "process_device_bytes": bytes_, "budget_bytes": report["budget_bytes"], "predicted_ms": predicted["predicted_ms"],
+            "predicted_bytes": report["peak_bytes"], "copied_bytes": run["copied_bytes"], "stall_ms": run["stall_ms"],
+            "streamed_bytes": report["streamed_bytes"], "error": error, "note": note}
+
+
+def tokens(a, count):
+    path = a.work / f"tokens{count}.npy"
+    np.save(path, np.random.default_rng(5).integers(3, 32000, (1, count)))
+    return path
+
+
+def token_inputs(a):
+    """One token after CONTEXT others (zeros in the cache, as torch's rows have)."""
+    np.save(a.work / "mask.npy", np.ones((1, CONTEXT + 1), np.int64))
+    np.save(a.work / "position.npy", np.full((1, 1), CONTEXT, np.int64))
+    return ["--entry", "decode", "--dim", f"past_sequence_length={CONTEXT}", "--input", f"input_ids=@{tokens(a, 1)}",
+            "--input", f"attention_mask=@{a.work / 'mask.npy'}", "--input", f"position_ids=@{a.work / 'position.npy'}",
+            "--output", f"logits=@{a.work / 'logits.npy'}"]
+
+
+def config():
+    import torch
+    from transformers import LlamaConfig
+
+    return LlamaConfig(**SIZES, attn_implementation="sdpa", dtype=torch.float16)
+
+
+def torch_model(a):
+    import torch
+    from transformers import LlamaForCausalLM
+
+    with torch.device("cuda"):
+        previous = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float16)
+        try:
+            model = LlamaForCausalLM(config()).eval()
+        finally:
+            torch.set_default_dtype(previous)
+    models.load(made(a)["llama7b"], model)
+    return model
+
+
+def relative(found, wanted):
+    found, wanted = found.astype(np.float64).ravel(), wanted.astype(np.float64).ravel()
+    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
+
+
+def peers_token(a, modes=("eager", "compile")):
+    """Rows of torch, and its logits for the token."""
+    import torch
+    from transformers import StaticCache
+
+    model = torch_model(a)
+    cache = StaticCache(config=model.config, max_cache_len=1024, max_batch_size=1, device="cuda", dtype=torch.float16)
+    ids = torch.from_numpy(np.load(tokens(a, 1))).cuda()
+    position = torch.full((1, 1), CONTEXT, device="cuda")
+
+    def prepared():
+        """A cache of CONTEXT zeros."""
+        cache.reset()
+        width = (1, model.config.num_key_value_heads, CONTEXT, model.config.head_dim)
+        zeros = torch.zeros(width, device="cuda", dtype=torch.float16)
+        for i in range(model.config.num_hidden_layers):
+            cache.update(zeros, zeros, i, {"cache_position": torch.arange(CONTEXT, device="cuda")})
+
+    def step(forward):
+        return forward(input_ids=ids, position_ids=position, past_key_values=cache, use_cache=True,
+                       cache_position=torch.tensor([CONTEXT], device="cuda")).logits
+
+    rows = []
+    with torch.inference_mode():
+        prepared()
+        logits = step(model).float().cpu().numpy()
+        if "eager" in modes:
+            rows.append({"workload": f"llama7b token at {CONTEXT}", "system": "torch eager", "variant": "f16",
+                         "ms": measure.peer(lambda: step(model), a.iterations), "process_device_bytes": torch.cuda.max_memory_reserved()})
+        if "compile" in modes:
+            compiled = torch.compile(model, mode="reduce-overhead", fullgraph=False)
+            position_tensor = torch.tensor([CONTEXT], device="cuda")
+            call = lambda: compiled(input_ids=ids, position_ids=position, past_key_values=cache, use_cache=True,  # noqa: E731
+                                    cache_position=position_tensor).logits
+            rows.append({"workload": f"llama7b token at {CONTEXT}", "system": "torch.compile", "variant": "f16, reduce-overhead",
+                         "ms": measure.peer(call, a.iterations, 6), "process_device_bytes": torch.cuda.max_memory_reserved()})
+    del model, cache
+    torch.cuda.empty_cache()
+    return rows, logits
+
+
+def token(a):
+    """one token at 512 context: no budget; 6 GiB exact; 5 GiB at 4 bits; torch"""
+    model = made(a)["llama7b"]
+    rows, found = [], {}
+    for variant, arguments in (("no budget", []), ("6G exact", ["--vram", "6G"]), ("5G balanced", ["--vram", "5G", "--quality", "balanced"])):
+        program, report = compile(a, model, "token", [*TOKEN, *CHUNK, *arguments])
+        run, taken = measure.ours(a.bin, program, token_inputs(a), a.iterations if variant != "6G exact" else max(3, a.iterations // 4))
+        found[variant] = np.load(a.work / "logits.npy")
+        rows.append(row(f"llama7b token at {CONTEXT}", variant, report, "decode", run, taken))
+        program.unlink()
+    if found["no budget"].tobytes() != found["6G exact"].tobytes():
+        raise RuntimeError("the outputs at 6 GiB are not those without a budget")
+    if a.no_peers:
+        return rows
+    peers, logits = peers_token(a)
+    for r in rows:
+        r["error"] = relative(found[r["variant"]], logits)
+    return rows + peers
+
+
+def prompt(a):
+    """a prompt of 1 x 2048 and of 4 x 2048: no budget and 6 GiB exact; torch"""
+    model = made(a)["llama7b_prompt"]
+    rows, found = [], {}
+    for batch in (1, 4):
+        ids = a.work / f"prompt{batch}.npy"
+        np.save(ids, np.random.default_rng(6).integers(3, 32000, (batch, 2048)))
+        for variant, arguments in (("no budget", []), ("6G exact", ["--vram", "6G"])):
+            program, report = compile(a, model, "prompt", ["--entry", f"main:batch_size={batch},sequence_length=1..2048", *arguments])
+            run, taken = measure.ours(a.bin, program, ["--input", f"input_ids=@{ids}", "--output", f"logits=@{a.work / 'logits.npy'}"],
+                                      max(3, a.iterations // 3), 2)
+            found[batch, variant] = np.load(a.work / "logits.npy")
+            rows.append(row(f"llama7b prompt {batch}x2048", variant, report, "main", run, taken))
+            program.unlink()
+        if found[batch, "no budget"].tobytes() != found[batch, "6G exact"].tobytes():
+            raise RuntimeError(f"batch {batch}: the outputs at 6 GiB are not those without a budget")
+    if a.no_peers:
+        return rows
+    import torch
+
+    module = torch_model(a)
+    with torch.inference_mode():
+        for batch in (1, 4):
+            ids = torch.from_numpy(np.load(a.work / f"prompt{batch}.npy")).cuda()
+            logits = module(input_ids=ids, use_cache=False, logits_to_keep=1).logits.float().cpu().numpy()
+            for r in rows:
+                if r["workload"] == f"llama7b prompt {batch}x2048":
+                    r["error"] = relative(found[batch, r["variant"]], logits)
+            rows.append({"workload": f"llama7b prompt {batch}x2048", "system": "torch eager", "variant": "f16",
+                         "ms": measure.peer(lambda: module(input_ids=ids, use_cache=False, logits_to_keep=1), max(3, a.iterations // 3)),
+                         "process_device_bytes": torch.cuda.max_memory_reserved()})
+        compiled = torch.compile(module)
+        for batch in (1, 4):
+            ids = torch.from_numpy(np.load(a.work / f"prompt{batch}.npy")).cuda()
+            rows.append({"workload": f"llama7b prompt {batch}x2048", "system": "torch.compile", "variant": "f16",
+                         "ms": measure.peer(lambda: compiled(input_ids=ids, use_cache=False, logits_to_keep=1), max(3, a.iterations // 3)),
+                         "process_device_bytes": torch.cuda.max_memory_reserved()})
+    del module
+    torch.cuda.empty_cache()
+    return rows
+
+
+ROWS = {"llama-token": token, "llama-prompt": prompt}

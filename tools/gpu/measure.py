@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Times and memory on a GPU: our programs as processes of their own, peers in this process."""
+import json
+import subprocess
+import threading
+import time
+
+import numpy as np
+
+
+def _nvml():
+    import pynvml
+
+    pynvml.nvmlInit()
+    return pynvml, pynvml.nvmlDeviceGetHandleByIndex(0)
+
+
+def card():
+    pynvml, handle = _nvml()
+    name = pynvml.nvmlDeviceGetName(handle)
+    driver = pynvml.nvmlSystemGetDriverVersion()
+    return (name if isinstance(name, str) else name.decode()), (driver if isinstance(driver, str) else driver.decode())
+
+
+class Sampler:
+    """The most memory of the device in use while the block runs, less what was in use before it."""
+
+    def __enter__(self):
+        self.pynvml, self.handle = _nvml()
+        self.before = self._used()
+        self.most = self.before
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._sample)
+        self.thread.start()
+        return self
+
+    def _used(self):
+        return self.pynvml.nvmlDeviceGetMemoryInfo(self.handle).used
+
+    def _sample(self):
+        while not self.stop.wait(0.002):
+            self.most = max(self.most, self._used())
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
+        self.bytes = self.most - self.before
+
+
+def tool(command, **options):
+    """stdout of one of our tools, as JSON; its error is the exception's text."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command[:3]))} …: exit {done.returncode}: {done.stderr.strip()[-1500:]} {done.stdout.strip()[-500:]}")
+    return json.loads(done.stdout)
+
+
+def ours(bin, program, arguments, iterations, warmup=3):
+    """Runs a program: (its report, bytes of the device that the process took)."""
+    with Sampler() as sampler:
+        report = tool([bin / "ciuic-run", program, "--json", "--iterations", iterations, "--warmup", warmup, *arguments])
+    return report, sampler.bytes
+
+
+def spread(values):
+    values = sorted(values)
+    return {"min": values[0], "median": float(np.median(values)), "p90": values[min(len(values) - 1, int(0.9 * len(values)))]}
+
+
+def peer(call, iterations, warmup=3):
+    """Milliseconds of a call on the current stream, by events."""
+    import torch
+
+    for _ in range(warmup):
+        call()
+    torch.cuda.synchronize()
+    times = []
+    for _ in range(iterations):
+        begin, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin.record()
+        call()
+        end.record()
+        end.synchronize()
+        times.append(begin.elapsed_time(end))
+    return spread(times)
+
+
+def clock(call, iterations, warmup=3):
+    """Milliseconds by the host's clock, for peers that move memory with the host's help."""
+    import torch
+
+    for _ in range(warmup):
+        call()
+    times = []
+    for _ in range(iterations):
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        call()
+        torch.cuda.synchronize()
+        times.append((time.perf_counter() - begin) * 1e3)
+    return spread(times)
