@@ -21,5 +21,5 @@ __device__ void ciuic_epilogue(float value, int64_t row, int64_t col, char *cons
 }
 /// Opens the definition of a library function: CIUIC_LIBRARY(ciuic_cuda_NAME) { … }
 #define CIUIC_LIBRARY(name)                                                                        \
-  extern "C" __device__ void name(const int64_t *args, char *const *ptrs, const int64_t *dims,     \
-                                  const int64_t *params)
+  extern "C" __device__ __attribute__((always_inline)) void name(                                  \
+      const int64_t *args, char *const *ptrs, const int64_t *dims, const int64_t *params)

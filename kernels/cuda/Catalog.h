@@ -7,7 +7,6 @@
 
 #include "kernels/host/Abi.h"
 
-#include <algorithm>
 #include <cstdint>
 
 namespace ciuic::kernels::cuda {
@@ -22,8 +21,23 @@ inline constexpr int64_t kGemvRows = 16;
 /// Queries up to which attention splits its keys over blocks.
 inline constexpr int64_t kDecodeQueries = 8;
 
-inline constexpr Block kGemvBlock, kMatmulBlock, kBatchMatmulBlock, kGatherBlock, kAttentionBlock,
-    kDecodeBlock, kConvBlock, kPoolBlock;
+/// A matrix-vector product's shared memory: sums of its warps (two buffers of eight warps, sixteen
+/// rows and columns, f32), then activations where they fit.
+inline constexpr int64_t kGemvSums = 2 * 8 * 16 * 16 * 4, kGemvStaged = 48 * 1024;
+inline constexpr Block kGemvBlock = {256, kGemvSums + kGemvStaged, 264};
+
+/// Warps that share a panel, each with two chunks or more: of K and the format alone, since it
+/// decides the order of additions.
+constexpr int gemvWarpsPerPanel(int64_t K, int64_t chunk) {
+  return K >= 16 * chunk ? 8 : K >= 8 * chunk ? 4 : K >= 4 * chunk ? 2 : 1;
+}
+/// Bytes of M rows as staged, with `parts` 16-bit values for each of the K.
+constexpr int64_t gemvStagedBytes(int64_t M, int64_t K, int64_t parts) {
+  return M * parts * ((K + 255) / 256 * 512 + 64);
+}
+
+inline constexpr Block kMatmulBlock, kBatchMatmulBlock, kGatherBlock, kAttentionBlock, kDecodeBlock,
+    kConvBlock, kPoolBlock;
 
 /// Columns and rows of one unit.
 inline constexpr int64_t kGemvPanels = 1, kMatmulTileRows = 128, kMatmulTilePanels = 8,
@@ -33,7 +47,8 @@ inline constexpr int64_t kGemvPanels = 1, kMatmulTileRows = 128, kMatmulTilePane
 
 /// Runs of keys of a decode attention whose keys are at most `keys`.
 constexpr int64_t decodeSplits(int64_t keys) {
-  return std::clamp<int64_t>((keys + kDecodeKeys - 1) / kDecodeKeys, 1, kDecodeMostSplits);
+  const int64_t runs = (keys + kDecodeKeys - 1) / kDecodeKeys;
+  return runs < 1 ? 1 : runs > kDecodeMostSplits ? kDecodeMostSplits : runs;
 }
 
 /// Workspace bytes of a decode attention with these arguments (AttentionArg) at their bounds: for

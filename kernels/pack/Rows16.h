@@ -25,19 +25,18 @@ constexpr int64_t int8Offset(int64_t k, int64_t column) {
 }
 
 // int4: f16 scales, padded to 128 bytes; blocks of 64 values of k. A nibble is the value + 8.
-// Scales lie as [ceil(K / span)][8][span / group][2] with span = max(64, group): a lane reads those
-// of its two columns for a block at once.
-constexpr int64_t int4Span(int64_t group) { return group > 64 ? group : 64; }
+// Scales lie as [ceil(K / 256)][8][256 / group][2]: a lane reads those of its two columns for four
+// blocks at once.
+inline constexpr int64_t kInt4Span = 256;
 constexpr int64_t int4ScaleBytes(int64_t K, int64_t group) {
-  const int64_t span = int4Span(group);
-  return ((K + span - 1) / span * (span / group) * 32 + 127) / 128 * 128;
+  return ((K + kInt4Span - 1) / kInt4Span * (kInt4Span / group) * 32 + 127) / 128 * 128;
 }
 constexpr int64_t int4Bytes(int64_t K, int64_t group) {
   return int4ScaleBytes(K, group) + (K + 63) / 64 * kBlockBytes;
 }
 constexpr int64_t int4ScaleOffset(int64_t k, int64_t column, int64_t group) {
-  const int64_t span = int4Span(group);
-  return ((k / span * 8 + column % 8) * (span / group) + k % span / group) * 4 + column / 8 * 2;
+  return ((k / kInt4Span * 8 + column % 8) * (kInt4Span / group) + k % kInt4Span / group) * 4 +
+         column / 8 * 2;
 }
 // The byte, counted from the end of the scales, and the bit of it where the nibble starts.
 constexpr int64_t int4Offset(int64_t k, int64_t column) {

@@ -354,6 +354,7 @@ Status Session::executeEntry(PreparedEntry &e) {
     device::RunValues values;
     values.amounts = e.prologueAmounts;
     values.cancel = &cancelFlag;
+    values.times = e.prologueTimes;
     CIUIC_TRY(context->run(*e.prologue, values, &counters));
     lastStats.prologue = true;
     count(counters);

@@ -94,7 +94,7 @@ private:
     std::vector<const format::ExprT *> amountExprs; // null: the fixed amount
     std::vector<const format::ExprT *> shapeExprs;  // of all vendor calls
     std::vector<int64_t> amounts, shapes, prologueAmounts;
-    std::vector<device::CommandTime> times;
+    std::vector<device::CommandTime> times, prologueTimes; // empty without a trace
     std::vector<BoundInput *> inputs;
     std::vector<BoundOutput *> outputs;
     std::vector<int64_t> symbols;

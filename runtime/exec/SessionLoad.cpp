@@ -301,6 +301,7 @@ Status Session::prepareEntry(const EntryT &entry) {
   CIUIC_TRY(context->prepare(std::move(commands), entry.dims_offset, &e.prologue));
   e.shapes.resize(e.shapeExprs.size());
   e.times.resize(traced ? entry.steps.size() : 0);
+  e.prologueTimes.resize(traced ? entry.prologue.size() : 0);
   e.predictedStart = predictStarts(entry);
   e.keepsSlots = keepsSlots(entry);
   e.symbols.reserve(entry.symbols.size());

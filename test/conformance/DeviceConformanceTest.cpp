@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The conformance suite of devices: memory, kernels, passes, order, cancel, pace, refusals.
 #include "runtime/device/Device.h"
+#include "runtime/device/cuda/CudaDevice.h"
 #include "test/conformance/CudaTestKernels.h"
+#include "test/conformance/FakeDriver.h"
 #include "test/runtime/PlanBuilder.h"
 
 #include <algorithm>
@@ -18,15 +20,26 @@ using namespace ciuic::device;
 
 namespace {
 
+Status createFake(std::unique_ptr<Device> *out) {
+  static test::FakeGpu gpu;
+  gpu = {};
+  return createCudaDevice(test::fakeDriver(gpu), 0, test::fakeMonitor, out);
+}
+
 struct DeviceUnderTest {
-  const char *name;
+  const char *name, *kind;
+  Status (*create)(std::unique_ptr<Device> *out);
   std::string (*kernels)();
   bool paces;         // keeps to a link rate, and cancels within a copy
   bool hasScratch;    // kernels have scratch of their worker
   bool stagesGathers; // ids and rows of a gather pass through the host tier
 };
-constexpr DeviceUnderTest kDevices[] = {{"host", test::testKernels, true, true, true},
-                                        {"cuda", test::cudaTestKernels, false, false, false}};
+constexpr DeviceUnderTest kDevices[] = {
+    {"host", "host", [](auto *out) { return createDevice("host", out); }, test::testKernels, true,
+     true, true},
+    {"cuda", "cuda", [](auto *out) { return createDevice("cuda", out); }, test::cudaTestKernels,
+     false, false, false},
+    {"cuda_on_a_fake_driver", "cuda", createFake, test::cudaTestKernels, false, false, false}};
 
 constexpr int64_t kArena = 1 << 20, kHost = 1 << 20;
 constexpr int64_t kDims = kArena - 4096; // of the passes whose test does not say
@@ -34,7 +47,7 @@ constexpr int64_t kDims = kArena - 4096; // of the passes whose test does not sa
 class Conformance : public testing::TestWithParam<DeviceUnderTest> {
 protected:
   void SetUp() override {
-    Status s = createDevice(GetParam().name, &device);
+    Status s = GetParam().create(&device);
     bool absent = s.code() == "device.no-driver" || s.code() == "device.none";
     if (absent && !std::getenv("CIUIC_REQUIRE_DEVICES")) {
       GTEST_SKIP() << s.message();
@@ -129,7 +142,7 @@ protected:
 TEST_P(Conformance, InfoNamesTheDevice) {
   open();
   DeviceInfo info = device->info();
-  EXPECT_EQ(info.kind, GetParam().name);
+  EXPECT_EQ(info.kind, GetParam().kind);
   EXPECT_GT(info.totalBytes, 0);
   EXPECT_GT(info.freeBytes, 0);
   EXPECT_LT(device->variantRank("pdp-11"), 0);

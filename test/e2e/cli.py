@@ -20,8 +20,8 @@ class ToolError(Failure):
 
 
 class Tools:
-    def __init__(self, folder, timeout=900):
-        self.folder, self.timeout = folder, timeout
+    def __init__(self, folder, timeout=900, target="host"):
+        self.folder, self.timeout, self.target = folder, timeout, target
 
     def call(self, tool, *arguments):
         """The tool's JSON object; ToolError if it refuses, Failure if it breaks the contract of its output."""
@@ -49,7 +49,7 @@ class Tools:
         raise ToolError(f"{line}: {error['message']}", done.returncode, error)
 
     def compile(self, model, program, entries, vram=None, options=()):
-        arguments = [model, "-o", program, "--target", "host", *options]
+        arguments = [model, "-o", program, "--target", self.target, *options]
         for entry in entries:
             arguments += ["--entry", entry]
         if vram is not None:

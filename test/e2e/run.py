@@ -35,6 +35,9 @@ def main():
                       "25 %% of its need, sessions at 25 %%, one repetition, no perplexities")
     p.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report")
     p.add_argument("--work", type=Path, metavar="DIR", help="keep programs and arrays here; else a folder that goes away")
+    p.add_argument("--target", default="host", metavar="T", help="what programs are compiled for: host, or a GPU's "
+                   "cuda or cuda:sm_90")
+    p.add_argument("--generated", action="store_true", help="seeded weights where a package's are used else: needs no network")
     p.add_argument("--timeout", type=float, default=900, metavar="S", help="for one call of a tool")
     a = p.parse_args()
     known = [*zoo.MODELS, *OTHERS]
@@ -43,7 +46,9 @@ def main():
     if unknown:
         p.error("no such tests: " + ", ".join(sorted(unknown)))
     work = a.work or Path(tempfile.mkdtemp(prefix="ciuic-e2e-"))
-    suite, tools = Suite(), Tools(a.bin.resolve(), a.timeout)
+    if a.generated:
+        zoo.generate()
+    suite, tools = Suite(), Tools(a.bin.resolve(), a.timeout, a.target)
     try:
         for name in chosen:
             if name == "session":

@@ -270,7 +270,7 @@ TEST(Pack, Rows16IsInFragmentOrder) {
       return type;
     };
     const int64_t group = groupSize(format);
-    const int64_t scaleBytes = group == 32 ? 3 * 64 : group == 64 ? 3 * 32 : 2 * 32;
+    const int64_t scaleBytes = 256 / std::max<int64_t>(group, 1) * 32; // one span of 256
     for (int64_t half = 0; half < K / 32; ++half) {
       for (int64_t lane = 0; lane < 32; ++lane) {
         for (int64_t i = 0; i < 8; ++i) {
@@ -287,10 +287,8 @@ TEST(Pack, Rows16IsInFragmentOrder) {
               const int64_t quants = (scaleBytes + 127) / 128 * 128;
               const auto word =
                   bits(quants + half / 2 * 512 + lane * 16 + half % 2 * 8 + i / 4 * 4, uint32_t());
-              const int64_t fragment = r + i % 4 / 2 * 2, scaleOf = group == 128 ? k / 128 : k / 64;
-              const int64_t inBlock = group == 32 ? 2 : 1;
-              const int64_t at =
-                  ((scaleOf * 8 + column % 8) * inBlock + k % 64 / group) * 4 + r * 2;
+              const int64_t fragment = r + i % 4 / 2 * 2;
+              const int64_t at = (column % 8 * (256 / group) + k / group) * 4 + r * 2;
               got = (static_cast<float>(word >> (4 * fragment + 16 * (i % 2)) & 15) - 8) *
                     halfToFloat(bits(at, uint16_t()));
             }

@@ -189,13 +189,14 @@ void PlanBuilder::seal() {
   program.budget_bytes = program.arena_bytes + program.reserve_bytes;
 }
 
-Status PlanBuilder::write(const std::string &path, const std::string &kernels) {
+Status PlanBuilder::write(const std::string &path, const std::string &kernels,
+                          const std::string &variant) {
   auto writer = ProgramWriter::create(path);
   if (!writer.isOk()) {
     return writer.takeStatus();
   }
   if (!kernels.empty()) {
-    writer.value()->addKernelBlob(kernels, "generic");
+    writer.value()->addKernelBlob(kernels, variant);
   }
   for (size_t i = 0; i < weightData.size(); ++i) {
     auto offset = writer.value()->beginWeight();

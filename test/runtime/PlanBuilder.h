@@ -47,7 +47,8 @@ struct PlanBuilder {
   /// Sets peaks, arena and budget from the plan.
   void seal();
   /// Writes with one kernel library per variant; empty data stands for none.
-  Status write(const std::string &path, const std::string &kernels);
+  Status write(const std::string &path, const std::string &kernels,
+               const std::string &variant = "generic");
 };
 
 std::vector<std::unique_ptr<ExprT>> dims(std::unique_ptr<ExprT> a);

@@ -57,19 +57,18 @@ def token_inputs(a):
 
 
 def config():
-    import torch
     from transformers import LlamaConfig
 
-    return LlamaConfig(**SIZES, attn_implementation="sdpa", dtype=torch.float16)
+    return LlamaConfig(**SIZES, attn_implementation="sdpa")
 
 
-def torch_model(a):
+def torch_model(a, dtype="float16"):
     import torch
     from transformers import LlamaForCausalLM
 
     with torch.device("cuda"):
         previous = torch.get_default_dtype()
-        torch.set_default_dtype(torch.float16)
+        torch.set_default_dtype(getattr(torch, dtype))
         try:
             model = LlamaForCausalLM(config()).eval()
         finally:
@@ -83,8 +82,33 @@ def relative(found, wanted):
     return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
 
 
-def peers_token(a, modes=("eager", "compile")):
-    """Rows of torch, and its logits for the token."""
+def reference(a, calls):
+    """Logits of the same weights in f32, one array for each call of the module."""
+    import torch
+
+    module = torch_model(a, "float32")
+    with torch.inference_mode():
+        found = [call(module).float().cpu().numpy() for call in calls]
+    del module
+    torch.cuda.empty_cache()
+    return found
+
+
+def after_zeros(module):
+    """A past of CONTEXT zeros."""
+    import torch
+    from transformers import DynamicCache
+
+    past = DynamicCache(config=module.config)
+    zeros = torch.zeros((1, module.config.num_key_value_heads, CONTEXT, module.config.head_dim), device="cuda",
+                        dtype=module.dtype)
+    for i in range(module.config.num_hidden_layers):
+        past.update(zeros, zeros, i)
+    return past
+
+
+def peers_token(a):
+    """Rows of torch."""
     import torch
     from transformers import StaticCache
 
@@ -101,27 +125,25 @@ def peers_token(a, modes=("eager", "compile")):
         for i in range(model.config.num_hidden_layers):
             cache.update(zeros, zeros, i, {"cache_position": torch.arange(CONTEXT, device="cuda")})
 
-    def step(forward):
-        return forward(input_ids=ids, position_ids=position, past_key_values=cache, use_cache=True,
-                       cache_position=torch.tensor([CONTEXT], device="cuda")).logits
-
     rows = []
+    where = torch.tensor([CONTEXT], device="cuda")
+
+    def step(forward):
+        return forward(input_ids=ids, position_ids=position, past_key_values=cache, use_cache=True, cache_position=where).logits
+
     with torch.inference_mode():
         prepared()
-        logits = step(model).float().cpu().numpy()
-        if "eager" in modes:
-            rows.append({"workload": f"llama7b token at {CONTEXT}", "system": "torch eager", "variant": "f16",
-                         "ms": measure.peer(lambda: step(model), a.iterations), "process_device_bytes": torch.cuda.max_memory_reserved()})
-        if "compile" in modes:
-            compiled = torch.compile(model, mode="reduce-overhead", fullgraph=False)
-            position_tensor = torch.tensor([CONTEXT], device="cuda")
-            call = lambda: compiled(input_ids=ids, position_ids=position, past_key_values=cache, use_cache=True,  # noqa: E731
-                                    cache_position=position_tensor).logits
-            rows.append({"workload": f"llama7b token at {CONTEXT}", "system": "torch.compile", "variant": "f16, reduce-overhead",
-                         "ms": measure.peer(call, a.iterations, 6), "process_device_bytes": torch.cuda.max_memory_reserved()})
+        rows.append({"workload": f"llama7b token at {CONTEXT}", "system": "torch eager", "variant": "f16",
+                     "ms": measure.peer(lambda: step(model), a.iterations),
+                     "process_device_bytes": torch.cuda.max_memory_reserved()})
+        prepared()
+        compiled = torch.compile(model, mode="reduce-overhead")
+        rows.append({"workload": f"llama7b token at {CONTEXT}", "system": "torch.compile", "variant": "f16, reduce-overhead",
+                     "ms": measure.peer(lambda: step(compiled), a.iterations, 6),
+                     "process_device_bytes": torch.cuda.max_memory_reserved()})
     del model, cache
     torch.cuda.empty_cache()
-    return rows, logits
+    return rows
 
 
 def token(a):
@@ -138,10 +160,18 @@ def token(a):
         raise RuntimeError("the outputs at 6 GiB are not those without a budget")
     if a.no_peers:
         return rows
-    peers, logits = peers_token(a)
+    ids = np.load(tokens(a, 1))
+
+    def call(module):
+        import torch
+
+        return module(input_ids=torch.from_numpy(ids).cuda(), position_ids=torch.full((1, 1), CONTEXT, device="cuda"),
+                      past_key_values=after_zeros(module), use_cache=True).logits
+
+    logits, = reference(a, [call])
     for r in rows:
         r["error"] = relative(found[r["variant"]], logits)
-    return rows + peers
+    return rows + peers_token(a)
 
 
 def prompt(a):
@@ -164,14 +194,18 @@ def prompt(a):
         return rows
     import torch
 
+    def call(batch):
+        return lambda module: module(input_ids=torch.from_numpy(np.load(a.work / f"prompt{batch}.npy")).cuda(), use_cache=False,
+                                     logits_to_keep=1).logits
+
+    for batch, logits in zip((1, 4), reference(a, [call(1), call(4)])):
+        for r in rows:
+            if r["workload"] == f"llama7b prompt {batch}x2048":
+                r["error"] = relative(found[batch, r["variant"]], logits)
     module = torch_model(a)
     with torch.inference_mode():
         for batch in (1, 4):
             ids = torch.from_numpy(np.load(a.work / f"prompt{batch}.npy")).cuda()
-            logits = module(input_ids=ids, use_cache=False, logits_to_keep=1).logits.float().cpu().numpy()
-            for r in rows:
-                if r["workload"] == f"llama7b prompt {batch}x2048":
-                    r["error"] = relative(found[batch, r["variant"]], logits)
             rows.append({"workload": f"llama7b prompt {batch}x2048", "system": "torch eager", "variant": "f16",
                          "ms": measure.peer(lambda: module(input_ids=ids, use_cache=False, logits_to_keep=1), max(3, a.iterations // 3)),
                          "process_device_bytes": torch.cuda.max_memory_reserved()})

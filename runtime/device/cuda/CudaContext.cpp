@@ -40,8 +40,10 @@ CudaContext::~CudaContext() {
   Current current(state, parts.context);
   const Driver &driver = state.driver;
   for (StreamHandle stream : parts.streams) {
-    if (stream) {
-      (void)driver.streamSynchronize(stream);
+    Result error = stream ? driver.streamSynchronize(stream) : result::success;
+    if (error != result::success && losesDevice(error)) {
+      (void)state.fail(error, "streamSynchronize");
+      return;
     }
   }
   parts.blas.reset();

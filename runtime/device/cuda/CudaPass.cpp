@@ -323,26 +323,32 @@ Status CudaPass::capture(const Amounts &given, Graph &out) {
   // Relaxed: what libraries do to load their code on first use is none of this graph's business.
   CIUIC_CUDA(state, streamBeginCapture, parts.compute(), kCaptureRelaxed);
   Status issued = issue(given, false, out.copies);
+  if (!issued.isOk() && !state.alive().isOk()) {
+    return issued;
+  }
   GraphHandle graph = nullptr;
   Result ended = state.driver.streamEndCapture(parts.compute(), &graph);
-  if (!issued.isOk() || ended != result::success) {
-    if (graph) {
-      (void)state.driver.graphDestroy(graph);
+  if (issued.isOk() && ended != result::success) {
+    issued = state.fail(ended, "streamEndCapture");
+  }
+  if (issued.isOk()) {
+    Result made = state.driver.graphInstantiate(&out.executable, graph, 0);
+    if (made != result::success) {
+      out.executable = nullptr;
+      issued = state.fail(made, "graphInstantiate");
     }
-    return issued.isOk() ? state.fail(ended, "streamEndCapture") : std::move(issued);
   }
-  Result made = state.driver.graphInstantiate(&out.executable, graph, 0);
-  (void)state.driver.graphDestroy(graph);
-  if (made != result::success) {
-    out.executable = nullptr;
-    return state.fail(made, "graphInstantiate");
+  if (graph && state.alive().isOk()) {
+    (void)state.driver.graphDestroy(graph);
   }
+  CIUIC_TRY(std::move(issued));
   parts.heldChanged = true;
   CIUIC_CUDA(state, graphUpload, out.executable, parts.compute());
   return Status::ok();
 }
 
 Status CudaPass::findGraph(const Amounts &given, Graph **out) {
+  DeviceState &state = *parts.state;
   key.clear();
   for (size_t i = 0; i < commands.size(); ++i) {
     if (commands[i].kind != CommandKind::Launch && commands[i].kind != CommandKind::Gather) {
@@ -366,7 +372,9 @@ Status CudaPass::findGraph(const Amounts &given, Graph **out) {
   graphs.emplace_front();
   graphs.front().key = key;
   if (Status status = capture(given, graphs.front()); !status.isOk()) {
-    destroyGraph(graphs.front());
+    if (state.alive().isOk()) {
+      destroyGraph(graphs.front());
+    }
     graphs.pop_front();
     return status;
   }
@@ -439,16 +447,19 @@ Status CudaPass::runTimed(const RunValues &values, RunCounters *out) {
                         .count();
   std::deque<HostCopy> copies;
   Status issued = issue({values.amounts, values.shapes}, true, copies);
-  Result ended = state.driver.streamSynchronize(parts.compute());
-  for (StreamHandle stream : parts.streams) { // `copies` must outlive what names them
-    if (Result error = state.driver.streamSynchronize(stream); ended == result::success) {
-      ended = error;
+  // All of them: `copies` must outlive what names them, also where not everything was issued.
+  for (StreamHandle stream : parts.streams) {
+    CIUIC_TRY(state.alive());
+    if (Result error = state.driver.streamSynchronize(stream)) {
+      Status failed = state.fail(error, "streamSynchronize");
+      issued = issued.isOk() ? std::move(failed) : std::move(issued);
     }
   }
-  CIUIC_TRY(std::move(issued));
-  if (ended != result::success) {
-    return state.fail(ended, "streamSynchronize");
+  CIUIC_TRY(state.alive());
+  if (staged) {
+    CIUIC_TRY(parts.ring.synchronize());
   }
+  CIUIC_TRY(std::move(issued));
   auto nsOf = [&](EventHandle event, int64_t *ns) -> Status {
     float ms = 0;
     CIUIC_CUDA(state, eventElapsedTime, &ms, start, event);

@@ -71,6 +71,11 @@ Status StagingRing::end(StreamHandle stream) {
   return Status::ok();
 }
 
+Status StagingRing::synchronize() {
+  CIUIC_CUDA(*state, streamSynchronize, stage);
+  return Status::ok();
+}
+
 Status StagingRing::upload(StreamHandle stream, DeviceAddress to, const char *from, int64_t bytes,
                            std::deque<HostCopy> &copies) {
   for (int64_t at = 0; at < bytes; at += kSlotBytes) {

@@ -36,6 +36,8 @@ public:
                 std::deque<HostCopy> &copies);
   Status download(StreamHandle stream, char *to, DeviceAddress from, int64_t bytes,
                   std::deque<HostCopy> &copies);
+  /// Waits until the memcpys that were enqueued, and not captured, are done.
+  Status synchronize();
   void release();
 
 private:

@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Products of few rows: out[M, N] = A[M, K] × W, M ≤ 16, W packed as Rows16 in any format. The time
+// is that of reading W.
+//
+// A warp's loads are whole 512-byte runs of a panel, several chunks ahead of their use and on into
+// the block's next panel, so that reading never stops; the first are under way before the kernel
+// waits for its activations (W does not depend on the kernel before; with programmatic stream
+// serialisation that wait is all that is left of a launch). The products run on tensor cores, whose
+// columns beyond M idle: what matters is that decoding a weight costs about one instruction.
+//
+// A panel's k is divided over S warps in chunks, chunk c to warp c mod S, and their sums are added
+// in that order. S depends on K and the format alone, so a column's result depends on its own
+// weights, its row of A and K: not on the grid, the tile, other rows or M (which picks how many
+// columns of a product are used, never an order of additions).
+//
+// f32 activations are three bf16 parts that add up to them exactly, each multiplied as a row of its
+// own.
+//   args: MatmulArg. ptrs: A, W (at panel `first`), …; params: first panel, end panel.
+#include "kernels/cuda/Abi.h"
+#include "kernels/cuda/Catalog.h"
+#include "kernels/cuda/Overlap.h"
+#include "kernels/cuda/PackedWeight.h"
+
+using namespace ciuic::kernels;
+using namespace ciuic::kernels::cuda;
+using namespace ciuic::cuda;
+
+namespace {
+
+constexpr int kWarps = 8;
+
+/// How rows of A become columns of products: `Math` the type multiplied, `kParts` of it a value.
+template <typename A>
+struct Parts {
+  using Math = A;
+  static constexpr int kParts = 1;
+};
+template <>
+struct Parts<float> {
+  using Math = BFloat;
+  static constexpr int kParts = 3;
+};
+
+/// Eight activations, zeros from K on, in their parts.
+template <typename T>
+CIUIC_DEVICE void eightOf(const T *row, int64_t k, int64_t K, Words (&parts)[1]) {
+  const T *from = row + k;
+  if (k + 8 <= K && reinterpret_cast<uintptr_t>(from) % 16 == 0) {
+    parts[0] = loadWords(from);
+    return;
+  }
+  uint32_t words[4] = {0, 0, 0, 0};
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    if (k + i < K) {
+      words[i / 2] |= static_cast<uint32_t>(from[i].bits) << (i % 2 * 16);
+    }
+  }
+  parts[0] = {words[0], words[1], words[2], words[3]};
+}
+CIUIC_DEVICE void eightOf(const float *row, int64_t k, int64_t K, Words (&parts)[3]) {
+  const float *from = row + k;
+  uint32_t x[8];
+  if (k + 8 <= K && reinterpret_cast<uintptr_t>(from) % 16 == 0) {
+    const Words low = loadWords(from), high = loadWords(from + 4);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      x[i] = wordOf(low, i), x[i + 4] = wordOf(high, i);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      x[i] = k + i < K ? static_cast<uint32_t>(toBits(from[i])) : 0;
+    }
+  }
+#pragma unroll
+  for (int p = 0; p < 3; ++p) {
+    parts[p] = {permute(x[0], x[1], 0x7632), permute(x[2], x[3], 0x7632),
+                permute(x[4], x[5], 0x7632), permute(x[6], x[7], 0x7632)};
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      x[i] = static_cast<uint32_t>(toBits(lessItsUpperHalf(fromBits(static_cast<int>(x[i])))));
+    }
+  }
+}
+
+/// The right operands: staged in shared memory where they fit, else read from A. Tile i's column of
+/// this lane is part `part[i]` of row `row[i]`.
+template <typename A, int kTiles>
+struct Activations {
+  const A *a;
+  int64_t K, lda;
+  int stride; // of a staged row, in bytes; 64 beyond a multiple of 128: no bank is hit twice
+  bool staged;
+  int row[kTiles], part[kTiles];
+
+  CIUIC_DEVICE Words eight(int tile, int64_t k) const {
+    if (staged) {
+      return *reinterpret_cast<const Words *>(
+          ciuic_shared + kGemvSums + (row[tile] * Parts<A>::kParts + part[tile]) * stride + k * 2);
+    }
+    Words parts[Parts<A>::kParts];
+    eightOf(a + row[tile] * lda, k, K, parts);
+    Words result = parts[0];
+    if constexpr (Parts<A>::kParts == 3) {
+      result = part[tile] == 0 ? parts[0] : part[tile] == 1 ? parts[1] : parts[2];
+    }
+    return result;
+  }
+
+  CIUIC_DEVICE void stage(int M) const {
+    constexpr int kParts = Parts<A>::kParts;
+    const int perRow = stride / 16 - 4, count = M * perRow;
+    for (int i = threadIndex(); i < count; i += kWarps * 32) {
+      const int m = i / perRow;
+      const int64_t k = i % perRow * 8;
+      Words parts[kParts];
+      eightOf(a + m * lda, k, K, parts);
+#pragma unroll
+      for (int p = 0; p < kParts; ++p) {
+        *reinterpret_cast<Words *>(ciuic_shared + kGemvSums + (m * kParts + p) * stride + k * 2) =
+            parts[p];
+      }
+    }
+  }
+};
+
+/// One chunk: the sums of kTiles products gain its values of k times those of A.
+template <typename Weight, typename A, int kTiles>
+CIUIC_DEVICE void multiplyChunk(const typename Weight::Chunk &chunk,
+                                const Activations<A, kTiles> &x, int64_t k,
+                                float (&sums)[kTiles][4]) {
+  using Math = typename Parts<A>::Math;
+  float inner[kTiles][4];
+  Words b[kTiles];
+#pragma unroll
+  for (int i = 0; i < Weight::kChunk / 16; ++i) { // products of sixteen k
+    if (i % 2 == 0) {
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) {
+        b[n] = x.eight(n, k + i * 16 + laneIndex() % 4 * 8);
+      }
+    }
+    if (Weight::kScaled != 0 && i % (Weight::kScaled ? Weight::kScaled : 1) == 0) {
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) {
+        inner[n][0] = inner[n][1] = inner[n][2] = inner[n][3] = 0;
+      }
+    }
+    uint32_t a[4];
+    Weight::decode(chunk, i, a);
+#pragma unroll
+    for (int n = 0; n < kTiles; ++n) {
+      multiplyAdd(Weight::kScaled ? inner[n] : sums[n], a, wordOf(b[n], i % 2 * 2),
+                  wordOf(b[n], i % 2 * 2 + 1), Math());
+    }
+    if (Weight::kScaled != 0 && (i + 1) % (Weight::kScaled ? Weight::kScaled : 1) == 0) {
+      float first, second;
+      Weight::scales(chunk, i, first, second);
+#pragma unroll
+      for (int n = 0; n < kTiles; ++n) {
+        sums[n][0] = fusedMultiplyAdd(first, inner[n][0], sums[n][0]);
+        sums[n][1] = fusedMultiplyAdd(first, inner[n][1], sums[n][1]);
+        sums[n][2] = fusedMultiplyAdd(second, inner[n][2], sums[n][2]);
+        sums[n][3] = fusedMultiplyAdd(second, inner[n][3], sums[n][3]);
+      }
+    }
+  }
+}
+
+/// kRows: 2, 8 or 16, the rows of A that kTiles products hold.
+template <typename Weight, typename A, int kRows, int kTiles>
+CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *dims,
+                       const int64_t *params) {
+  constexpr int kParts = Parts<A>::kParts;
+  // With two rows at most the parts share a product: column 2 · part + row.
+  constexpr bool kShared = kParts > 1 && kRows == 2;
+  constexpr int kSumRows = kShared ? 8 : kRows;
+  const int64_t K = args[kMatmulK], N = args[kMatmulN], panelBytes = Weight::panelBytes(K);
+  const int M = static_cast<int>(args[kMatmulM]);
+  const int64_t first = params[0], end = params[1];
+  const int lane = laneIndex(), warp = warpIndex();
+  constexpr int kChunk = Weight::kChunk;
+  const int64_t chunks = (K + kChunk - 1) / kChunk;
+  const int warpsPerPanel = gemvWarpsPerPanel(K, kChunk), panelsPerBlock = kWarps / warpsPerPanel;
+  const int slice = warp % warpsPerPanel, own = warp / warpsPerPanel;
+  // Rounds of two chunks of this warp; those that do not exist are not loaded.
+  constexpr int kDepth = 2;
+  const int64_t rounds = (chunks + warpsPerPanel * kDepth - 1) / (warpsPerPanel * kDepth);
+  const int64_t step = static_cast<int64_t>(blockCount()) * panelsPerBlock;
+  const char *weights = ptrs[1];
+
+  typename Weight::Chunk slots[kDepth];
+  int64_t panel = first + static_cast<int64_t>(blockIndex()) * panelsPerBlock + own;
+  auto fetch = [&](typename Weight::Chunk &slot, int64_t ofPanel, int64_t round, int d) {
+    const int64_t index = (round * kDepth + d) * warpsPerPanel + slice;
+    Weight::load(slot, weights + (ofPanel - first) * panelBytes, K, index, lane,
+                 ofPanel < end && index < chunks);
+  };
+  launchDependents();
+#pragma unroll
+  for (int d = 0; d < kDepth; ++d) {
+    fetch(slots[d], panel, 0, d);
+  }
+  waitForActivations();
+
+  Activations<A, kTiles> x;
+  x.a = reinterpret_cast<const A *>(ptrs[0]);
+  x.K = K;
+  x.lda = args[kMatmulLda];
+  x.stride = static_cast<int>((K + 255) / 256 * 512 + 64);
+  x.staged = gemvStagedBytes(M, K, kParts) <= kGemvStaged;
+#pragma unroll
+  for (int n = 0; n < kTiles; ++n) {
+    const int column = lane / 4;
+    const int row = kShared ? column % 2 : n / kParts * 8 + column;
+    x.row[n] = row < M ? row : M - 1; // columns that nobody reads
+    x.part[n] = kShared ? (column / 2 < 3 ? column / 2 : 2) : n % kParts;
+  }
+  if (x.staged) {
+    x.stage(M);
+    barrier();
+  }
+
+  float *buffers = reinterpret_cast<float *>(ciuic_shared);
+  int turn = 0;
+  // All warps take as many turns, since they meet in each.
+  for (int64_t base = panel - own; base < end; base += step, panel += step, ++turn) {
+    float columnScale = 1;
+    // The thread's element of the result, if it has one: a warp's worth of threads further on each
+    // turn.
+    const int element = (threadIndex() + turn * 32) % (kWarps * 32);
+    if (Weight::kColumnScale) {
+      const int64_t of = base + element / 16 / M; // element = (panel · M + row) · 16 + column
+      if (of < end && element < panelsPerBlock * M * 16) {
+        columnScale =
+            reinterpret_cast<const float *>(weights + (of - first) * panelBytes)[element % 16];
+      }
+    }
+    float sums[kTiles][4] = {};
+    for (int64_t round = 0; round < rounds; ++round) {
+      const bool more = round + 1 < rounds;
+#pragma unroll
+      for (int d = 0; d < kDepth; ++d) {
+        const int64_t index = (round * kDepth + d) * warpsPerPanel + slice;
+        if (index < chunks) {
+          multiplyChunk<Weight>(slots[d], x, index * kChunk, sums);
+        }
+        fetch(slots[d], more ? panel : panel + step, more ? round + 1 : 0, d);
+      }
+    }
+    // Parts that lie in products of their own add up in registers.
+    if (kParts > 1 && !kShared) {
+#pragma unroll
+      for (int n = 0; n < kTiles; n += kParts) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          sums[n / kParts][i] = sums[n][i] + (sums[n + 1][i] + sums[n + 2][i]);
+        }
+      }
+    }
+    // [warp][row][column], in two buffers that take turns: who is late to read one has passed the
+    // barrier of the other.
+    float *buffer = buffers + turn % 2 * (kWarps * 16 * kGemvRows);
+#pragma unroll
+    for (int n = 0; n < (kSumRows + 7) / 8; ++n) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const int row = n * 8 + lane % 4 * 2 + i % 2;
+        if (kShared || row < M) {
+          buffer[(warp * kSumRows + row) * 16 + lane / 4 + i / 2 * 8] = sums[n][i];
+        }
+      }
+    }
+    barrier();
+    for (int e = element; e < panelsPerBlock * M * 16; e += kWarps * 32) {
+      const int column = e % 16, row = e / 16 % M, of = e / 16 / M;
+      const int64_t col = (base + of) * 16 + column;
+      float value = 0;
+      for (int w = 0; w < warpsPerPanel; ++w) {
+        const float *from = buffer + (of * warpsPerPanel + w) * kSumRows * 16 + column;
+        value += kShared ? from[row * 16] + (from[(2 + row) * 16] + from[(4 + row) * 16])
+                         : from[row * 16];
+      }
+      if (Weight::kColumnScale && e != element) {
+        columnScale = base + of < end ? reinterpret_cast<const float *>(
+                                            weights + (base + of - first) * panelBytes)[column]
+                                      : 0;
+      }
+      if (base + of < end && col < N) {
+        ciuic_epilogue(value * columnScale, row, col, ptrs, dims);
+      }
+    }
+  }
+}
+
+template <typename Weight, typename A>
+CIUIC_DEVICE void gemvOf(const int64_t *args, char *const *ptrs, const int64_t *dims,
+                         const int64_t *params) {
+  constexpr int kParts = Parts<A>::kParts;
+  const int64_t M = args[kMatmulM];
+  if (M <= 0) {
+    waitForActivations();
+    return;
+  }
+  if constexpr (kParts > 1) {
+    if (M <= 2) {
+      gemv<Weight, A, 2, 1>(args, ptrs, dims, params);
+      return;
+    }
+  }
+  if (M <= 8) {
+    gemv<Weight, A, 8, kParts>(args, ptrs, dims, params);
+  } else {
+    gemv<Weight, A, 16, 2 * kParts>(args, ptrs, dims, params);
+  }
+}
+
+} // namespace
+
+#define CIUIC_GEMV(A, W, Activation, ...)                                                          \
+  CIUIC_LIBRARY(ciuic_cuda_gemv_##A##_##W) {                                                       \
+    gemvOf<__VA_ARGS__, Activation>(args, ptrs, dims, params);                                     \
+  }
+CIUIC_GEMV(f16, f16, Half, HalfWeight<Half>)
+CIUIC_GEMV(f16, int8, Half, Int8Weight<Half>)
+CIUIC_GEMV(f16, int4g32, Half, Int4Weight<Half, 32>)
+CIUIC_GEMV(f16, int4g64, Half, Int4Weight<Half, 64>)
+CIUIC_GEMV(f16, int4g128, Half, Int4Weight<Half, 128>)
+CIUIC_GEMV(bf16, bf16, BFloat, HalfWeight<BFloat>)
+CIUIC_GEMV(bf16, int8, BFloat, Int8Weight<BFloat>)
+CIUIC_GEMV(bf16, int4g32, BFloat, Int4Weight<BFloat, 32>)
+CIUIC_GEMV(bf16, int4g64, BFloat, Int4Weight<BFloat, 64>)
+CIUIC_GEMV(bf16, int4g128, BFloat, Int4Weight<BFloat, 128>)
+CIUIC_GEMV(f32, bf16, float, HalfWeight<BFloat>)
+CIUIC_GEMV(f32, int8, float, Int8Weight<BFloat>)
+CIUIC_GEMV(f32, int4g32, float, Int4Weight<BFloat, 32>)
+CIUIC_GEMV(f32, int4g64, float, Int4Weight<BFloat, 64>)
+CIUIC_GEMV(f32, int4g128, float, Int4Weight<BFloat, 128>)
+#undef CIUIC_GEMV

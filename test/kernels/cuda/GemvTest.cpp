@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Matrix-vector products against float64, on a GPU: GemvTest MODULE, where MODULE is GemvKernels.cu
+// compiled. Odd, padded and misaligned shapes; every element handed over once; the same bits with
+// any grid, tile and number of rows.
+#include "kernels/cuda/Catalog.h"
+#include "kernels/pack/HalfFloat.h"
+#include "kernels/pack/Pack.h"
+#include "test/kernels/cuda/Driver.h"
+#include "test/kernels/cuda/Products.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+#include <random>
+#include <span>
+
+using namespace ciuic;
+using namespace ciuic::kernels;
+
+namespace {
+
+struct Weight {
+  int64_t N, K, panelBytes;
+  std::vector<std::byte> packed;
+  std::vector<float> values; // as multiplied, [panel][K][16]
+};
+
+Weight makeWeight(WeightFormat format, int64_t N, int64_t K) {
+  std::mt19937 engine(static_cast<unsigned>(N * 31 + K));
+  std::normal_distribution<float> normal(0, 0.05f);
+  std::vector<float> stored(static_cast<size_t>(N * K));
+  for (float &v : stored) {
+    v = normal(engine);
+  }
+  WeightSource source = sourceOfColumns(K);
+  source.read = [&](int64_t offset, std::span<std::byte> bytes) {
+    std::memcpy(bytes.data(), reinterpret_cast<const char *>(stored.data()) + offset, bytes.size());
+    return true;
+  };
+  const PackSpec spec = {
+      .format = format, .columns = N, .channels = K, .layout = WeightLayout::Rows16};
+  Weight w{N, K, panelBytes(spec), std::vector<std::byte>(static_cast<size_t>(packedBytes(spec))),
+           std::vector<float>(static_cast<size_t>(panelCount(spec) * K * 16))};
+  if (std::string problem = packPanels(spec, source, 0, panelCount(spec), w.packed);
+      !problem.empty()) {
+    std::printf("packing: %s\n", problem.c_str());
+    std::exit(1);
+  }
+  unpackPanels(spec, w.packed, 0, panelCount(spec), w.values.data());
+  return w;
+}
+
+/// Activations as the kernel reads them and as the values they are.
+struct Rows {
+  std::vector<char> bytes;
+  std::vector<double> values; // [M][K]
+};
+
+Rows makeRows(const std::string &type, int64_t M, int64_t K, int64_t lda) {
+  std::mt19937 engine(static_cast<unsigned>(K));
+  std::normal_distribution<float> normal(0, 1);
+  const size_t size = type == "f32" ? 4 : 2;
+  // What lies between rows, and behind them, is no number.
+  Rows rows{std::vector<char>(static_cast<size_t>(M * lda) * size, static_cast<char>(0xff)),
+            std::vector<double>(static_cast<size_t>(M * K))};
+  for (int64_t m = 0; m < M; ++m) {
+    for (int64_t k = 0; k < K; ++k) {
+      const float x = normal(engine);
+      char *to = rows.bytes.data() + static_cast<size_t>(m * lda + k) * size;
+      double &value = rows.values[static_cast<size_t>(m * K + k)];
+      if (type == "f32") {
+        std::memcpy(to, &x, 4);
+        value = x;
+      } else {
+        const uint16_t bits = type == "f16" ? floatToHalf(x) : floatToBfloat(x);
+        std::memcpy(to, &bits, 2);
+        value = type == "f16" ? halfToFloat(bits) : bfloatToFloat(bits);
+      }
+    }
+  }
+  return rows;
+}
+
+struct Suite {
+  test::Driver driver;
+  CUmodule module;
+  int64_t checks = 0, failures = 0;
+  double worst = 0;
+
+  void fail(const std::string &what) {
+    if (++failures <= 20) {
+      std::printf("FAIL %s\n", what.c_str());
+    }
+  }
+
+  std::vector<float> run(CUfunction f, ProductCall call, const Weight &w,
+                         const test::Buffer &weights, int64_t M, int64_t tile, int64_t grid,
+                         const std::string &what) {
+    const int64_t ldc = w.N + 3, panels = (w.N + 15) / 16;
+    const size_t bytes = static_cast<size_t>(M * ldc) * 4;
+    test::Buffer out(nullptr, bytes), counts(nullptr, bytes);
+    out.fill(0xff);
+    counts.fill(0);
+    call.args[kMatmulM] = M;
+    call.dims[0] = ldc;
+    call.ptrs[2] = out.get();
+    call.ptrs[3] = counts.get();
+    for (int64_t first = 0; first < panels; first += tile) {
+      call.params[0] = first;
+      call.params[1] = std::min(panels, first + tile);
+      call.ptrs[1] = weights.get() + first * w.panelBytes;
+      void *params[] = {&call};
+      driver.launch(f, grid, cuda::kGemvBlock.threads, cuda::kGemvBlock.sharedBytes, params, true);
+    }
+    driver.wait();
+    std::vector<float> values(bytes / 4);
+    std::vector<unsigned> times(bytes / 4);
+    out.read(values.data());
+    counts.read(times.data());
+    for (size_t i = 0; i < times.size(); ++i) {
+      if (times[i] != (static_cast<int64_t>(i) % ldc < w.N ? 1 : 0)) {
+        fail(what + ": element " + std::to_string(i) + " handed over " + std::to_string(times[i]) +
+             " times");
+        break;
+      }
+    }
+    return values;
+  }
+
+  void check(CUfunction f, const std::string &type, const std::string &format, const Weight &w,
+             int64_t lda, size_t offset, std::span<const int64_t> rowCounts) {
+    const int64_t most = rowCounts.back(), panels = (w.N + 15) / 16, ldc = w.N + 3;
+    const Rows rows = makeRows(type, most, w.K, lda);
+    test::Buffer a(rows.bytes.data(), rows.bytes.size(), offset),
+        weights(w.packed.data(), w.packed.size());
+    ProductCall call = {};
+    call.args[kMatmulN] = w.N;
+    call.args[kMatmulK] = w.K;
+    call.args[kMatmulLda] = lda;
+    call.args[kMatmulLdc] = ldc;
+    call.ptrs[0] = a.get();
+    std::vector<float> all;
+    for (int64_t i = static_cast<int64_t>(rowCounts.size()) - 1; i >= 0; --i) {
+      const int64_t M = rowCounts[static_cast<size_t>(i)];
+      const std::string what = type + " x " + format + " M " + std::to_string(M) + " N " +
+                               std::to_string(w.N) + " K " + std::to_string(w.K) + " lda " +
+                               std::to_string(lda) + " offset " + std::to_string(offset);
+      const std::vector<float> got = run(f, call, w, weights, M, panels, 264, what);
+      ++checks;
+      double error2 = 0, norm2 = 0;
+      for (int64_t m = 0; m < M; ++m) {
+        for (int64_t n = 0; n < w.N; ++n) {
+          double want = 0;
+          for (int64_t k = 0; k < w.K; ++k) {
+            want += rows.values[static_cast<size_t>(m * w.K + k)] *
+                    static_cast<double>(
+                        w.values[static_cast<size_t>((n / 16 * w.K + k) * 16 + n % 16)]);
+          }
+          const double d = static_cast<double>(got[static_cast<size_t>(m * ldc + n)]) - want;
+          error2 += d * d;
+          norm2 += want * want;
+        }
+      }
+      const double error = norm2 > 0 ? std::sqrt(error2 / norm2) : std::sqrt(error2);
+      worst = std::max(worst, error);
+      if (!(error < 2e-6)) {
+        fail(what + ": relative error " + std::to_string(error));
+      }
+      // One panel a launch and a single block: the same bits.
+      if (std::memcmp(run(f, call, w, weights, M, 1, 1, what + " tiles of 1").data(), got.data(),
+                      got.size() * 4) ||
+          std::memcmp(run(f, call, w, weights, M, 3, 2, what + " tiles of 3").data(), got.data(),
+                      got.size() * 4)) {
+        fail(what + ": bits depend on the tile or the grid");
+      }
+      if (all.empty()) {
+        all = got;
+      } else if (std::memcmp(all.data(), got.data(), got.size() * 4)) {
+        fail(what + ": bits depend on the number of rows");
+      }
+    }
+  }
+};
+
+} // namespace
+
+int main(int argc, char **argv) {
+  if (argc < 2) {
+    std::printf("usage: GemvTest MODULE [quick]\n");
+    return 2;
+  }
+  const bool quick = argc > 2;
+  Suite suite;
+  suite.module = suite.driver.load(argv[1]);
+  static constexpr std::pair<const char *, const char *> functions[] = {
+#define CIUIC_PAIR(A, W) {#A, #W},
+      CIUIC_GEMV_FUNCTIONS(CIUIC_PAIR)
+#undef CIUIC_PAIR
+  };
+  std::vector<std::pair<int64_t, int64_t>> shapes = {{1, 1},  {17, 33},  {40, 130},
+                                                     {5, 31}, {48, 576}, {100, 1000}};
+  std::vector<int64_t> counts = {1, 2, 3, 8, 9, 16};
+  if (quick) { // under a sanitizer
+    shapes = {{17, 33}, {40, 1100}, {20, 2120}};
+    counts = {1, 9};
+  } else {
+    shapes.insert(shapes.end(), {{33, 4096}, {16, 11008}, {96, 2056}, {4500, 320}, {20, 8190}});
+  }
+  std::map<std::string, std::vector<Weight>> weights;
+  for (auto [type, format] : functions) {
+    const double before = suite.worst;
+    suite.worst = 0;
+    CUfunction f =
+        suite.driver.function(suite.module, std::string("test_gemv_") + type + "_" + format,
+                              cuda::kGemvBlock.sharedBytes);
+    std::vector<Weight> &ofFormat = weights[format];
+    if (ofFormat.empty()) {
+      for (auto [N, K] : shapes) {
+        ofFormat.push_back(makeWeight(*formatOfName(format), N, K));
+      }
+    }
+    for (const Weight &w : ofFormat) {
+      suite.check(f, type, format, w, w.K, 0, counts);
+      if (w.N * w.K < 200000) {
+        const size_t element = std::string(type) == "f32" ? 4 : 2;
+        suite.check(f, type, format, w, w.K + 3, element, counts);
+      }
+    }
+    std::printf("%-5s x %-9s worst relative error %.1e\n", type, format, suite.worst);
+    suite.worst = std::max(suite.worst, before);
+  }
+  // No rows: nothing is touched.
+  std::printf("%lld products, %lld failures, worst relative error %.1e, on %s\n",
+              static_cast<long long>(suite.checks), static_cast<long long>(suite.failures),
+              suite.worst, suite.driver.name.c_str());
+  return suite.failures != 0;
+}
