@@ -280,12 +280,12 @@ private:
     auto row = std::make_unique<format::BufferT>();
     StringRef kind = buffer.getKind();
     row->name = buffer.getName().str();
-    row->kind = kind == "input"    ? format::BufferKind::Input
-                : kind == "output" ? format::BufferKind::Output
-                : kind == "slot"   ? format::BufferKind::Slot
-                : kind == "dims"   ? format::BufferKind::Dims
+    row->kind = kind == "input"     ? format::BufferKind::Input
+                : kind == "output"  ? format::BufferKind::Output
+                : kind == "slot"    ? format::BufferKind::Slot
+                : kind == "dims"    ? format::BufferKind::Dims
                 : kind == "scratch" ? format::BufferKind::Scratch
-                                   : format::BufferKind::Activation;
+                                    : format::BufferKind::Activation;
     row->offset = buffer.getOffset();
     row->bytes = buffer.getBytes();
     row->first_step = buffer.getFirstStep();

@@ -13,15 +13,15 @@ enum class Family { Gemv, Matmul, Gather, BatchMatmul, Attention, Decode, Conv, 
 
 Family familyOf(const LibraryCall &call) {
   StringRef f = call.function;
-  return call.vendor                                  ? Family::Vendor
-         : f.starts_with("ciuic_cuda_gemv_")          ? Family::Gemv
-         : f.starts_with("ciuic_cuda_matmul_")        ? Family::Matmul
-         : f.starts_with("ciuic_cuda_gather_")        ? Family::Gather
-         : f.starts_with("ciuic_cuda_batch_matmul_")  ? Family::BatchMatmul
-         : f.starts_with("ciuic_cuda_attention_")     ? Family::Attention
-         : f.starts_with("ciuic_cuda_decode_")        ? Family::Decode
-         : f.starts_with("ciuic_cuda_pool_")          ? Family::Pool
-                                                      : Family::Conv;
+  return call.vendor                                 ? Family::Vendor
+         : f.starts_with("ciuic_cuda_gemv_")         ? Family::Gemv
+         : f.starts_with("ciuic_cuda_matmul_")       ? Family::Matmul
+         : f.starts_with("ciuic_cuda_gather_")       ? Family::Gather
+         : f.starts_with("ciuic_cuda_batch_matmul_") ? Family::BatchMatmul
+         : f.starts_with("ciuic_cuda_attention_")    ? Family::Attention
+         : f.starts_with("ciuic_cuda_decode_")       ? Family::Decode
+         : f.starts_with("ciuic_cuda_pool_")         ? Family::Pool
+                                                     : Family::Conv;
 }
 
 } // namespace
@@ -50,13 +50,11 @@ AffineExpr cudaUnitsOf(const LibraryCall &call, ArrayRef<int64_t> params) {
     return a[kernels::kAttnBatch] * a[kernels::kAttnKvHeads] *
            cuda::decodeSplits(call.atBounds[kernels::kAttnKeys]);
   case Family::Conv: {
-    AffineExpr pixels =
-        a[kernels::kConvBatch] * a[kernels::kConvOutH] * a[kernels::kConvOutW];
+    AffineExpr pixels = a[kernels::kConvBatch] * a[kernels::kConvOutH] * a[kernels::kConvOutW];
     return pixels.ceilDiv(cuda::kConvTilePixels) * ceil(panels, cuda::kConvTilePanels);
   }
   case Family::Pool: {
-    AffineExpr pixels =
-        a[kernels::kPoolBatch] * a[kernels::kPoolOutH] * a[kernels::kPoolOutW];
+    AffineExpr pixels = a[kernels::kPoolBatch] * a[kernels::kPoolOutH] * a[kernels::kPoolOutW];
     return (pixels * a[kernels::kPoolC]).ceilDiv(cuda::kPoolElements);
   }
   case Family::Vendor:

@@ -75,9 +75,7 @@ private:
     auto argument = argumentOf(value);
     return argument ? graph::marksOf(kernel, *argument) : Marks();
   }
-  SmallVector<AffineExpr> stridesOf(Value value) {
-    return graph::stridesOf(value, marksOf(value));
-  }
+  SmallVector<AffineExpr> stridesOf(Value value) { return graph::stridesOf(value, marksOf(value)); }
 
   /// The operands' type must be one that the library computes with: f32 on the host; on CUDA also
   /// f16 and bf16, the same for all of them. Sets `suffix` to its name.
@@ -88,8 +86,10 @@ private:
       Type element = elementOf(value);
       bool known = element.isF32() || (call.cuda && (element.isF16() || element.isBF16()));
       if (!known || element != first) {
-        auto error = call.root->emitError("[unsupported.element-type] this operation is computed in ");
-        error << (call.cuda ? "one of f32, f16 and bf16, the operands are " : "f32 only, an operand is ");
+        auto error =
+            call.root->emitError("[unsupported.element-type] this operation is computed in ");
+        error << (call.cuda ? "one of f32, f16 and bf16, the operands are "
+                            : "f32 only, an operand is ");
         if (call.cuda) {
           llvm::interleaveComma(values, error, [&](Value v) { error << elementOf(v); });
         } else {
@@ -138,8 +138,9 @@ private:
       return failure();
     }
     bool few = upper(rows) <= kernels::cuda::kGemvRows;
-    std::string name = call.cuda ? ("ciuic_cuda_" + Twine(few ? "gemv_" : "matmul_") + suffix + "_").str()
-                                 : "ciuic_matmul_";
+    std::string name = call.cuda
+                           ? ("ciuic_cuda_" + Twine(few ? "gemv_" : "matmul_") + suffix + "_").str()
+                           : "ciuic_matmul_";
     return usePacked(weight, name, true);
   }
 
@@ -197,7 +198,8 @@ private:
     if (!packing || isPlainTable(packing, elementOf(op.getInput()))) {
       return std::optional<LibraryCall>(); // rows of a tensor, which generated code gathers
     }
-    if (failed(usePacked(op.getInput(), call.cuda ? "ciuic_cuda_gather_" : "ciuic_gather_", false))) {
+    if (failed(
+            usePacked(op.getInput(), call.cuda ? "ciuic_cuda_gather_" : "ciuic_gather_", false))) {
       return failure();
     }
     auto dims = dimsOf(op.getInput());
@@ -228,9 +230,9 @@ private:
       p.strideA.insert(p.strideA.begin(), cst(0));
       p.strideB.insert(p.strideB.begin(), cst(0));
     }
-    call.args = {p.extents[0], p.extents[1], p.extents[2], p.m,          p.n,          p.k,
-                 p.strideA[0], p.strideA[1], p.strideA[2], p.aRow,       p.aK,         p.strideB[0],
-                 p.strideB[1], p.strideB[2], p.bK,         p.bCol,       p.n};
+    call.args = {p.extents[0], p.extents[1], p.extents[2], p.m,    p.n,  p.k,
+                 p.strideA[0], p.strideA[1], p.strideA[2], p.aRow, p.aK, p.strideB[0],
+                 p.strideB[1], p.strideB[2], p.bK,         p.bCol, p.n};
     call.pointers = {argumentOf(op.getA()), argumentOf(op.getB())};
     return finish();
   }

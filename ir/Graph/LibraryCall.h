@@ -21,7 +21,8 @@ struct LibraryCall {
       params;         ///< {first panel, end panel} of the whole weight; empty if it takes none
   bool tiles = false; ///< any run of whole tiles of panels may be computed alone
   bool cuda = false;
-  bool vendor = false; ///< a call of the vendor's library: args are its shape, the kernel has no code
+  bool vendor =
+      false; ///< a call of the vendor's library: args are its shape, the kernel has no code
   /// CUDA: args with every symbol at its upper bound.
   llvm::SmallVector<int64_t> atBounds;
 };

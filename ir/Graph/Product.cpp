@@ -28,7 +28,8 @@ std::optional<int64_t> vendorTypeOf(Type type) {
 
 /// Types of A, B and D, where the library multiplies them: one type, or sums kept in f32.
 std::optional<SmallVector<int64_t>> vendorTypesOf(Value a, Type b, Value d) {
-  auto typeA = vendorTypeOf(elementOf(a)), typeB = vendorTypeOf(b), typeD = vendorTypeOf(elementOf(d));
+  auto typeA = vendorTypeOf(elementOf(a)), typeB = vendorTypeOf(b),
+       typeD = vendorTypeOf(elementOf(d));
   if (!typeA || !typeB || !typeD || *typeA != *typeB ||
       (*typeD != *typeA && *typeD != kernels::kVendorF32)) {
     return std::nullopt;
@@ -46,7 +47,10 @@ std::optional<VendorProduct> packedProduct(Value a, Value d, PackingAttr packing
   MLIRContext *context = packing.getContext();
   auto cst = [&](int64_t value) { return getAffineConstantExpr(value, context); };
   Type element = elementOf(a);
-  StringRef own = element.isF16() ? "f16" : element.isBF16() ? "bf16" : element.isF32() ? "f32" : "";
+  StringRef own = element.isF16()    ? "f16"
+                  : element.isBF16() ? "bf16"
+                  : element.isF32()  ? "f32"
+                                     : "";
   auto types = vendorTypesOf(a, element, d);
   if (packing.getFormat() != own || packing.getLayout() != "rows16" || packing.getGroups() != 1 ||
       !types || !isMany(rows, bounds)) {
@@ -88,8 +92,8 @@ std::optional<VendorProduct> batchedProduct(MatmulOp op, Marks a, Marks b, const
     strideA = *commonA, strideB = *commonB;
   }
   VendorProduct product;
-  product.shape = {productOf(p.extents, context), p.m, p.n, p.k, aRows ? p.aRow : p.aK,
-                   bRows ? p.bK : p.bCol, p.n, strideA, strideB, p.m * p.n};
+  product.shape = {productOf(p.extents, context), p.m, p.n,     p.k,     aRows ? p.aRow : p.aK,
+                   bRows ? p.bK : p.bCol,         p.n, strideA, strideB, p.m * p.n};
   product.params = std::move(*types);
   product.params.append({!aRows, !bRows, 0});
   return product;
@@ -142,29 +146,31 @@ bool isPointwise(ConvOp op) {
     return llvm::all_of(values, [&](int64_t v) { return v == value; });
   };
   auto shape = cast<RankedTensorType>(op.getFilter().getType()).getShape().drop_front(2);
-  return op.getGroup() == 1 && isAll(shape, 1) && isAll(op.getStrides(), 1) && isAll(op.getPads(), 0);
+  return op.getGroup() == 1 && isAll(shape, 1) && isAll(op.getStrides(), 1) &&
+         isAll(op.getPads(), 0);
 }
 
-std::optional<VendorProduct> vendorProductOf(Operation *op, Marks a, Marks b, const Bounds &bounds) {
+std::optional<VendorProduct> vendorProductOf(Operation *op, Marks a, Marks b,
+                                             const Bounds &bounds) {
   PackingAttr packing = packingOf(b);
   if (auto conv = dyn_cast<ConvOp>(op)) {
     bool pixels = conv.getLayout() == ImageLayout::channels_last && isPointwise(conv);
     return packing && pixels && packing.getSource() == "conv"
-               ? packedProduct(conv.getInput(), conv.getResult(), packing,
-                               productOf(ArrayRef(dimsOf(conv.getInput())).drop_back(),
-                                         op->getContext()),
-                               bounds)
+               ? packedProduct(
+                     conv.getInput(), conv.getResult(), packing,
+                     productOf(ArrayRef(dimsOf(conv.getInput())).drop_back(), op->getContext()),
+                     bounds)
                : std::nullopt;
   }
   auto matmul = dyn_cast<MatmulOp>(op);
   if (!matmul) {
     return std::nullopt;
   }
-  return packing ? packedProduct(
-                       matmul.getA(), matmul.getResult(), packing,
-                       productOf(ArrayRef(dimsOf(matmul.getA())).drop_back(), op->getContext()),
-                       bounds)
-                 : batchedProduct(matmul, a, b, bounds);
+  return packing
+             ? packedProduct(
+                   matmul.getA(), matmul.getResult(), packing,
+                   productOf(ArrayRef(dimsOf(matmul.getA())).drop_back(), op->getContext()), bounds)
+             : batchedProduct(matmul, a, b, bounds);
 }
 
 VendorEpilogueMatch matchVendorEpilogue(MapOp map, Value product) {
@@ -184,8 +190,7 @@ VendorEpilogueMatch matchVendorEpilogue(MapOp map, Value product) {
   Block &body = map.getBody().front();
   auto domain = dimsOf(product);
   match.sum = body.getArgument(*own);
-  if (map->getNumResults() != 1 ||
-      !sameDims(dimsOf(map.getResult(0)), domain)) {
+  if (map->getNumResults() != 1 || !sameDims(dimsOf(map.getResult(0)), domain)) {
     return match;
   }
   Type element = elementOf(product);
@@ -222,9 +227,9 @@ VendorEpilogueMatch matchVendorEpilogue(MapOp map, Value product) {
     match.sum = add.getResult();
     match.adds.push_back(add);
   }
-  match.isWholeMap = !match.adds.empty() && body.getTerminator()->getOperand(0) == match.sum &&
-                     match.adds.size() + 1 ==
-                         static_cast<size_t>(std::distance(body.begin(), body.end()));
+  match.isWholeMap =
+      !match.adds.empty() && body.getTerminator()->getOperand(0) == match.sum &&
+      match.adds.size() + 1 == static_cast<size_t>(std::distance(body.begin(), body.end()));
   return match;
 }
 

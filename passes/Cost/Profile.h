@@ -31,7 +31,7 @@ struct MatmulRate {
 
 struct Profile {
   std::string name;
-  std::string device; // "host", "cuda"
+  std::string device;             // "host", "cuda"
   bool measured = true;           // false: figures of a data sheet
   std::string architecture;       // cuda: what kernels are compiled for, "sm_90"
   std::vector<std::string> cards; // cuda: parts of the names by which drivers call the card

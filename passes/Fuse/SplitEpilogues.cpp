@@ -64,7 +64,8 @@ private:
     return made;
   }
 
-  /// The fusion of the product: A, B, bias, residual, in the order of the call. Operands may repeat.
+  /// The fusion of the product: A, B, bias, residual, in the order of the call. Operands may
+  /// repeat.
   Value makeProduct(MapOp map, const VendorEpilogueMatch &match) {
     SmallVector<Value> inputs{outer(root->getOperand(0)), outer(root->getOperand(1))};
     SmallVector<unsigned> added;
@@ -158,24 +159,24 @@ private:
       }
     }
     Block &old = map.getBody().front();
-    auto made = MapOp::create(
-        inner, map.getLoc(), map->getResultTypes(), reads, maps,
-        [&](OpBuilder &at, Location, ValueRange scalars) {
-          IRMapping values;
-          for (auto [scalar, operand] : llvm::zip(scalars, kept)) {
-            values.map(old.getArgument(operand), scalar);
-            if (map.getInputs()[operand] == product) {
-              values.map(match.sum, scalar);
-            }
-          }
-          for (Operation &op : old.without_terminator()) {
-            if (!llvm::is_contained(match.adds, &op)) {
-              at.clone(op, values);
-            }
-          }
-          return llvm::map_to_vector(old.getTerminator()->getOperands(),
-                                     [&](Value v) { return values.lookupOrDefault(v); });
-        });
+    auto made = MapOp::create(inner, map.getLoc(), map->getResultTypes(), reads, maps,
+                              [&](OpBuilder &at, Location, ValueRange scalars) {
+                                IRMapping values;
+                                for (auto [scalar, operand] : llvm::zip(scalars, kept)) {
+                                  values.map(old.getArgument(operand), scalar);
+                                  if (map.getInputs()[operand] == product) {
+                                    values.map(match.sum, scalar);
+                                  }
+                                }
+                                for (Operation &op : old.without_terminator()) {
+                                  if (!llvm::is_contained(match.adds, &op)) {
+                                    at.clone(op, values);
+                                  }
+                                }
+                                return llvm::map_to_vector(
+                                    old.getTerminator()->getOperands(),
+                                    [&](Value v) { return values.lookupOrDefault(v); });
+                              });
     return made.getResult(0);
   }
 

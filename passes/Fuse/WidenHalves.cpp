@@ -47,8 +47,10 @@ Value widened(Value value, OpBuilder &b, Location loc) {
 /// become its least value, which hides a key as well.
 void narrowMask(AttentionOp attention) {
   Value mask = attention.getMask();
-  auto element = cast<FloatType>(cast<RankedTensorType>(attention.getQuery().getType()).getElementType());
-  if (!mask || element.isF32() || !cast<RankedTensorType>(mask.getType()).getElementType().isF32()) {
+  auto element =
+      cast<FloatType>(cast<RankedTensorType>(attention.getQuery().getType()).getElementType());
+  if (!mask || element.isF32() ||
+      !cast<RankedTensorType>(mask.getType()).getElementType().isF32()) {
     return;
   }
   OpBuilder b(attention);

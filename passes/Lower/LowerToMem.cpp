@@ -384,9 +384,9 @@ LogicalResult setGeometry(KernelOp kernel) {
   FailureOr<AffineExpr> grid = *call ? FailureOr<AffineExpr>(unitsOf(**call, (*call)->params))
                                      : gridOf(kernel.getTemplateKind(), body);
   FailureOr<int64_t> scratch = *call ? FailureOr<int64_t>(scratchOf(**call, bounds.upper))
-                           : isForCuda(kernel)
-                               ? FailureOr<int64_t>(0) // registers and shared memory
-                               : scratchBytesOf(kernel.getTemplateKind(), body, bounds);
+                               : isForCuda(kernel)
+                                   ? FailureOr<int64_t>(0) // registers and shared memory
+                                   : scratchBytesOf(kernel.getTemplateKind(), body, bounds);
   if (failed(grid) || failed(scratch)) {
     return kernel.emitError("[internal.kernel-geometry] no units follow from the body of this ")
            << stringifyTemplate(kernel.getTemplateKind()) << " kernel";

@@ -207,10 +207,9 @@ private:
     }
     auto kernel = symbols.lookup<graph::KernelOp>(launch.getKernel());
     auto call = *graph::libraryCallOf(kernel); // the kernel's geometry came from it
-    return call && call->vendor
-               ? AffineMapAttr::get(AffineMap::get(0, entry.getSymbols().size(), call->args,
-                                                   b.getContext()))
-               : AffineMapAttr();
+    return call && call->vendor ? AffineMapAttr::get(AffineMap::get(0, entry.getSymbols().size(),
+                                                                    call->args, b.getContext()))
+                                : AffineMapAttr();
   }
 
   /// ids go down, rows are gathered there and come up: staging areas lie behind everything else in

@@ -292,8 +292,12 @@ private:
     if (!plan) {
       return fail("internal.report", "the plan of the report does not exist");
     }
-    ReportInfo info{options.model, options.quality,      device.profile.name,
-                    budgetBytes,   device.profile.reserveBytes, {}};
+    ReportInfo info{options.model,
+                    options.quality,
+                    device.profile.name,
+                    budgetBytes,
+                    device.profile.reserveBytes,
+                    {}};
     for (const auto &row : summary["formats"]) {
       info.formats.push_back({row["name"], row["format"], row["bytes"], row["relative_error"]});
     }

@@ -46,8 +46,8 @@ std::optional<Gpu> parseGpu(const std::string &line) {
   int major = 0, minor = 0, at = 0;
   long long total = 0, available = 0;
   if (sscanf(line.c_str(), "%d.%d, %lld, %lld, %n", &major, &minor, &total, &available, &at) != 4 ||
-      at == 0 || major < 1 || major > 99 || minor < 0 || minor > 9 || total <= 0 ||
-      available < 0 || total > int64_t(1) << 40 || available > total) {
+      at == 0 || major < 1 || major > 99 || minor < 0 || minor > 9 || total <= 0 || available < 0 ||
+      total > int64_t(1) << 40 || available > total) {
     return std::nullopt;
   }
   Gpu gpu;

@@ -52,7 +52,8 @@ std::variant<Budget, std::string> parseBudget(const std::string &text) {
 }
 
 std::variant<Target, std::string> parseTarget(const std::vector<std::string> &parts) {
-  std::string text, problem = "': give host, cuda, or cuda with architectures like cuda:sm_80,sm_90";
+  std::string text,
+      problem = "': give host, cuda, or cuda with architectures like cuda:sm_80,sm_90";
   for (const std::string &part : parts) {
     text += (text.empty() ? "" : ",") + part;
   }
@@ -84,9 +85,8 @@ std::variant<Target, std::string> parseTarget(const std::vector<std::string> &pa
             [](const std::string &a, const std::string &b) {
               return a.size() != b.size() ? a.size() < b.size() : a < b;
             });
-  target.architectures.erase(
-      std::unique(target.architectures.begin(), target.architectures.end()),
-      target.architectures.end());
+  target.architectures.erase(std::unique(target.architectures.begin(), target.architectures.end()),
+                             target.architectures.end());
   return target;
 }
 
