@@ -2,8 +2,13 @@
 // The wrapper of a library function (kernels/host/Abi.h): it evaluates the arguments into an array
 // on the stack, lays out pointers (the function's own, then all of the kernel's), and passes an
 // epilogue. The epilogue is a function of the kernel's module: it walks the block of finished sums
-// that the library hands over and computes the maps on it.
+// that the library hands over and computes the maps on it. Where columns may be computed alone, the
+// params say where a launch's results begin: column params[2] is the first of a row there, and rows
+// are params[3] elements apart.
 #include "codegen/Kernel/Library.h"
+
+#include "ir/Graph/Weights.h"
+#include "kernels/host/Abi.h"
 
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -33,14 +38,22 @@ public:
     }
     unsigned total = frame.body.getNumArguments() + frame.yield().getValues().size();
     for (unsigned i = plain ? total - 1 : 0; i < total; ++i) {
-      pointers.push_back(loadPointer(e, frame.ptrs, i));
+      Value address = loadPointer(e, frame.ptrs, i);
+      if (i >= frame.body.getNumArguments() && storesColumns(i - frame.body.getNumArguments())) {
+        address = beforeFirstColumn(address, i - frame.body.getNumArguments());
+      }
+      pointers.push_back(address);
+    }
+    if (!plain && call.tiles) {
+      pointers.push_back(frame.params);
     }
     Value pointerArray = array(pointer, pointers.size()), argArray = array(i64, call.args.size());
     for (auto [i, value] : llvm::enumerate(pointers)) {
       put(pointerArray, pointer, i, value);
     }
     for (auto [i, expr] : llvm::enumerate(call.args)) {
-      put(argArray, i64, i, e.symbolic(expr));
+      bool stride = call.tiles && i == kernels::kMatmulLdc;
+      put(argArray, i64, i, stride ? param(e, frame.params, 3) : e.symbolic(expr));
     }
     Value epilogue =
         plain ? LLVM::ZeroOp::create(b, e.loc, pointer).getResult() : makeEpilogue(own);
@@ -58,6 +71,25 @@ public:
   }
 
 private:
+  /// True where a result has the sums' own extents, so that a launch may place its columns alone.
+  bool storesColumns(unsigned result) {
+    return call.tiles && graph::dimsOf(frame.yield().getValues()[result]) ==
+                             graph::dimsOf(call.root->getResult(0));
+  }
+  Value param(Emitter &emitter, Value params, int32_t index) {
+    OpBuilder &b = emitter.builder;
+    Value slot = LLVM::GEPOp::create(b, e.loc, pointer, i64, params, ArrayRef<LLVM::GEPArg>{index});
+    return LLVM::LoadOp::create(b, e.loc, i64, slot, 8);
+  }
+  /// Where column 0 would lie if the columns before the launch's first were stored too.
+  Value beforeFirstColumn(Value address, unsigned result) {
+    Type element =
+        cast<RankedTensorType>(frame.yield().getValues()[result].getType()).getElementType();
+    Value bytes = e.mul(param(e, frame.params, 2), e.constant(graph::elementBytes(element)));
+    return LLVM::GEPOp::create(e.builder, e.loc, pointer, e.builder.getI8Type(), address,
+                               ArrayRef<LLVM::GEPArg>{e.sub(e.constant(0), bytes)});
+  }
+
   Value array(Type element, unsigned count) {
     return LLVM::AllocaOp::create(e.builder, e.loc, pointer, element, e.constant(count), 16);
   }
@@ -89,6 +121,9 @@ private:
     unsigned total = frame.body.getNumArguments() + frame.yield().getValues().size();
     for (unsigned i = 0; i < total; ++i) {
       view.pointers.push_back(loadPointer(inner, entry->getArgument(6), own + i));
+    }
+    if (call.tiles) {
+      rowStride = param(inner, loadPointer(inner, entry->getArgument(6), own + total), 3);
     }
     if (failed(placeOperands(view))) {
       e.fail("operands of the epilogue cannot be placed");
@@ -135,7 +170,14 @@ private:
         SmallVector<Value> values = llvm::map_to_vector(
             view.yield().getValues(), [&](Value v) { return inner.at(v, index); });
         for (auto [i, value] : llvm::enumerate(values)) {
-          inner.store(value, view.result(i), index);
+          if (storesColumns(i)) {
+            Buffer out = view.result(i);
+            Value at = inner.add(inner.mul(inner.add(row0, r), rowStride), index.back().value);
+            inner.storeAt(inner.splat(value), out.pointer, out.element, at, inner.width,
+                          /*aligned=*/false);
+          } else {
+            inner.store(value, view.result(i), index);
+          }
         }
         inner.supply = {};
       });
@@ -147,6 +189,7 @@ private:
   ModuleOp module;
   Emitter &e;
   Type pointer, i64;
+  Value rowStride; // of results in the epilogue
 };
 
 } // namespace

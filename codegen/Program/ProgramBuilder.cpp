@@ -208,7 +208,7 @@ private:
           })
           .Case<plan::BufferOp>([&](auto buffer) { addBuffer(*entry, buffer); })
           .Case<plan::CopyOp>([&](auto copy) { addCopy(*entry, copy); })
-          .Case<plan::LaunchOp, plan::SpillOp, plan::GatherOp>(
+          .Case<plan::LaunchOp, plan::SpillOp, plan::DrainOp, plan::GatherOp>(
               [&](auto step) { addStep(*entry, step); });
     }
     for (Attribute constraint : op.getConstraints().value_or(ArrayAttr::get(op.getContext(), {}))) {
@@ -273,6 +273,7 @@ private:
     }
     row->offset = port.getOffset();
     row->bytes = port.getBytes();
+    row->tier = port.getHost() ? format::Tier::Host : format::Tier::Device;
     (port.getOutput() ? entry.outputs : entry.inputs).push_back(std::move(row));
   }
 
@@ -356,6 +357,19 @@ private:
       out.bytes = op.getBytes();
       step->body.Set(std::move(out));
     }
+    entry.steps.push_back(std::move(step));
+  }
+
+  void addStep(format::EntryT &entry, plan::DrainOp op) {
+    format::CopyOutT out;
+    out.arena_offset = op.getArenaOffset();
+    out.host_offset = op.getHostOffset();
+    out.bytes = op.getBytes();
+    out.rows = exprOf(op.getRows().getResult(0));
+    out.row_bytes = op.getRowBytes();
+    out.host_pitch = op.getPitch();
+    auto step = newStep(op, format::Stream::D2H, "tile of " + op.getName().str());
+    step->body.Set(std::move(out));
     entry.steps.push_back(std::move(step));
   }
 

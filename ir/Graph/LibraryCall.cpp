@@ -120,6 +120,9 @@ private:
     call.function = (function + packing.getFormat()).str();
     call.params = {0, kernels::panelCount(packSpecOf(packing))};
     call.tiles = tiles;
+    if (tiles && !call.cuda) {
+      call.params.append({0, packSpecOf(packing).columns});
+    }
     return success();
   }
 

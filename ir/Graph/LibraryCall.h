@@ -18,7 +18,8 @@ struct LibraryCall {
   llvm::SmallVector<std::optional<unsigned>>
       pointers; ///< kernel argument behind each of its pointers; none: unused
   llvm::SmallVector<int64_t>
-      params;         ///< {first panel, end panel} of the whole weight; empty if it takes none
+      params; ///< {first panel, end panel} of the whole weight; with tiles then {first column, row
+              ///< stride} of the results' places; empty if it takes none
   bool tiles = false; ///< any run of whole tiles of panels may be computed alone
   bool cuda = false;
   bool vendor =

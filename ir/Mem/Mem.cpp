@@ -46,6 +46,17 @@ LogicalResult WeightOp::verify() {
   return success();
 }
 
+LogicalResult DrainOp::verify() {
+  int64_t bytes = getRowBytes(), column = getColumn(), pitch = getPitch();
+  if (bytes <= 0 || column < 0 || pitch < bytes || column > pitch - bytes) {
+    return emitOpError("(C1) needs 0 < row_bytes, 0 <= column and column + row_bytes <= pitch");
+  }
+  auto tier = [](Value buffer) { return cast<BufferType>(buffer.getType()).getTier(); };
+  return tier(getTile()) == Tier::device && tier(getOutput()) == Tier::host
+             ? success()
+             : emitOpError("(C2) moves a device buffer into one of the host tier");
+}
+
 LogicalResult StateOp::verify() {
   auto type = cast<RankedTensorType>(getType());
   if (!type.hasStaticShape()) {

@@ -129,7 +129,7 @@ def Mem_OutputOp : Mem_Op<"output", [HasParent<"EntryOp">]> {
 }
 
 def Mem_AllocOp : Mem_Op<"alloc", [HasParent<"EntryOp">]> {
-  let summary = "Begins the life of an activation";
+  let summary = "Begins the life of an activation, or of an output's place in the host tier";
   let description = [{ With `workspace` the bytes are one launch's own, its last write. }];
   let arguments = (ins StrAttr:$name, OptionalAttr<I64Attr>:$offset, UnitAttr:$workspace);
   let results = (outs Mem_BufferType:$buffer);
@@ -168,11 +168,13 @@ def Mem_LaunchOp : Mem_Op<"launch", [HasParent<"EntryOp">, AttrSizedOperandSegme
     `params` reach the kernel as they are; a launch over tiles passes their range. `grid` counts the units of work.
     `cost` says what the launch costs at the bounds: `class`, `flops`, `bytes`, `rows`, `format`; planning adds `microseconds`. `tiled`
     names the read that may come in tiles. With `gather_rows` the launch may instead run on the host tier: rows of a
-    weight that is not in the arena are gathered there, and `row_bytes` each are copied up.
+    weight that is not in the arena are gathered there, and `row_bytes` each are copied up. With `column_rows` its one
+    result may be stored by runs of columns: it has that many rows, of `column_bytes` each.
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Mem_BufferType>:$reads, Variadic<Mem_BufferType>:$writes,
     DenseI64ArrayAttr:$params, AffineMapAttr:$grid, DictionaryAttr:$cost, OptionalAttr<F64Attr>:$microseconds, OptionalAttr<I64Attr>:$tiled,
-    OptionalAttr<AffineMapAttr>:$gather_rows, OptionalAttr<I64Attr>:$row_bytes, UnitAttr:$on_host);
+    OptionalAttr<AffineMapAttr>:$gather_rows, OptionalAttr<I64Attr>:$row_bytes, UnitAttr:$on_host,
+    OptionalAttr<AffineMapAttr>:$column_rows, OptionalAttr<I64Attr>:$column_bytes);
   let assemblyFormat = "$kernel `(` $reads `)` `->` `(` $writes `)` `params` $params `grid` $grid `cost` $cost attr-dict `:` `(` type($reads) `)` `->` `(` type($writes) `)`";
 }
 
@@ -199,6 +201,19 @@ def Mem_RestoreOp : Mem_Op<"restore", [HasParent<"EntryOp">]> {
   let arguments = (ins Mem_BufferType:$buffer, I64Attr:$host_offset, F64Attr:$microseconds);
   let results = (outs Mem_TokenType:$token);
   let assemblyFormat = "$buffer attr-dict `:` type($buffer)";
+}
+
+def Mem_DrainOp : Mem_Op<"drain", [HasParent<"EntryOp">]> {
+  let summary = "Copies columns of an output, side by side in `tile`, to their place in its rows in the host tier";
+  let description = [{
+    `rows` rows of `row_bytes` leave for byte `column` of rows that are `pitch` apart.
+    (C1) 0 < row_bytes, 0 ≤ column, column + row_bytes ≤ pitch; (C2) the tile is of the device tier, the output of the host tier.
+  }];
+  let arguments = (ins Mem_BufferType:$tile, Mem_BufferType:$output, AffineMapAttr:$rows, I64Attr:$row_bytes, I64Attr:$column,
+    I64Attr:$pitch, F64Attr:$microseconds);
+  let results = (outs Mem_TokenType:$token);
+  let assemblyFormat = "$tile `to` $output `rows` $rows attr-dict `:` type($tile) `to` type($output)";
+  let hasVerifier = 1;
 }
 
 def Mem_AwaitOp : Mem_Op<"await", [HasParent<"EntryOp">]> {

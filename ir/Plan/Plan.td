@@ -71,8 +71,8 @@ def Plan_EntryOp : Plan_Op<"entry", [Symbol, IsolatedFromAbove, NoTerminator, Si
 }
 
 def Plan_PortOp : Plan_Op<"port", [HasParent<"EntryOp">]> {
-  let summary = "A model input or output and its buffer";
-  let arguments = (ins StrAttr:$name, TypeAttr:$type, I64Attr:$offset, I64Attr:$bytes, UnitAttr:$output);
+  let summary = "A model input or output and its buffer; with `host` its offset is in the host tier";
+  let arguments = (ins StrAttr:$name, TypeAttr:$type, I64Attr:$offset, I64Attr:$bytes, UnitAttr:$output, UnitAttr:$host);
   let assemblyFormat = "$name `:` $type attr-dict";
 }
 
@@ -108,6 +108,13 @@ def Plan_SpillOp : Plan_Op<"spill", [HasParent<"EntryOp">]> {
   let arguments = (ins I64Attr:$arena_offset, I64Attr:$host_offset, I64Attr:$bytes, UnitAttr:$restore, DenseI64ArrayAttr:$waits,
     F64Attr:$microseconds);
   let assemblyFormat = "attr-dict `waits` $waits `us` $microseconds";
+}
+
+def Plan_DrainOp : Plan_Op<"drain", [HasParent<"EntryOp">]> {
+  let summary = "Copies columns of an output out: `rows` rows of `row_bytes` to places in the host tier that are `pitch` apart";
+  let arguments = (ins StrAttr:$name, I64Attr:$arena_offset, I64Attr:$bytes, I64Attr:$host_offset, I64Attr:$row_bytes, I64Attr:$pitch,
+    AffineMapAttr:$rows, DenseI64ArrayAttr:$waits, F64Attr:$microseconds);
+  let assemblyFormat = "$name attr-dict `rows` $rows `waits` $waits `us` $microseconds";
 }
 
 def Plan_GatherOp : Plan_Op<"gather", [HasParent<"EntryOp">]> {

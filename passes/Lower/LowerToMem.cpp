@@ -276,10 +276,16 @@ private:
       rows = AffineMapAttr::get(AffineMap::get(0, bounds.upper.size(), gather->rows));
       rowBytes = b.getI64IntegerAttr(gather->rowBytes);
     }
-    ciuic::mem::LaunchOp::create(b, launch.getLoc(),
-                                 FlatSymbolRefAttr::get(kernel.getSymNameAttr()), reads, writes,
-                                 b.getDenseI64ArrayAttr(params), kernel.getGridAttr(), costAttr,
-                                 FloatAttr(), tiled, rows, rowBytes, UnitAttr());
+    AffineMapAttr columnRows;
+    IntegerAttr columnBytes;
+    if (auto columns = call ? ciuic::columnResultOf(kernel, *call) : std::nullopt) {
+      columnRows = AffineMapAttr::get(AffineMap::get(0, bounds.upper.size(), columns->rows));
+      columnBytes = b.getI64IntegerAttr(columns->rowBytes);
+    }
+    ciuic::mem::LaunchOp::create(
+        b, launch.getLoc(), FlatSymbolRefAttr::get(kernel.getSymNameAttr()), reads, writes,
+        b.getDenseI64ArrayAttr(params), kernel.getGridAttr(), costAttr, FloatAttr(), tiled, rows,
+        rowBytes, UnitAttr(), columnRows, columnBytes);
     return success();
   }
 

@@ -29,6 +29,7 @@ constexpr int64_t alignment = 64;
 /// Where each weight lies in the host tier and which of its bytes are in the arena for good.
 struct WeightPlaces {
   llvm::StringMap<int64_t> hostOffset; ///< −1: no copy in the host tier
+  int64_t weightBytes = 0;             ///< of the host tier; entries have the rest in turn
   int64_t hostBytes = 0;
 };
 
@@ -42,16 +43,25 @@ public:
         b, entry.getLoc(), entry.getSymNameAttr(), entry.getSymbols(), entry.getConstraintsAttr(),
         b.getI64IntegerAttr(*entry.getDimsOffset()), entry.getPredictionAttr());
     b.createBlock(&flat.getBody());
-    spillBase = llvm::alignTo(places.hostBytes, alignment);
+    spillBase = llvm::alignTo(places.weightBytes, alignment);
+    for (auto alloc : entry.getBody().front().getOps<mem::AllocOp>()) {
+      if (alloc.getBuffer().getType().getTier() == mem::Tier::host) {
+        hostPlace[alloc.getBuffer()] = spillBase;
+        spillBase = hostEnd = llvm::alignTo(spillBase + bytesOf(alloc.getBuffer()), alignment);
+      }
+    }
     prologue();
     for (Operation &op : entry.getBody().front()) {
       llvm::TypeSwitch<Operation *>(&op)
           .Case<mem::InputOp>([&](auto input) {
-            port(input.getName(), input.getType(), input.getBuffer(), *input.getOffset(), false);
+            port(input.getName(), input.getType(), input.getBuffer(), *input.getOffset(), false,
+                 false);
           })
           .Case<mem::OutputOp>([&](auto output) {
+            auto host = hostPlace.find(output.getBuffer());
+            bool onHost = host != hostPlace.end();
             port(output.getName(), output.getType(), output.getBuffer(),
-                 offsetOf(output.getBuffer()), true);
+                 onHost ? host->second : offsetOf(output.getBuffer()), true, onHost);
           })
           .Case<mem::GetStateOp>([&](auto state) {
             plan::StateUseOp::create(b, state.getLoc(), state.getStateAttr(), state.getBeforeAttr(),
@@ -70,6 +80,7 @@ public:
           .Case<mem::RestoreOp>([&](auto r) {
             spill(r.getBuffer(), r.getHostOffset(), r.getToken(), r.getMicroseconds(), true);
           })
+          .Case<mem::DrainOp>([&](auto drain) { this->drain(drain); })
           .Case<mem::LaunchOp>([&](auto launch) { this->launch(launch); });
     }
     buffers();
@@ -94,10 +105,11 @@ private:
     return cast<mem::BufferType>(buffer.getType()).getBytes();
   }
 
-  void port(StringRef name, Type type, Value buffer, int64_t offset, bool output) {
+  void port(StringRef name, Type type, Value buffer, int64_t offset, bool output, bool onHost) {
     plan::PortOp::create(b, entry.getLoc(), b.getStringAttr(name), TypeAttr::get(type),
                          b.getI64IntegerAttr(offset), b.getI64IntegerAttr(bytesOf(buffer)),
-                         output ? b.getUnitAttr() : UnitAttr());
+                         output ? b.getUnitAttr() : UnitAttr(),
+                         onHost ? b.getUnitAttr() : UnitAttr());
   }
 
   int64_t slotOffset(int64_t slot) {
@@ -166,6 +178,20 @@ private:
     }
     stepsOfToken[token] = steps++;
     hostEnd = std::max(hostEnd, host + bytesOf(buffer));
+  }
+
+  /// Columns of an output leave once the launch before has made them.
+  void drain(mem::DrainOp op) {
+    int64_t host = hostPlace.lookup(op.getOutput()) + op.getColumn();
+    auto alloc = op.getOutput().getDefiningOp<mem::AllocOp>();
+    int64_t rows = bytesOf(op.getOutput()) / op.getPitch();
+    plan::DrainOp::create(b, op.getLoc(), alloc.getNameAttr(),
+                          b.getI64IntegerAttr(offsetOf(op.getTile())),
+                          b.getI64IntegerAttr(rows * op.getRowBytes()), b.getI64IntegerAttr(host),
+                          op.getRowBytesAttr(), op.getPitchAttr(), op.getRowsAttr(),
+                          b.getDenseI64ArrayAttr({lastLaunch}), op.getMicrosecondsAttr());
+    touch(op.getTile(), steps);
+    stepsOfToken[op.getToken()] = steps++;
   }
 
   void launch(mem::LaunchOp launch) {
@@ -287,6 +313,7 @@ private:
   SmallVector<int64_t> pendingWaits;
   llvm::DenseMap<Value, int64_t> stepsOfToken;
   llvm::DenseMap<int64_t, int64_t> slotReader; ///< the last launch that read each slot
+  llvm::DenseMap<Value, int64_t> hostPlace;    ///< of outputs in the host tier
   llvm::DenseMap<int64_t, int64_t> spillStep;  ///< the copy out of each host place
   llvm::MapVector<Value, std::pair<int64_t, int64_t>> lives;
 };
@@ -296,6 +323,7 @@ struct LowerToPlanPass : ciuic::impl::LowerToPlanBase<LowerToPlanPass> {
     ModuleOp module = getOperation();
     WeightPlaces places;
     lowerWeights(module, places);
+    places.weightBytes = places.hostBytes;
     OpBuilder b(&getContext());
     for (auto state : llvm::to_vector(module.getOps<mem::StateOp>())) {
       b.setInsertionPoint(state);

@@ -3,6 +3,7 @@
 #include "passes/Lower/Tiling.h"
 
 #include "ir/Graph/Weights.h"
+#include "kernels/host/Abi.h"
 
 using namespace mlir;
 using namespace ciuic::graph;
@@ -17,9 +18,32 @@ static int argumentOf(KernelOp kernel, Value value) {
              : -1;
 }
 
-SmallVector<int64_t> tileParamsOf(PackingAttr packing, int64_t begin, int64_t end) {
-  int64_t panel = kernels::panelBytes(packSpecOf(packing));
-  return {begin / panel, (end + panel - 1) / panel};
+SmallVector<int64_t> tileParamsOf(PackingAttr packing, int64_t begin, int64_t end, bool apart) {
+  kernels::PackSpec spec = packSpecOf(packing);
+  int64_t panel = kernels::panelBytes(spec);
+  int64_t first = begin / panel, last = (end + panel - 1) / panel;
+  if (!apart) {
+    return {first, last, 0, spec.columns};
+  }
+  int64_t column = first * kernels::kPanel;
+  return {first, last, column, std::min(last * kernels::kPanel, spec.columns) - column};
+}
+
+std::optional<ColumnResult> columnResultOf(KernelOp kernel, const LibraryCall &call) {
+  ValueRange results = kernel.getBody().front().getTerminator()->getOperands();
+  // CUDA's kernels know no columns of a result that lie apart.
+  if (!call.tiles || call.cuda || results.size() != 1 ||
+      dimsOf(results.front()) != dimsOf(call.root->getResult(0))) {
+    return std::nullopt;
+  }
+  auto dims = dimsOf(results.front());
+  auto columns = dyn_cast<AffineConstantExpr>(dims.back());
+  if (!columns) {
+    return std::nullopt;
+  }
+  Type element = cast<RankedTensorType>(results.front().getType()).getElementType();
+  return ColumnResult{productOf(ArrayRef(dims).drop_back(), kernel.getContext()),
+                      columns.getValue() * elementBytes(element)};
 }
 
 std::optional<HostGather> hostGatherOf(KernelOp kernel) {

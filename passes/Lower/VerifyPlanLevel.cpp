@@ -64,7 +64,10 @@ private:
                        "[internal.plan-level] (V2) waits for a step that does not come before it");
     };
     return llvm::TypeSwitch<Operation *, LogicalResult>(&op)
-        .Case<PortOp, BufferOp>([&](auto o) { return inside(op, o.getOffset(), o.getBytes()); })
+        .Case<PortOp>([&](PortOp o) {
+          return o.getHost() ? success() : inside(op, o.getOffset(), o.getBytes());
+        })
+        .Case<BufferOp>([&](BufferOp o) { return inside(op, o.getOffset(), o.getBytes()); })
         .Case<StateUseOp>([&](StateUseOp o) { return known<StateOp>(op, symbols, o.getState()); })
         .Case<LaunchOp>([&](LaunchOp o) {
           for (auto range : o.getArgs().getAsRange<RangeAttr>()) {
@@ -81,7 +84,7 @@ private:
                          succeeded(inside(op, o.getArenaOffset(), o.getBytes())) &&
                          succeeded(known<WeightOp>(op, symbols, o.getWeight())));
         })
-        .Case<SpillOp>([&](SpillOp o) {
+        .Case<SpillOp, DrainOp>([&](auto o) {
           return success(succeeded(checkWaits(o.getWaits())) &&
                          succeeded(inside(op, o.getArenaOffset(), o.getBytes())));
         })

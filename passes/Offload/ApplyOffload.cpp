@@ -104,10 +104,9 @@ private:
       if (copy.after != after) {
         continue;
       }
-      double us = ciuic::solver::copyMicroseconds(copy.kind == ciuic::solver::CopyKind::SwapOut
-                                                      ? view.problem.toHost
-                                                      : view.problem.toDevice,
-                                                  copy.bytes);
+      double us = ciuic::solver::copyMicroseconds(
+          ciuic::solver::leaves(copy.kind) ? view.problem.toHost : view.problem.toDevice,
+          copy.bytes);
       auto token = TokenType::get(b.getContext());
       if (copy.kind == ciuic::solver::CopyKind::LoadUnit) {
         bool wrap = copy.before >= static_cast<int>(entryPlan.launches.size());
@@ -115,6 +114,8 @@ private:
                                        b.getI64IntegerAttr(copy.slot),
                                        b.getI64IntegerAttr(plan.slotOffsets[copy.slot]),
                                        wrap ? b.getUnitAttr() : UnitAttr(), b.getF64FloatAttr(us));
+      } else if (copy.kind == ciuic::solver::CopyKind::TileOut) {
+        tokens[i] = drain(copy, us);
       } else {
         const auto &segment = entryPlan.segments[copy.segment];
         Value buffer = bufferAt(segment);
@@ -127,6 +128,71 @@ private:
                       .getToken();
       }
     }
+  }
+
+  /// The copy of what the launch before it made of an output.
+  Value drain(const ciuic::solver::Copy &copy, double us) {
+    const auto &planned = entryPlan.launches[copy.after];
+    const auto &segment = entryPlan.segments[copy.segment];
+    LaunchOp launch = view.launches[index][planned.step];
+    SmallVector<int64_t> params = *tileParams(launch, planned);
+    int64_t pitch = *launch.getColumnBytes();
+    int64_t element = pitch / launch.getParams()[3]; // a whole launch's rows are whole rows apart
+    return DrainOp::create(b, launch.getLoc(), TokenType::get(b.getContext()), tileAt(segment),
+                           hostOutput(segment.buffer), launch.getColumnRowsAttr(),
+                           b.getI64IntegerAttr(params[3] * element),
+                           b.getI64IntegerAttr(params[2] * element), b.getI64IntegerAttr(pitch),
+                           b.getF64FloatAttr(us));
+  }
+
+  /// Params of a launch over tiles; none if it has no weight in tiles.
+  std::optional<SmallVector<int64_t>> tileParams(LaunchOp launch,
+                                                 const ciuic::solver::Launch &planned) {
+    if (!launch.getTiled()) {
+      return std::nullopt;
+    }
+    auto read = launch.getReads()[*launch.getTiled()].getDefiningOp<GetWeightOp>();
+    for (const auto &operand : planned.operands) {
+      if (view.weights[operand.weight].getSymName() == read.getWeight()) {
+        auto packing = cast<ciuic::graph::PackingAttr>(*view.weights[operand.weight].getPacking());
+        return ciuic::tileParamsOf(packing, operand.begin, operand.end, planned.tile >= 0);
+      }
+    }
+    llvm_unreachable("a plan has an operand for each weight that a step reads");
+  }
+
+  const std::string &nameOfBuffer(int buffer) {
+    return view.problem.entries[index].buffers[buffer].name;
+  }
+
+  /// The place of an output that leaves in tiles, in the host tier.
+  Value hostOutput(int buffer) {
+    Value source = view.buffers[index][buffer];
+    Value &value = hostOutputs[buffer];
+    if (!value) {
+      auto alloc = source.getDefiningOp<AllocOp>();
+      OpBuilder::InsertionGuard guard(b);
+      b.setInsertionPointToStart(b.getInsertionBlock());
+      value = AllocOp::create(
+          b, alloc.getLoc(),
+          BufferType::get(b.getContext(), Tier::host, alloc.getBuffer().getType().getBytes()),
+          b.getStringAttr(nameOfBuffer(buffer)), IntegerAttr(), UnitAttr());
+      mapping.map(source, value);
+    }
+    return value;
+  }
+
+  /// A place in the arena through which an output leaves.
+  Value tileAt(const ciuic::solver::Segment &segment) {
+    Value &value = segmentBuffers[&segment];
+    if (!value) {
+      auto alloc = view.buffers[index][segment.buffer].getDefiningOp<AllocOp>();
+      value = AllocOp::create(b, alloc.getLoc(),
+                              BufferType::get(b.getContext(), Tier::device, segment.bytes),
+                              b.getStringAttr(nameOfBuffer(segment.buffer) + " tile"),
+                              b.getI64IntegerAttr(segment.offset), UnitAttr());
+    }
+    return value;
   }
 
   FlatSymbolRefAttr unitName(int unit) {
@@ -195,15 +261,16 @@ private:
           operand->hostGather ? IntegerAttr() : b.getI64IntegerAttr(offset),
           operand->unit < 0 ? IntegerAttr() : b.getI64IntegerAttr(operand->slot)));
       if (launch.getTiled() && *launch.getTiled() == k) {
-        auto packing = cast<ciuic::graph::PackingAttr>(*view.weights[operand->weight].getPacking());
-        params = ciuic::tileParamsOf(packing, operand->begin, operand->end);
+        params = *tileParams(launch, planned);
+        params.truncate(launch.getParams().size()); // CUDA's kernels take the panels alone
         auto kernel = kernels.lookup<ciuic::graph::KernelOp>(launch.getKernel());
         grid = AffineMap::get(0, grid.getNumSymbols(),
                               ciuic::graph::unitsOf(**ciuic::graph::libraryCallOf(kernel), params));
       }
     }
     for (Value write : launch.getWrites()) {
-      writes.push_back(currentBuffer(write, planned.step));
+      writes.push_back(planned.tile >= 0 ? tileAt(entryPlan.segments[planned.tile])
+                                         : currentBuffer(write, planned.step));
     }
     if (!waits.empty()) {
       AwaitOp::create(b, launch.getLoc(), waits);
@@ -234,6 +301,7 @@ private:
   llvm::DenseMap<size_t, Value> tokens;
   llvm::DenseMap<const ciuic::solver::Segment *, Value> segmentBuffers;
   llvm::DenseMap<int, int64_t> hostOffsets;
+  llvm::DenseMap<int, Value> hostOutputs;
   int64_t hostCursor = 0;
 };
 

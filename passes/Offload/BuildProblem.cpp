@@ -3,6 +3,9 @@
 // that touches it to the last (an input from the start, an output to the end). See BuildProblem.h.
 #include "passes/Offload/BuildProblem.h"
 
+#include "ir/Graph/Weights.h"
+#include "kernels/host/Abi.h"
+
 #include "llvm/ADT/StringMap.h"
 #include "llvm/Support/MathExtras.h"
 #include "llvm/Support/MemoryBuffer.h"
@@ -36,6 +39,32 @@ solver::Use useOf(LaunchOp launch, unsigned read, GetWeightOp weight, int index)
     use.gatherBytes = rows * static_cast<int64_t>(launch.getRowBytes().value_or(0));
   }
   return use;
+}
+
+/// Bytes of an output that one tile of its launch's weight makes, where it may leave the arena by
+/// columns: the launch alone touches it, and writes nothing else. 0: it may not.
+int64_t tileBytesOf(LaunchOp launch, AllocOp output) {
+  if (!launch.getTiled() || !launch.getColumnRows() || launch.getWrites().size() != 1 ||
+      launch.getWrites()[0] != output.getBuffer()) {
+    return 0;
+  }
+  SmallVector<int64_t> upper;
+  for (auto symbol :
+       launch->getParentOfType<EntryOp>().getSymbols().getAsRange<graph::SymbolAttr>()) {
+    upper.push_back(symbol.getUpper());
+  }
+  auto rows = graph::evaluate(launch.getColumnRows()->getResult(0), upper);
+  auto read = launch.getReads()[*launch.getTiled()].getDefiningOp<GetWeightOp>();
+  if (!rows || !read) {
+    return 0;
+  }
+  auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(launch, read.getWeightAttr());
+  kernels::PackSpec spec = packSpecOf(cast<graph::PackingAttr>(*weight.getPacking()));
+  int64_t rowBytes = *launch.getColumnBytes();
+  int64_t columns =
+      static_cast<int64_t>(weight.getTileBytes()) / kernels::panelBytes(spec) * kernels::kPanel;
+  bool whole = *rows * rowBytes != output.getBuffer().getType().getBytes();
+  return whole || columns >= spec.columns ? 0 : *rows * (rowBytes / spec.columns * columns);
 }
 
 cost::Work workOf(LaunchOp launch) {
@@ -115,8 +144,15 @@ void viewEntry(EntryOp entry, const llvm::StringMap<int> &weights, const cost::P
     }
   }
   for (int output : outputs) {
-    result.buffers[output].end = launches.size();
-    result.buffers[output].touches.clear(); // the caller reads it after the pass: it stays
+    solver::Activation &buffer = result.buffers[output];
+    auto alloc = buffers[output].getDefiningOp<AllocOp>();
+    // Touched by the launch that makes it and handed out once.
+    if (alloc && buffer.touches == std::vector<int>{buffer.begin} &&
+        llvm::count(outputs, output) == 1) {
+      buffer.tileBytes = tileBytesOf(launches[buffer.begin], alloc);
+    }
+    buffer.end = launches.size();
+    buffer.touches.clear(); // the caller reads it after the pass: it stays, or leaves in tiles
   }
   for (auto [i, value] : llvm::enumerate(buffers)) {
     if (value.getDefiningOp<InputOp>()) {

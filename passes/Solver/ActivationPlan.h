@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Activations of all entries packed into the region that they share, with and without swaps to the
-// host tier.
+// host tier and outputs that leave in tiles.
 #pragma once
 
-#include "passes/Solver/Offload.h"
+#include "passes/Solver/OffloadParts.h"
 
 namespace ciuic::solver {
 
@@ -18,6 +18,7 @@ struct Swap {
 struct EntryActivations {
   std::vector<Segment> segments; // offsets from the start of the activation region
   std::vector<Swap> swaps;
+  std::vector<TiledOutput> outputs; // that leave in tiles; the others are among the segments
   int64_t height = 0;
 };
 
@@ -26,15 +27,17 @@ struct ActivationVariant {
   int64_t height = 0; // of the highest entry
 };
 
-/// Packings of ever less height and, for that, ever more swaps. The first has none; the last holds
-/// at each step little more than what the step touches.
+/// Packings of ever less height and, for that, outputs in tiles and ever more swaps. The first has
+/// neither; the last holds at each step little more than what the step touches.
 std::vector<ActivationVariant> activationVariants(const OffloadProblem &problem,
                                                   const OffloadOptions &options);
 
 /// A bound below the bytes that activations take at their worst step in any plan.
-int64_t leastActivationBytes(const Entry &entry);
+int64_t leastActivationBytes(const OffloadProblem &problem, const Entry &entry);
 
-/// Places the segments at `base` and turns swaps into copies of the plan, whose launches are made.
-void addActivations(const EntryActivations &activations, int64_t base, EntryPlan &plan);
+/// Places the segments at `base` and turns swaps and tiles into copies of the plan, whose launches
+/// are made.
+void addActivations(const OffloadProblem &problem, const Entry &entry,
+                    const EntryActivations &activations, int64_t base, EntryPlan &plan);
 
 } // namespace ciuic::solver

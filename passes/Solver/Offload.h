@@ -65,6 +65,10 @@ struct Activation {
   int begin = 0, end = 0;   // held during steps [begin, end)
   std::vector<int> touches; // steps that read or write it, ascending; empty: it may not leave the
                             // arena meanwhile
+  /// More than 0 for an output that its first step alone touches and that may leave the arena in
+  /// tiles while it is made: the bytes that one tile of the weight which that step reads in tiles
+  /// makes. The last may be short, as the weight's.
+  int64_t tileBytes = 0;
   bool operator==(const Activation &) const = default;
 };
 
@@ -136,10 +140,15 @@ struct Launch {
   int step = 0;
   std::vector<Operand> operands; // one a use of the step, in its order
   double microseconds = 0;       // its predicted time without copies beside it
+  int tile = -1; // the segment that holds what it makes of an output that leaves in tiles
   bool operator==(const Launch &) const = default;
 };
 
-enum class CopyKind : uint8_t { LoadUnit, SwapOut, SwapIn };
+/// TileOut: what launch `after` made of an output leaves for the output's place in the host tier.
+enum class CopyKind : uint8_t { LoadUnit, SwapOut, SwapIn, TileOut };
+
+/// The direction of a copy: true from the device to the host.
+inline bool leaves(CopyKind kind) { return kind == CopyKind::SwapOut || kind == CopyKind::TileOut; }
 
 /// `after`: the copy may start when this launch of the same pass is done (-1: at the start of the
 /// pass). `before`: this launch waits for the copy; a value v >= launches.size() means launch v -
@@ -148,25 +157,27 @@ enum class CopyKind : uint8_t { LoadUnit, SwapOut, SwapIn };
 struct Copy {
   CopyKind kind = CopyKind::LoadUnit;
   int unit = -1, slot = -1; // LoadUnit
-  int segment = -1;         // SwapOut: the segment that leaves. SwapIn: the one that returns.
+  int segment = -1;         // SwapOut, TileOut: the one that leaves. SwapIn: the one that returns.
   int after = -1, before = 0;
   int64_t bytes = 0;
   bool operator==(const Copy &) const = default;
 };
 
-/// An activation, or the part of its life between two swaps, at one place of the arena.
+/// An activation, or the part of its life between two swaps, at one place of the arena; or one of
+/// the places through which an output leaves in tiles.
 struct Segment {
   int buffer = 0; // -1 - step: scratch of that step
   int begin = 0, end = 0;
   int64_t bytes = 0;
   int64_t offset = 0; // in the arena
+  bool tile = false;
   bool operator==(const Segment &) const = default;
 };
 
 struct EntryPlan {
   std::vector<Launch> launches;
-  std::vector<Copy> copies; // LoadUnit and SwapIn share the stream to the device, SwapOut has its
-                            // own; issue order
+  std::vector<Copy> copies; // LoadUnit and SwapIn share the stream to the device, SwapOut and
+                            // TileOut the other; issue order
   std::vector<int>
       initialSlots; // unit that each slot holds when a pass starts, and again when it ends; -1: any
   std::vector<Segment> segments;

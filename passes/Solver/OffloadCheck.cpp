@@ -75,6 +75,30 @@ std::optional<std::string> checkStep(const OffloadProblem &problem, const Step &
   return std::nullopt;
 }
 
+/// An output that may leave in tiles is as many tiles as the weight that its step reads in tiles.
+std::optional<std::string> checkTiled(const OffloadProblem &problem, const Entry &entry,
+                                      const Activation &buffer) {
+  if (!buffer.touches.empty() || buffer.end != static_cast<int>(entry.steps.size())) {
+    return "what leaves in tiles is an output that stays to the end";
+  }
+  const std::vector<Use> &uses = entry.steps[buffer.begin].uses;
+  auto use = std::find_if(uses.begin(), uses.end(),
+                          [](const Use &u) { return u.access == Access::Tiles; });
+  if (use == uses.end()) {
+    return "its first step reads no weight in tiles";
+  }
+  const Weight &weight = problem.weights[use->weight];
+  if (weight.bytes == 0 || buffer.tileBytes < 0 || buffer.tileBytes > buffer.bytes) {
+    return "a tile must lie in 1..bytes";
+  }
+  int64_t count = (weight.bytes + weight.tileBytes - 1) / weight.tileBytes;
+  // Tiles that are whole but for the last: count - 1 of them are less than the output.
+  if ((buffer.bytes + buffer.tileBytes - 1) / buffer.tileBytes != count) {
+    return "it must have as many tiles as the weight";
+  }
+  return std::nullopt;
+}
+
 std::optional<std::string> checkEntry(const OffloadProblem &problem, const Entry &entry,
                                       int64_t &total) {
   std::string where = "entry \"" + entry.name + "\": ";
@@ -96,6 +120,7 @@ std::optional<std::string> checkEntry(const OffloadProblem &problem, const Entry
       return where + "more than 2^50 bytes";
     }
   }
+  std::vector<int> tiledBy(entry.steps.size(), 0);
   for (const Activation &buffer : entry.buffers) {
     std::string name = where + "buffer \"" + buffer.name + "\": ";
     if (buffer.bytes < 0 || buffer.bytes > kMostBytes) {
@@ -108,6 +133,14 @@ std::optional<std::string> checkEntry(const OffloadProblem &problem, const Entry
     if (buffer.begin < 0 || buffer.begin >= buffer.end ||
         static_cast<size_t>(buffer.end) > entry.steps.size()) {
       return name + "its life must be a range of steps";
+    }
+    if (buffer.tileBytes != 0) {
+      if (std::optional<std::string> wrong = checkTiled(problem, entry, buffer)) {
+        return name + *wrong;
+      }
+      if (tiledBy[buffer.begin]++ > 0) {
+        return name + "its step makes two outputs in tiles";
+      }
     }
     for (size_t i = 0; i < buffer.touches.size(); ++i) {
       int touch = buffer.touches[i];

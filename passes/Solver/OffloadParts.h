@@ -41,10 +41,21 @@ const char *policyName(Policy policy);
 std::vector<bool> chooseResident(const UnitSet &set, Policy policy, int64_t capacity,
                                  int64_t alignment);
 
-/// Fills launches, copies, initialSlots and compute time of one entry. Resident units have their
-/// offsets. False: a launch needs more streamed units at once than there are slots.
+/// An output that leaves in tiles: its step launches over at most `tiles` tiles of its weight at
+/// once.
+struct TiledOutput {
+  int buffer = 0;
+  int64_t tiles = 0;
+  std::vector<int> ring; // segments that hold what a launch makes, in turn
+};
+
+/// Bytes of an output that bytes [begin, end) of the weight its step reads in tiles make.
+int64_t outputBytesOf(const Activation &buffer, const Weight &weight, int64_t begin, int64_t end);
+
+/// Fills launches, copies of units, initialSlots and compute time of one entry. Resident units have
+/// their offsets. False: a launch needs more streamed units at once than there are slots.
 bool scheduleEntry(const OffloadProblem &problem, const Entry &entry, const UnitSet &set, int slots,
-                   EntryPlan &plan);
+                   const std::vector<TiledOutput> &outputs, EntryPlan &plan);
 
 /// One pass in the steady state, in microseconds.
 struct Pass {

@@ -65,9 +65,27 @@ std::vector<Operand> runsOf(const UnitSet &set, int weight) {
   return runs;
 }
 
-/// The launches of one step; operands know their unit, not yet their slot.
+/// Runs cut evenly into ones of at most `tiles` tiles.
+std::vector<Operand> cut(const std::vector<Operand> &runs, int64_t tileBytes, int64_t tiles) {
+  std::vector<Operand> parts;
+  for (const Operand &run : runs) {
+    int64_t count = (run.end - run.begin + tileBytes - 1) / tileBytes;
+    int64_t pieces = std::max<int64_t>(1, (count + tiles - 1) / tiles);
+    for (int64_t i = 0; i < pieces; ++i) {
+      Operand part = run;
+      part.begin = run.begin + count * i / pieces * tileBytes;
+      part.end = std::min(run.end, run.begin + count * (i + 1) / pieces * tileBytes);
+      part.offset += part.begin - run.begin;
+      parts.push_back(part);
+    }
+  }
+  return parts;
+}
+
+/// The launches of one step; operands know their unit, not yet their slot. `tiles`: the most that
+/// one launch may take of the weight that is read in tiles; 0: no limit.
 void launchStep(const OffloadProblem &problem, const Step &step, int index, const UnitSet &set,
-                EntryPlan &plan) {
+                int64_t tiles, EntryPlan &plan) {
   Launch launch;
   launch.step = index;
   launch.microseconds = step.microseconds;
@@ -81,9 +99,12 @@ void launchStep(const OffloadProblem &problem, const Step &step, int index, cons
       launch.microseconds += copyMicroseconds(problem.toDevice, use.gatherBytes);
       plan.copiedToDevice += use.gatherBytes;
     }
-    if (!whole) {
+    if (!whole || (tiles > 0 && use.access == Access::Tiles)) {
       tiled = static_cast<int>(launch.operands.size());
-      runs = runsOf(set, use.weight);
+      runs = whole ? std::vector<Operand>{*whole} : runsOf(set, use.weight);
+      if (tiles > 0) {
+        runs = cut(runs, problem.weights[use.weight].tileBytes, tiles);
+      }
       whole = runs.front();
     }
     launch.operands.push_back(*whole);
@@ -107,10 +128,19 @@ void launchStep(const OffloadProblem &problem, const Step &step, int index, cons
 
 } // namespace
 
+int64_t outputBytesOf(const Activation &buffer, const Weight &weight, int64_t begin, int64_t end) {
+  int64_t last = end == weight.bytes ? buffer.bytes : end / weight.tileBytes * buffer.tileBytes;
+  return last - begin / weight.tileBytes * buffer.tileBytes;
+}
+
 bool scheduleEntry(const OffloadProblem &problem, const Entry &entry, const UnitSet &set, int slots,
-                   EntryPlan &plan) {
+                   const std::vector<TiledOutput> &outputs, EntryPlan &plan) {
+  std::vector<int64_t> tiles(entry.steps.size(), 0);
+  for (const TiledOutput &output : outputs) {
+    tiles[entry.buffers[output.buffer].begin] = output.tiles;
+  }
   for (size_t s = 0; s < entry.steps.size(); ++s) {
-    launchStep(problem, entry.steps[s], static_cast<int>(s), set, plan);
+    launchStep(problem, entry.steps[s], static_cast<int>(s), set, tiles[s], plan);
   }
   plan.computeMicroseconds = 0;
   for (const Step &step : entry.steps) {

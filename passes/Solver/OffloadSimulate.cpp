@@ -63,7 +63,7 @@ Pass run(const OffloadProblem &problem, const Entry &entry, const EntryPlan &pla
     stream.needBefore.assign(launches, 0);
   }
   for (const Copy &copy : plan.copies) {
-    bool out = copy.kind == CopyKind::SwapOut;
+    bool out = leaves(copy.kind);
     CopyStream &stream = streams[out ? 1 : 0];
     stream.after.push_back(copy.after);
     stream.microseconds.push_back(
@@ -191,11 +191,11 @@ Timeline timelineOf(const OffloadProblem &problem, const Entry &entry, const Ent
   }
   size_t counts[kDirections] = {0, 0};
   for (const Copy &copy : plan.copies) {
-    ++counts[copy.kind == CopyKind::SwapOut];
+    ++counts[leaves(copy.kind)];
   }
   size_t places[kDirections] = {0, 0};
   for (const Copy &copy : plan.copies) {
-    int direction = copy.kind == CopyKind::SwapOut;
+    int direction = leaves(copy.kind);
     timeline.copies.push_back(
         take(recorder.copies[direction], pass * counts[direction] + places[direction]++));
   }

@@ -90,6 +90,7 @@ public:
 
   int64_t leastArena = std::numeric_limits<int64_t>::max();
   int leastVariant = 0;
+  std::vector<bool> leastResident; // by weight: resident, or part of it, in the least plan
   int64_t needBytes = 0;
   std::vector<ActivationVariant> variants; // the first keeps all activations where they are
 
@@ -130,7 +131,7 @@ private:
       const EntryPlan &entry = plan.entries[e];
       double copies = 0;
       for (const Copy &copy : entry.copies) {
-        const Link &link = copy.kind == CopyKind::SwapOut ? problem.toHost : problem.toDevice;
+        const Link &link = leaves(copy.kind) ? problem.toHost : problem.toDevice;
         copies += copyMicroseconds(link, copy.bytes);
       }
       double scale = copies > 0 ? std::max(1.0, entry.computeMicroseconds * 0.75 / copies) : 1;
@@ -221,15 +222,22 @@ private:
         offset += placed.units[u].bytes;
       }
     }
-    for (const Entry &entry : problem.entries) {
+    for (size_t e = 0; e < problem.entries.size(); ++e) {
       plan.entries.emplace_back();
-      if (!scheduleEntry(problem, entry, placed, used, plan.entries.back())) {
+      if (!scheduleEntry(problem, problem.entries[e], placed, used,
+                         variants[variant].entries[e].outputs, plan.entries.back())) {
         return plan.arenaBytes;
       }
     }
     if (plan.arenaBytes < leastArena) {
       leastArena = plan.arenaBytes;
       leastVariant = variant;
+      leastResident.assign(problem.weights.size(), false);
+      for (size_t u = 0; u < set.units.size(); ++u) {
+        for (const Piece &piece : set.units[u].pieces) {
+          leastResident[piece.weight] = leastResident[piece.weight] || resident[u];
+        }
+      }
     }
     if (!admitted) {
       return plan.arenaBytes;
@@ -237,7 +245,8 @@ private:
     Member member;
     for (size_t e = 0; e < problem.entries.size(); ++e) {
       EntryPlan &entry = plan.entries[e];
-      addActivations(variants[variant].entries[e], plan.activationOffset, entry);
+      addActivations(problem, problem.entries[e], variants[variant].entries[e],
+                     plan.activationOffset, entry);
       Pass pass = simulate(problem, problem.entries[e], entry);
       entry.predictedMicroseconds = pass.time;
       entry.stallMicroseconds = pass.stall;
@@ -307,7 +316,7 @@ void boundEntries(const OffloadProblem &problem, OffloadPlan &plan) {
       for (size_t w = 0; w < needed.size(); ++w) {
         streamed += needed[w] ? problem.weights[w].bytes : 0;
       }
-      streamed -= *problem.budget - problem.persistentBytes - leastActivationBytes(entry);
+      streamed -= *problem.budget - problem.persistentBytes - leastActivationBytes(problem, entry);
     }
     double link =
         streamed > 0 ? static_cast<double>(streamed) / (fastestRate(problem.toDevice) * 1e3) : 0;
@@ -332,18 +341,28 @@ Infeasible explain(const OffloadProblem &problem, const Searcher &searcher) {
       for (const Segment &segment : variant.entries[e].segments) {
         int step = static_cast<int>(s);
         if (segment.begin <= step && step < segment.end && segment.bytes > 0) {
-          here.push_back({segment.buffer >= 0 ? entry.buffers[segment.buffer].name
-                                              : "scratch of " + entry.steps[s].name,
+          here.push_back({segment.buffer < 0 ? "scratch of " + entry.steps[s].name
+                          : segment.tile     ? "a tile of " + entry.buffers[segment.buffer].name
+                                             : entry.buffers[segment.buffer].name,
                           segment.bytes});
           sum += segment.bytes;
         }
       }
+      std::vector<bool> listed(problem.weights.size(), false);
       for (const Use &use : entry.steps[s].uses) {
         const Weight &weight = problem.weights[use.weight];
         if (use.access != Access::Gather) {
-          int64_t bytes = use.access == Access::Tiles ? weight.tileBytes : weight.bytes;
+          bool part = use.access == Access::Tiles && !searcher.leastResident[use.weight];
+          int64_t bytes = part ? weight.tileBytes : weight.bytes;
           here.push_back({weight.name, bytes});
           sum += bytes;
+          listed[use.weight] = true;
+        }
+      }
+      for (size_t w = 0; w < listed.size(); ++w) { // what is resident even in the least plan
+        if (searcher.leastResident[w] && !listed[w]) {
+          here.push_back({problem.weights[w].name, problem.weights[w].bytes});
+          sum += problem.weights[w].bytes;
         }
       }
       if (sum > most) {

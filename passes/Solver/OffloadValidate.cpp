@@ -339,7 +339,7 @@ Wrong validateOrder(const EntryPlan &entry) {
     if (copy.after < -1 || copy.after >= count || copy.before < 0 || copy.before >= 2 * count) {
       return "a copy names a launch that does not exist";
     }
-    int &waits = latest[copy.kind == CopyKind::SwapOut ? 1 : 0];
+    int &waits = latest[leaves(copy.kind) ? 1 : 0];
     waits = std::max(waits, copy.after);
     if (waits >= copy.before) {
       return "a copy waits for launch " + number(waits) + ", and launch " + number(copy.before) +
@@ -347,6 +347,72 @@ Wrong validateOrder(const EntryPlan &entry) {
     }
   }
   return std::nullopt;
+}
+
+/// An output that leaves in tiles: each launch of its step makes the bytes of one run of the
+/// weight's tiles in one place of the ring, and one copy takes them away before the place is used
+/// again.
+Wrong validateTiles(const OffloadProblem &problem, const Entry &entry, const EntryPlan &entryPlan,
+                    int b, const std::vector<int> &ring) {
+  const Activation &buffer = entry.buffers[b];
+  int step = buffer.begin;
+  if (buffer.tileBytes <= 0) {
+    return "it may not leave in tiles";
+  }
+  for (int s : ring) {
+    const Segment &segment = entryPlan.segments[s];
+    if (!segment.tile || segment.begin != step || segment.end > buffer.end) {
+      return "a tile's place is not held from the output's step on";
+    }
+  }
+  int count = static_cast<int>(entryPlan.launches.size());
+  std::map<int, int> owed; // by launch: the place from which a copy takes what it made
+  int64_t sum = 0;
+  for (const Copy &copy : entryPlan.copies) {
+    if (copy.kind != CopyKind::TileOut ||
+        std::find(ring.begin(), ring.end(), copy.segment) == ring.end()) {
+      continue;
+    }
+    const Segment &segment = entryPlan.segments[copy.segment];
+    const Launch &launch = entryPlan.launches[copy.after < 0 ? 0 : copy.after];
+    if (copy.after < 0 || launch.step != step || launch.tile != copy.segment) {
+      return "a tile leaves behind a launch that does not make it";
+    }
+    // Tiles before the run, and up to its end, counted in the output.
+    int64_t begin = 0, end = 0;
+    for (size_t u = 0; u < launch.operands.size(); ++u) {
+      if (entry.steps[step].uses[u].access == Access::Tiles) {
+        const Operand &run = launch.operands[u];
+        const Weight &weight = problem.weights[run.weight];
+        begin = run.begin / weight.tileBytes * buffer.tileBytes;
+        end =
+            run.end == weight.bytes ? buffer.bytes : run.end / weight.tileBytes * buffer.tileBytes;
+      }
+    }
+    if (copy.bytes != end - begin || copy.bytes > segment.bytes) {
+      return "a tile has the wrong size";
+    }
+    int next = copy.after + 1;
+    while (next < count && entryPlan.launches[next].tile != copy.segment &&
+           entryPlan.launches[next].step < segment.end) {
+      ++next;
+    }
+    if (copy.before > next) {
+      return "a tile leaves while its place may be written again";
+    }
+    if (!owed.emplace(copy.after, copy.segment).second) {
+      return "a tile leaves twice";
+    }
+    sum += copy.bytes;
+  }
+  for (int l = 0; l < count; ++l) {
+    const Launch &launch = entryPlan.launches[l];
+    bool mine = std::find(ring.begin(), ring.end(), launch.tile) != ring.end();
+    if (mine != (launch.step == step) || (mine && !owed.count(l))) {
+      return "launch " + number(l) + " makes no tile that leaves";
+    }
+  }
+  return sum == buffer.bytes ? Wrong() : "its tiles are not all of it";
 }
 
 /// Each buffer is in the arena whenever a step touches it; what leaves comes back; places do not
@@ -372,7 +438,8 @@ Wrong validateActivations(const OffloadProblem &problem, const Entry &entry,
     }
     if (segment.buffer >= 0) {
       if (static_cast<size_t>(segment.buffer) >= entry.buffers.size() ||
-          segment.bytes != entry.buffers[segment.buffer].bytes) {
+          (segment.tile ? segment.bytes <= 0
+                        : segment.bytes != entry.buffers[segment.buffer].bytes)) {
         return "a segment is not the buffer that it names";
       }
       parts[segment.buffer].push_back(static_cast<int>(i));
@@ -399,11 +466,12 @@ Wrong validateActivations(const OffloadProblem &problem, const Entry &entry,
   std::map<int, const Copy *> out;
   std::map<int, const Copy *> in;
   for (const Copy &copy : entryPlan.copies) {
-    if (copy.kind == CopyKind::LoadUnit) {
+    if (copy.kind == CopyKind::LoadUnit || copy.kind == CopyKind::TileOut) {
       continue;
     }
     bool leaves = copy.kind == CopyKind::SwapOut;
     if (copy.segment < 0 || static_cast<size_t>(copy.segment) >= entryPlan.segments.size() ||
+        entryPlan.segments[copy.segment].tile ||
         copy.bytes != entryPlan.segments[copy.segment].bytes ||
         copy.before >= static_cast<int>(entryPlan.launches.size()) ||
         !(leaves ? out : in).emplace(copy.segment, &copy).second) {
@@ -415,6 +483,14 @@ Wrong validateActivations(const OffloadProblem &problem, const Entry &entry,
     const Activation &buffer = entry.buffers[b];
     std::string where = "buffer \"" + buffer.name + "\": ";
     std::vector<int> &mine = parts[b];
+    bool tiled =
+        std::any_of(mine.begin(), mine.end(), [&](int s) { return entryPlan.segments[s].tile; });
+    if (tiled) {
+      if (Wrong wrong = validateTiles(problem, entry, entryPlan, static_cast<int>(b), mine)) {
+        return where + *wrong;
+      }
+      continue;
+    }
     std::sort(mine.begin(), mine.end(), [&](int x, int y) {
       return entryPlan.segments[x].begin < entryPlan.segments[y].begin;
     });
@@ -457,6 +533,19 @@ Wrong validateActivations(const OffloadProblem &problem, const Entry &entry,
       }
     }
   }
+  for (const Launch &launch : entryPlan.launches) {
+    if (launch.tile >= 0 && (static_cast<size_t>(launch.tile) >= entryPlan.segments.size() ||
+                             !entryPlan.segments[launch.tile].tile)) {
+      return "a launch makes a tile nowhere";
+    }
+  }
+  for (const Copy &copy : entryPlan.copies) {
+    if (copy.kind == CopyKind::TileOut &&
+        (copy.segment < 0 || static_cast<size_t>(copy.segment) >= entryPlan.segments.size() ||
+         !entryPlan.segments[copy.segment].tile)) {
+      return "a tile leaves from nowhere";
+    }
+  }
   return swaps == out.size() + in.size() ? Wrong() : "a swap moves nothing";
 }
 
@@ -482,11 +571,13 @@ std::optional<std::string> validate(const OffloadProblem &problem, const Offload
     if (wrong) {
       return "entry \"" + entry.name + "\": " + *wrong;
     }
-    int64_t toDevice = 0;
+    int64_t toDevice = 0, toHost = 0;
     for (const Copy &copy : entryPlan.copies) {
-      toDevice += copy.kind == CopyKind::SwapOut ? 0 : copy.bytes;
+      toDevice += leaves(copy.kind) ? 0 : copy.bytes;
+      toHost += leaves(copy.kind) ? copy.bytes : 0;
     }
-    if (toDevice > entryPlan.copiedToDevice || !std::isfinite(entryPlan.predictedMicroseconds) ||
+    if (toDevice > entryPlan.copiedToDevice || toHost != entryPlan.copiedToHost ||
+        !std::isfinite(entryPlan.predictedMicroseconds) ||
         entryPlan.predictedMicroseconds < entryPlan.computeMicroseconds * (1 - 1e-9)) {
       return "entry \"" + entry.name + "\": the prediction contradicts the plan";
     }

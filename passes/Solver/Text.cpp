@@ -266,6 +266,9 @@ void readOffloadLine(Line &line, OffloadProblem &problem) {
     line.expect("live");
     buffer.begin = line.value<int>();
     buffer.end = line.value<int>();
+    if (line.accept("tile")) {
+      buffer.tileBytes = line.value<int64_t>();
+    }
     if (line.accept("touches")) {
       while (!line.done()) {
         buffer.touches.push_back(line.value<int>());
@@ -337,6 +340,7 @@ std::string print(const OffloadProblem &problem) {
     for (const Activation &buffer : entry.buffers) {
       text += "buffer " + quoted(buffer.name) + " " + number(buffer.bytes) + " live " +
               std::to_string(buffer.begin) + " " + std::to_string(buffer.end);
+      text += buffer.tileBytes != 0 ? " tile " + number(buffer.tileBytes) : "";
       for (size_t i = 0; i < buffer.touches.size(); ++i) {
         text += (i == 0 ? " touches " : " ") + std::to_string(buffer.touches[i]);
       }
@@ -432,7 +436,8 @@ std::string print(const OffloadProblem &problem, const OffloadPlan &plan) {
     }
     text += "\n";
   }
-  constexpr const char *kKinds[] = {"load unit ", "swap out segment ", "swap in segment "};
+  constexpr const char *kKinds[] = {"load unit ", "swap out segment ", "swap in segment ",
+                                    "tile out segment "};
   for (size_t e = 0; e < plan.entries.size(); ++e) {
     const EntryPlan &entry = plan.entries[e];
     text += "entry " + quoted(problem.entries[e].name) + " predicted " +
@@ -465,6 +470,7 @@ std::string print(const OffloadProblem &problem, const OffloadPlan &plan) {
                     : " unit " + std::to_string(operand.unit) + " slot " +
                           std::to_string(operand.slot) + "+" + number(operand.offset);
       }
+      text += launch.tile >= 0 ? " into segment " + std::to_string(launch.tile) : "";
       text += "\n";
     }
   }

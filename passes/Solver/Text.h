@@ -13,8 +13,9 @@
 //                                           weight "w" 4096 tile 1024
 //                                           entry "decode" frequency 64
 //                                           step "matmul" us 12.5 hide 0.7 scratch 0 uses tiles:0
-//                                           whole:1 gather:2:512 buffer "x" 2304 live 0 2 touches 0
-//                                           1
+//                                           whole:1 gather:2:512
+//                                           buffer "x" 2304 live 0 2 touches 0 1
+//                                           buffer "y" 4096 live 2 3 tile 1024
 //
 // Reading then checks; what is printed reads back equal.
 #pragma once

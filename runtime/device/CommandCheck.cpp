@@ -47,8 +47,21 @@ Status checkCommand(const Command &c, size_t index, const PassLimits &limits) {
                    index);
   }
   switch (c.kind) {
-  case CommandKind::Upload:
   case CommandKind::Download:
+    if (c.rowBytes != 0) {
+      // As many rows as the arena range holds; the last one needs no more than its own bytes.
+      int64_t rows = c.rowBytes > 0 ? c.args[0].bytes / c.rowBytes : 0;
+      auto span = rows > 0 ? checkedMul(rows - 1, c.hostPitch) : std::optional<int64_t>(0);
+      span = span ? checkedAdd(*span, c.rowBytes) : std::nullopt;
+      if (c.rowBytes < 0 || c.hostPitch < c.rowBytes || !span) {
+        return failure(StatusClass::Environment, "device.command",
+                       "%s: rows of %lld bytes, %lld apart", what.c_str(),
+                       static_cast<long long>(c.rowBytes), static_cast<long long>(c.hostPitch));
+      }
+      return host(c.hostOffset, *span);
+    }
+    [[fallthrough]];
+  case CommandKind::Upload:
     return host(c.hostOffset, c.args[0].bytes);
   case CommandKind::Gather:
     if (limits.stagesGathers) {
@@ -76,7 +89,7 @@ Status checkAmounts(std::span<const Command> commands, const RunValues &values) 
     if (c.kind == CommandKind::Gather) {
       limit = std::min(limit, c.rowBytes > 0 ? c.args[1].bytes / c.rowBytes : 0);
     } else if (c.kind != CommandKind::Launch) {
-      limit = c.args[0].bytes;
+      limit = c.rowBytes > 0 ? c.args[0].bytes / c.rowBytes : c.args[0].bytes;
     }
     if (amount < 0 || amount > limit) {
       return failure(StatusClass::Environment, "device.amount",

@@ -67,7 +67,8 @@ struct Command {
   int64_t maxAmount = INT64_MAX; // Launch and Gather: the most units or rows of any run
   std::vector<int64_t> maxShape; // vendor calls: the extents at the bounds
   // Upload and Download: amount bytes between host and args[0]. Fill: amount bytes of args[0].
-  int64_t hostOffset = 0;
+  // Download with rowBytes: amount rows, side by side in args[0], hostPitch apart in the host tier.
+  int64_t hostOffset = 0, hostPitch = 0;
   uint8_t fill = 0;
   // Gather: ids come down to hostOffset, rows of rowBytes are made at stagingOffset. A GPU needs
   // neither place: its kernel gets table, ids and destination.

@@ -266,7 +266,9 @@ Status Session::prepareEntry(const EntryT &entry) {
       c.kind = device::CommandKind::Download;
       c.args = {{down->arena_offset, down->bytes}};
       c.hostOffset = down->host_offset;
-      expr = down->extent.get();
+      c.rowBytes = down->row_bytes;
+      c.hostPitch = down->host_pitch;
+      expr = down->row_bytes > 0 ? down->rows.get() : down->extent.get();
       amount = down->bytes;
     } else if (const HostGatherT *g = step->body.AsHostGather()) {
       c.kind = device::CommandKind::Gather;

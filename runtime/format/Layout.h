@@ -8,7 +8,7 @@
 namespace ciuic::format {
 
 inline constexpr unsigned char kMagic[8] = {0x89, 'C', 'I', 'U', '\r', '\n', 0x1a, '\n'};
-inline constexpr uint32_t kMajor = 1;
+inline constexpr uint32_t kMajor = 2;
 inline constexpr uint32_t kMinor = 0;
 inline constexpr uint32_t kEndian = 0x01020304;
 inline constexpr int64_t kHeaderBytes = 4096;

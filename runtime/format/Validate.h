@@ -16,6 +16,8 @@ namespace ciuic::format {
 struct ProgramT;
 struct EntryT;
 struct WeightT;
+struct PortT;
+struct CopyOutT;
 
 struct FileFacts {
   int64_t weightSectionBytes;
@@ -25,7 +27,7 @@ struct FileFacts {
 /// All rules. The status carries the rule as its code and says which item broke it.
 Status validateProgram(const ProgramT &program, const FileFacts &file);
 
-/// Rules E1 to E9 and E14 of one entry: symbols, expressions, ports, buffers, steps.
+/// Rules E1 to E9 and E13 to E15 of one entry: symbols, expressions, ports, buffers, steps.
 Status validateEntry(const ProgramT &program, const EntryT &entry);
 /// Rules E10 to E12: happens-before between the streams, definedness, wrapped slots.
 Status validateOrder(const ProgramT &program, const EntryT &entry);
@@ -36,6 +38,10 @@ struct ResidentPart {
   int64_t bytes, arenaOffset;
 };
 std::vector<ResidentPart> residentParts(const WeightT &weight);
+
+/// The output of the host tier into whose rows a copy of rows writes, if its place and pitch make
+/// it columns of one.
+const PortT *columnsOf(const EntryT &entry, const CopyOutT &copy);
 
 /// Highest arena address of what an entry needs: states, resident weights and its own buffers.
 int64_t entryPeak(const ProgramT &program, const EntryT &entry);

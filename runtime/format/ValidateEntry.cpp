@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Rules E1 to E9, E13 and E14 of one entry: everything that can be said about a symbol, a port, a
+// Rules E1 to E9 and E13 to E15 of one entry: everything that can be said about a symbol, a port, a
 // buffer or a step by itself, and that no two live buffers share a byte.
 #include "runtime/format/Validate.h"
 
@@ -171,6 +171,24 @@ private:
     return Status::ok();
   }
 
+  Status checkCopyOut(const StepT &s, const CopyOutT &c) {
+    CIUIC_TRY(checkArenaRange(s, c.arena_offset, c.bytes));
+    if (c.row_bytes == 0) {
+      if (c.rows || c.host_pitch != 0) {
+        return broken("E15", "step '%s' copies rows of no bytes", s.name.c_str());
+      }
+      CIUIC_TRY(checkHostRange(s, c.host_offset, c.bytes));
+      return checkExtent(s, c.extent, c.bytes);
+    }
+    const PortT *port = columnsOf(e, c);
+    if (!port || c.row_bytes < 0 || c.extent || !c.rows || port->bytes % c.host_pitch != 0 ||
+        !isCount(*c.rows, std::min(c.bytes / c.row_bytes, port->bytes / c.host_pitch))) {
+      return broken("E15", "step '%s' copies rows that are not columns of one output",
+                    s.name.c_str());
+    }
+    return Status::ok();
+  }
+
   Status checkLaunch(const StepT &s, const LaunchT &l) {
     if (l.kernel >= p.kernels.size() || l.args.size() != p.kernels[l.kernel]->arg_count) {
       return broken("E8",
@@ -285,13 +303,7 @@ private:
         }
       } else if (const CopyOutT *c = s.body.AsCopyOut()) {
         stream = s.stream == Stream::D2H;
-        status = checkArenaRange(s, c->arena_offset, c->bytes);
-        if (status.isOk()) {
-          status = checkHostRange(s, c->host_offset, c->bytes);
-        }
-        if (status.isOk()) {
-          status = checkExtent(s, c->extent, c->bytes);
-        }
+        status = checkCopyOut(s, *c);
       } else if (const HostGatherT *g = s.body.AsHostGather()) {
         stream = s.stream == Stream::Compute || s.stream == Stream::H2D;
         status = checkGather(s, *g);

@@ -43,6 +43,11 @@ private:
     std::array<int32_t, kStreams> readers; // the last reader in each stream since the write
   };
   using Memory = std::map<int64_t, Piece>;
+  struct Columns {
+    const PortT *port;
+    int64_t pitch;
+    Memory memory;
+  };
 
   static int streamOf(const StepT &s) { return static_cast<int>(s.stream); }
 
@@ -156,6 +161,52 @@ private:
     return Status::ok();
   }
 
+  /// Outputs that are written by columns have a memory of their own, by the bytes of one row.
+  Status defineColumns() {
+    for (const auto &s : e.steps) {
+      const CopyOutT *c = s->body.AsCopyOut();
+      if (!c || c->row_bytes == 0) {
+        continue;
+      }
+      const PortT *port = columnsOf(e, *c); // rule E15: there is one
+      auto [it, fresh] = columns.try_emplace(port->offset, Columns{port, c->host_pitch, {}});
+      if (it->second.port != port || it->second.pitch != c->host_pitch) {
+        return broken("E15", "output '%s' is written in rows of different lengths",
+                      port->name.c_str());
+      }
+      if (fresh) {
+        auto next = host.lower_bound(port->offset);
+        auto other = std::next(it);
+        if ((next != host.end() && next->first < port->offset + port->bytes) ||
+            (next != host.begin() && std::prev(next)->second.end > port->offset) ||
+            (other != columns.end() && other->first < port->offset + port->bytes) ||
+            (it != columns.begin() &&
+             std::prev(it)->first + std::prev(it)->second.port->bytes > port->offset)) {
+          return broken("E12", "output '%s' shares bytes of the host tier with something else",
+                        port->name.c_str());
+        }
+      }
+    }
+    return Status::ok();
+  }
+
+  /// Whatever else touches the host tier stays off the outputs that are written by columns.
+  Status offColumns(const std::string &what, int64_t offset, int64_t bytes) const {
+    auto next = columns.lower_bound(offset);
+    if (bytes > 0 && ((next != columns.end() && next->first < offset + bytes) ||
+                      (next != columns.begin() &&
+                       std::prev(next)->first + std::prev(next)->second.port->bytes > offset))) {
+      return broken("E15", "%s touches host bytes at %lld of an output that is written in rows",
+                    what.c_str(), static_cast<long long>(offset));
+    }
+    return Status::ok();
+  }
+
+  Status writeColumns(int32_t step, const CopyOutT &c) {
+    Columns &output = columns.at(columnsOf(e, c)->offset);
+    return write(output.memory, step, c.host_offset - output.port->offset, c.row_bytes);
+  }
+
   Status defineStart() {
     for (const auto &w : p.weights) {
       for (const ResidentPart &part : residentParts(*w)) {
@@ -179,7 +230,7 @@ private:
       CIUIC_TRY(constant(c->host_offset, c->bytes, "the prologue"));
       CIUIC_TRY(define(arena, c->arena_offset, c->bytes, "a copy of the prologue"));
     }
-    return Status::ok();
+    return defineColumns();
   }
 
   /// A copy of weights reads weights: whole constants of the host tier, nothing spilled. Padding of
@@ -243,6 +294,7 @@ private:
   }
   Status writeHost(int32_t step, int64_t offset, int64_t bytes) {
     CIUIC_TRY(guardConstants(step, offset, bytes));
+    CIUIC_TRY(offColumns(stepName(step), offset, bytes));
     return write(host, step, offset, bytes);
   }
 
@@ -263,11 +315,12 @@ private:
       CIUIC_TRY(constant(c->host_offset, c->bytes, "step '" + s.name + "'"));
       CIUIC_TRY(writeArena(i, c->arena_offset, c->bytes));
     } else if (const CopyBackT *c = s.body.AsCopyBack()) {
+      CIUIC_TRY(offColumns(stepName(i), c->host_offset, c->bytes));
       CIUIC_TRY(read(host, i, c->host_offset, c->bytes));
       CIUIC_TRY(writeArena(i, c->arena_offset, c->bytes));
     } else if (const CopyOutT *c = s.body.AsCopyOut()) {
       CIUIC_TRY(read(arena, i, c->arena_offset, c->bytes));
-      CIUIC_TRY(writeHost(i, c->host_offset, c->bytes));
+      CIUIC_TRY(c->row_bytes > 0 ? writeColumns(i, *c) : writeHost(i, c->host_offset, c->bytes));
     } else if (const HostGatherT *g = s.body.AsHostGather()) {
       CIUIC_TRY(read(arena, i, g->ids_offset, g->ids_bytes));
       const WeightT &w = *p.weights[g->weight];
@@ -285,11 +338,14 @@ private:
 
   Status checkOutputs() {
     for (const auto &port : e.outputs) {
-      Memory &m = port->tier == Tier::Device ? arena : host;
-      split(m, port->offset);
-      split(m, port->offset + port->bytes);
-      int64_t at = port->offset;
-      for (auto it = m.lower_bound(at); at < port->offset + port->bytes; ++it) {
+      auto byColumns = port->tier == Tier::Host ? columns.find(port->offset) : columns.end();
+      bool rows = byColumns != columns.end() && byColumns->second.port == port.get();
+      Memory &m = rows ? byColumns->second.memory : port->tier == Tier::Device ? arena : host;
+      int64_t at = rows ? 0 : port->offset;
+      int64_t end = rows ? byColumns->second.pitch : port->offset + port->bytes;
+      split(m, at);
+      split(m, end);
+      for (auto it = m.lower_bound(at); at < end; ++it) {
         if (it == m.end() || it->first != at) {
           return broken("E11", "output '%s' has bytes at %lld that nothing wrote",
                         port->name.c_str(), static_cast<long long>(at));
@@ -353,10 +409,25 @@ private:
   std::vector<uint32_t> ordinal;
   std::vector<Clock> before;
   Memory arena, host;
+  std::map<int64_t, Columns> columns; // by the place of the output
   std::map<int64_t, int64_t> constants, residents;
 };
 
 } // namespace
+
+const PortT *columnsOf(const EntryT &entry, const CopyOutT &copy) {
+  if (copy.host_offset < 0 || copy.row_bytes <= 0 || copy.row_bytes > copy.host_pitch) {
+    return nullptr;
+  }
+  for (const auto &port : entry.outputs) {
+    int64_t column = copy.host_offset - port->offset;
+    if (port->tier == Tier::Host && column >= 0 && column <= copy.host_pitch - copy.row_bytes &&
+        copy.host_pitch <= port->bytes) {
+      return port.get();
+    }
+  }
+  return nullptr;
+}
 
 Status validateOrder(const ProgramT &program, const EntryT &entry) {
   return OrderChecker(program, entry).run();

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Compiles the graph.kernel ops of a file for tests: to a shared object whose functions a script
 // calls, or to PTX.
-//   ciuic-kernels FILE.mlir OUT.so [DIM…]     host; prints `NAME UNITS SCRATCH FIRST END` per
-//   kernel for these symbols'
-//                                             values (FIRST and END: the params of a launch over a
-//                                             whole weight)
+//   ciuic-kernels FILE.mlir OUT.so [DIM…]     host; prints `NAME UNITS SCRATCH [PARAM…]` per kernel
+//                                             for these symbols' values (the params are those of a
+//                                             launch over a whole weight)
 //   ciuic-kernels FILE.mlir --ptx CHIP        prints the PTX of every kernel
 // Grids and scratch sizes are those the lowering would set, whatever the file says.
 #include "codegen/HostBackend.h"
@@ -101,9 +100,11 @@ int main(int argc, char **argv) {
     auto call = graph::libraryCallOf(kernel);
     SmallVector<int64_t> params =
         succeeded(call) && *call ? (*call)->params : SmallVector<int64_t>();
-    params.resize(2);
-    llvm::outs() << kernel.getSymName() << " " << units.value_or(-1) << " " << kernel.getScratch()
-                 << " " << params[0] << " " << params[1] << "\n";
+    llvm::outs() << kernel.getSymName() << " " << units.value_or(-1) << " " << kernel.getScratch();
+    for (int64_t param : params) {
+      llvm::outs() << " " << param;
+    }
+    llvm::outs() << "\n";
   }
   return 0;
 }

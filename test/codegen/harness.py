@@ -127,7 +127,7 @@ def check(code, case, geometry, dims):
         buffer.bytes[:] = data.view(np.uint8).reshape(-1) if data.size else 0
         operands.append(buffer)
     dims_block = (ctypes.c_int64 * max(1, len(dims)))(*dims)
-    params_block = (ctypes.c_int64 * 2)(*params)
+    params_block = (ctypes.c_int64 * max(1, len(params)))(*params)
     seen = []
     for splits in ([(0, units)], [(u, u + 1) for u in reversed(range(min(units, 4000)))] + ([(4000, units)] if units > 4000 else []),
                    [(0, units // 3), (units // 3, units)]):
@@ -143,6 +143,8 @@ def check(code, case, geometry, dims):
         seen.append([bytes(r.bytes) for r in results])
     if any(s != seen[0] for s in seen):
         faults.append(f"{name}: results depend on how units are split")
+    if len(params) == 4 and len(outputs) == 1:
+        faults += check_columns(function, case, geometry, operands, dims_block, seen[0][0])
     for number, ((_, element, expected), raw) in enumerate(zip(outputs, seen[0])):
         checker = None
         if isinstance(expected, tuple):
@@ -152,6 +154,31 @@ def check(code, case, geometry, dims):
         if text:
             faults.append(f"{name} result {number}: {text}")
     return faults, [canonical(raw, element) for (_, element, _), raw in zip(outputs, seen[0])]
+
+
+def check_columns(function, case, geometry, operands, dims_block, whole):
+    """Columns of the result that are computed alone and stored side by side are those of the whole result, bit for bit."""
+    name, outputs = case[0], case[3]
+    units, scratch, _, panels, _, columns = geometry
+    expected = outputs[0][2]
+    whole = np.frombuffer(whole, np.ascontiguousarray(expected).dtype).reshape(-1, columns)
+    faults = []
+    for first, end in ((0, 1), (1, panels), (panels - 1, panels)):
+        if first >= end or not len(whole):
+            continue
+        column, width = 16 * first, min(16 * end, columns) - 16 * first
+        tile, work = Guarded(whole.shape[0] * width * whole.itemsize), Guarded(scratch)
+        weight = operands[1].address + operands[1].size // panels * first
+        pointers = [b.address for b in operands] + [tile.address]
+        pointers[1] = weight
+        block = (ctypes.c_void_p * len(pointers))(*pointers)
+        params = (ctypes.c_int64 * 4)(first, end, column, width)
+        function(block, dims_block, params, 0, units // -(-panels // 4) * -(-(end - first) // 4), work.address)
+        if not tile.intact() or not work.intact():
+            faults.append(f"{name}: columns {column} to {column + width} alone: writes outside its buffers")
+        if tile.bytes.tobytes() != np.ascontiguousarray(whole[:, column : column + width]).tobytes():
+            faults.append(f"{name}: columns {column} to {column + width} alone: other bits")
+    return faults
 
 
 def canonical(raw, element):

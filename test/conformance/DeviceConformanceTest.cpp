@@ -268,6 +268,40 @@ TEST_P(Conformance, CopiesMoveTheAmountOfTheRunAndAreCounted) {
   }
 }
 
+// Three rows of five bytes lie side by side in the arena and end up eleven bytes apart; the amount
+// is a number of rows.
+TEST_P(Conformance, RowsLeaveForPlacesThatAreApart) {
+  open();
+  const char text[] = "aaaaabbbbbccccc";
+  check(context->write(64, text, 15));
+  char *host = context->hostTier();
+  Command rows = copy(CommandKind::Download, 100, 64, 15);
+  rows.rowBytes = 5;
+  rows.hostPitch = 11;
+  for (int64_t count = 0; count <= 3; ++count) {
+    std::memset(host, '.', 200);
+    RunCounters c = run({rows}, {count});
+    EXPECT_EQ(c.d2hBytes, 5 * count);
+    std::string expected = count == 0   ? "..........................."
+                           : count == 1 ? "aaaaa......................"
+                           : count == 2 ? "aaaaa......bbbbb..........."
+                                        : "aaaaa......bbbbb......ccccc";
+    EXPECT_EQ(std::string(host + 99, 29), "." + expected + ".");
+  }
+  std::unique_ptr<Pass> pass;
+  for (auto [row, pitch, place] :
+       {std::tuple(-1l, 11l, 100l), std::tuple(5l, 4l, 100l), std::tuple(5l, INT64_MAX, 100l),
+        std::tuple(5l, 11l, kHost - 26)}) {
+    Command wrong = rows;
+    wrong.rowBytes = row;
+    wrong.hostPitch = pitch;
+    wrong.hostOffset = place;
+    EXPECT_FALSE(context->prepare({wrong}, 0, &pass).isOk());
+  }
+  rows.hostOffset = kHost - 27; // the last row ends where the tier does
+  check(context->prepare({rows}, 0, &pass));
+}
+
 TEST_P(Conformance, FillsAndGathers) {
   open();
   Command fill;

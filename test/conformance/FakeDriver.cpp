@@ -410,6 +410,22 @@ Driver fakeDriver(FakeGpu &gpu) {
                          StreamHandle stream) -> Result {
     return copyAsync("memcpyDtoHAsync", to, reinterpret_cast<const void *>(from), bytes, stream);
   };
+  d.memcpy2DAsync = [](const Copy2D *given, StreamHandle stream) -> Result {
+    GATE("memcpy2DAsync");
+    Copy2D copy = *given;
+    if (copy.fromType != kMemoryDevice || copy.toType != kMemoryHost ||
+        copy.fromPitch < copy.width || copy.toPitch < copy.width) {
+      return 1; // invalid value
+    }
+    enqueue(stream, [=] {
+      for (size_t row = 0; row < copy.height; ++row) {
+        std::memcpy(static_cast<char *>(copy.toHost) + row * copy.toPitch,
+                    reinterpret_cast<const char *>(copy.fromDevice) + row * copy.fromPitch,
+                    copy.width);
+      }
+    });
+    return 0;
+  };
   d.memsetD8Async = [](DeviceAddress to, unsigned char value, size_t bytes,
                        StreamHandle stream) -> Result {
     GATE("memsetD8Async");

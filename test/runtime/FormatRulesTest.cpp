@@ -29,6 +29,18 @@ struct Break {
 CopyT &copyAt(PlanBuilder &b, size_t i) { return *b.last().steps[i]->body.AsCopy(); }
 LaunchT &launchAt(PlanBuilder &b, size_t i) { return *b.last().steps[i]->body.AsLaunch(); }
 
+/// An output of four rows of 24 bytes in the host tier, written by columns from what x holds: steps
+/// 8 and 9.
+void addColumns(PlanBuilder &b) {
+  constexpr int64_t place = 4 * kChainLength * 4;
+  b.port(false, "c", DType::F32, dims(num(4), num(6)), place, 96, Tier::Host);
+  b.program.host_bytes = 65536;
+  b.copyRows(64, 1, 0, 16, 4, num(4), 24, {});
+  b.copyRows(128, 1, 16, 8, 4, num(4), 24, {});
+  b.last().buffers[1]->last_step = b.last().buffers[2]->last_step = 9;
+}
+CopyOutT &rowsAt(PlanBuilder &b, size_t i) { return *b.last().steps[i]->body.AsCopyOut(); }
+
 const std::vector<Break> &breaks() {
   static const std::vector<Break> list = {
       {"P1", "granule", [](PlanBuilder &b) { b.program.granule = 65535; }},
@@ -145,6 +157,70 @@ const std::vector<Break> &breaks() {
          use->after = constantExpr(1);
          b.last().states.push_back(std::move(use));
        }},
+      {"E11", "a column that nothing wrote",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         rowsAt(b, 9).row_bytes = 4;
+       }},
+      {"E12", "columns over a weight",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         b.last().outputs[1]->offset -= 64;
+         rowsAt(b, 8).host_offset -= 64;
+         rowsAt(b, 9).host_offset -= 64;
+       }},
+      {"E15", "columns beyond the row",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         rowsAt(b, 9).row_bytes = 12;
+       }},
+      {"E15", "more rows than the output has",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         rowsAt(b, 9).rows = num(5);
+         rowsAt(b, 9).bytes = 40;
+       }},
+      {"E15", "more rows than the arena range holds",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         rowsAt(b, 9).bytes = 31;
+       }},
+      {"E15", "no number of rows",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         rowsAt(b, 9).rows.reset();
+       }},
+      {"E15", "rows of no bytes",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         rowsAt(b, 9).row_bytes = 0;
+       }},
+      {"E15", "a pitch that does not divide the output",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         rowsAt(b, 9).host_pitch = 25;
+       }},
+      {"E15", "rows in no output",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         rowsAt(b, 9).host_offset += 4096;
+       }},
+      {"E15", "rows at the end of the numbers",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         rowsAt(b, 9).host_offset = INT64_MIN;
+       }},
+      {"E15", "two pitches",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         rowsAt(b, 9).host_pitch = 48;
+       }},
+      {"E15", "a spill over the columns",
+       [](PlanBuilder &b) {
+         addColumns(b);
+         b.copyOut(64, 4 * kChainLength * 4 + 64, 64, {});
+         b.last().buffers[1]->last_step = b.last().buffers[2]->last_step = 10;
+       }},
   };
   return list;
 }
@@ -186,6 +262,10 @@ struct Written {
 TEST(FormatRules, TheLoaderEnforcesEach) {
   Written whole;
   ASSERT_TRUE(openBytes(fileWithMetadata(whole.file, whole.plan.program)).isOk());
+  Written columns;
+  addColumns(columns.plan);
+  Status good = openBytes(fileWithMetadata(columns.file, columns.plan.program));
+  ASSERT_TRUE(good.isOk()) << good.message();
   for (const Break &c : breaks()) {
     if (std::string(c.what) == "no body") {
       continue; // FlatBuffers does not write a table that lacks a required field

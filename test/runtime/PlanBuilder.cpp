@@ -165,6 +165,20 @@ uint32_t PlanBuilder::copyOut(int64_t arenaOffset, int64_t hostOffset, int64_t b
   return static_cast<uint32_t>(last().steps.size() - 1);
 }
 
+uint32_t PlanBuilder::copyRows(int64_t arenaOffset, size_t output, int64_t column, int64_t rowBytes,
+                               int64_t mostRows, std::unique_ptr<ExprT> rows, int64_t pitch,
+                               std::vector<uint32_t> waits) {
+  CopyOutT c;
+  c.arena_offset = arenaOffset;
+  c.host_offset = last().outputs[output]->offset + column;
+  c.bytes = mostRows * rowBytes;
+  c.rows = std::move(rows);
+  c.row_bytes = rowBytes;
+  c.host_pitch = pitch;
+  step(Stream::D2H, "rows", std::move(waits)).body.Set(std::move(c));
+  return static_cast<uint32_t>(last().steps.size() - 1);
+}
+
 uint32_t PlanBuilder::copyBack(int64_t hostOffset, int64_t arenaOffset, int64_t bytes,
                                std::vector<uint32_t> waits) {
   CopyBackT c;

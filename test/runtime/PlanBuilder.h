@@ -41,6 +41,10 @@ struct PlanBuilder {
                    std::vector<uint32_t> waits);
   uint32_t copyBack(int64_t hostOffset, int64_t arenaOffset, int64_t bytes,
                     std::vector<uint32_t> waits);
+  /// Columns [column, column + rowBytes) of the rows of output `output` of the last entry.
+  uint32_t copyRows(int64_t arenaOffset, size_t output, int64_t column, int64_t rowBytes,
+                    int64_t mostRows, std::unique_ptr<format::ExprT> rows, int64_t pitch,
+                    std::vector<uint32_t> waits);
   void prologue(uint32_t weight, int64_t arenaOffset);
   StepT &step(Stream stream, const std::string &name, std::vector<uint32_t> waits);
 

@@ -433,6 +433,50 @@ TEST(Session, SpillsAndHostTierOutputs) {
   }
 }
 
+// An output of n rows of eight floats is never whole in the arena: two tiles of its columns, of
+// three and of five floats a row, pass through it and leave for rows that are 32 bytes apart.
+TEST(Session, OutputsLeaveByColumns) {
+  PlanBuilder b;
+  uint32_t scale = b.kernel("test_scale", 2);
+  b.entry("main");
+  uint32_t n = b.symbol("n", 0, 4, SymbolSource::Input, 0, 0);
+  b.port(true, "left", DType::F32, dims(sym(n), num(3)), 64, 48);
+  b.port(true, "right", DType::F32, dims(sym(n), num(5)), 128, 80);
+  b.port(false, "y", DType::F32, dims(sym(n), num(8)), 64, 128, Tier::Host);
+  b.program.host_bytes = 192;
+  b.buffer("dims", BufferKind::Dims, 0, 64, 0, 3);
+  b.buffer("left", BufferKind::Input, 64, 48, 0, 3);
+  b.buffer("right", BufferKind::Input, 128, 80, 0, 3);
+  b.buffer("tile", BufferKind::Activation, 256, 80, 0, 3);
+  auto tile = [&](int64_t from, int64_t width, int64_t column, std::vector<uint32_t> waits) {
+    uint32_t made =
+        b.launch(scale, {Arg(from, 16 * width, Access::Read), Arg(256, 16 * width, Access::Write)},
+                 binaryExpr(ExprCode::Mul, *sym(n), *num(width)), std::move(waits), {2});
+    return b.copyRows(256, 0, column * 4, width * 4, 4, sym(n), 32, {made});
+  };
+  uint32_t out = tile(64, 3, 0, {});
+  tile(128, 5, 3, {out});
+  b.seal();
+  Opened o;
+  Failure opened = o.open(b);
+  ASSERT_EQ(opened.cls, CIUIC_OK) << opened.message;
+  for (int64_t rows : {4, 1, 0, 3}) {
+    std::vector<float> left = ramp(rows * 3), right = ramp(rows * 5);
+    std::vector<float> y(static_cast<size_t>(rows * 8), -1);
+    int64_t shapes[2][2] = {{rows, 3}, {rows, 5}};
+    OK(ciuic_session_bind_input(o.session, "left", CIUIC_F32, 2, shapes[0], left.data()));
+    OK(ciuic_session_bind_input(o.session, "right", CIUIC_F32, 2, shapes[1], right.data()));
+    OK(ciuic_session_bind_output(o.session, "y", y.data(), y.size() * 4));
+    OK(ciuic_session_run(o.session, nullptr));
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t c = 0; c < 8; ++c) {
+        EXPECT_EQ(y[i * 8 + c], 2 * (c < 3 ? left[i * 3 + c] : right[i * 5 + c - 3]));
+      }
+    }
+    EXPECT_EQ(o.stats().d2h_bytes, rows * 32);
+  }
+}
+
 PlanBuilder gathering(Stream stream) {
   PlanBuilder b;
   b.kernel("test_gather", 3);

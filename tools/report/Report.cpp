@@ -113,11 +113,14 @@ Json entryJson(const OffloadProblem &problem, const OffloadPlan &plan, size_t in
     std::string name =
         load ? unitName(problem, plan.units[copy.unit]) + " into slot " + std::to_string(copy.slot)
              : entry.buffers[entryPlan.segments[copy.segment].buffer].name +
-                   (copy.kind == CopyKind::SwapOut ? " leaves" : " comes back");
-    if (copy.before >= static_cast<int>(entryPlan.launches.size())) {
+                   (copy.kind == CopyKind::TileOut   ? ": a tile leaves"
+                    : copy.kind == CopyKind::SwapOut ? " leaves"
+                                                     : " comes back");
+    if (copy.kind != CopyKind::TileOut &&
+        copy.before >= static_cast<int>(entryPlan.launches.size())) {
       name += ", for the next pass";
     }
-    copies.push_back({name, copy.kind == CopyKind::SwapOut ? 1 : 0, copy.bytes,
+    copies.push_back({name, leaves(copy.kind) ? 1 : 0, copy.bytes,
                       rounded(timeline.copies[c].begin), rounded(timeline.copies[c].end)});
   }
   Json segments = Json::array();
@@ -125,6 +128,7 @@ Json entryJson(const OffloadProblem &problem, const OffloadPlan &plan, size_t in
     Timeline::Span span = spanOfSteps(entryPlan, timeline, segment.begin, segment.end);
     std::string name = segment.buffer >= 0 ? entry.buffers[segment.buffer].name
                                            : "scratch of " + entry.steps[-1 - segment.buffer].name;
+    name += segment.tile ? ", a tile" : "";
     segments.push_back(
         {name, segment.offset, segment.bytes, rounded(span.begin), rounded(span.end)});
   }

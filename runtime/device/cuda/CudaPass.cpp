@@ -74,7 +74,9 @@ Status CudaPass::prepare(std::vector<Command> given) {
   std::vector<int64_t> amounts, shapes;
   for (const Command &c : commands) {
     bool moves = c.kind != CommandKind::Launch && c.kind != CommandKind::Gather;
-    amounts.push_back(moves ? c.args[0].bytes : c.maxAmount);
+    amounts.push_back(!moves           ? c.maxAmount
+                      : c.rowBytes > 0 ? c.args[0].bytes / c.rowBytes
+                                       : c.args[0].bytes);
     shapes.insert(shapes.end(), c.maxShape.begin(), c.maxShape.end());
   }
   Graph *graph = nullptr;
@@ -85,7 +87,11 @@ Status CudaPass::prepareCommand(size_t index) {
   const Command &c = commands[index];
   Prepared &p = prepared[index];
   if (c.kind == CommandKind::Upload || c.kind == CommandKind::Download) {
-    staged = staged || c.hostOffset + c.args[0].bytes > parts.pinnedBytes;
+    int64_t rows = c.rowBytes > 0 ? c.args[0].bytes / c.rowBytes : 0;
+    int64_t span = c.rowBytes == 0 ? c.args[0].bytes
+                   : rows > 0      ? (rows - 1) * c.hostPitch + c.rowBytes
+                                   : 0;
+    staged = staged || c.hostOffset + span > parts.pinnedBytes;
     return Status::ok();
   }
   if (c.kind == CommandKind::Fill) {
@@ -216,6 +222,31 @@ Status CudaPass::launchMatmul(size_t index, std::span<const int64_t> shapes, Str
   return parts.blas->matmul(*p.matmul, format::MatmulShape::of(extents), at, stream);
 }
 
+/// Rows to places that are apart: those of the pinned part by one copy, the rest through the ring.
+Status CudaPass::downloadRows(const Command &c, int64_t rows, DeviceAddress from,
+                              StreamHandle stream, std::deque<HostCopy> &copies) {
+  int64_t room = parts.pinnedBytes - c.hostOffset - c.rowBytes;
+  int64_t pinned =
+      room < 0 || c.hostPitch > kMostPitch ? 0 : std::min(rows, room / c.hostPitch + 1);
+  char *host = parts.host + c.hostOffset;
+  if (pinned > 0) {
+    Copy2D copy;
+    copy.fromType = kMemoryDevice;
+    copy.fromDevice = from;
+    copy.fromPitch = copy.width = static_cast<size_t>(c.rowBytes);
+    copy.toType = kMemoryHost;
+    copy.toHost = host;
+    copy.toPitch = static_cast<size_t>(c.hostPitch);
+    copy.height = static_cast<size_t>(pinned);
+    CIUIC_CUDA(*parts.state, memcpy2DAsync, &copy, stream);
+  }
+  return pinned < rows
+             ? parts.ring.downloadRows(stream, host + pinned * c.hostPitch, c.hostPitch,
+                                       from + static_cast<DeviceAddress>(pinned * c.rowBytes),
+                                       c.rowBytes, rows - pinned, copies)
+             : Status::ok();
+}
+
 Status CudaPass::execute(size_t index, const Amounts &given, StreamHandle stream,
                          std::deque<HostCopy> &copies) {
   DeviceState &state = *parts.state;
@@ -249,6 +280,9 @@ Status CudaPass::execute(size_t index, const Amounts &given, StreamHandle stream
                                                host + pinned, amount - pinned, copies)
                            : Status::ok();
   case CommandKind::Download:
+    if (c.rowBytes > 0) {
+      return downloadRows(c, amount, first, stream, copies);
+    }
     if (pinned > 0) {
       CIUIC_CUDA(state, memcpyDtoHAsync, host, first, static_cast<size_t>(pinned), stream);
     }
@@ -417,7 +451,7 @@ Status CudaPass::run(const RunValues &values, RunCounters *out) {
     if (c.kind == CommandKind::Upload) {
       out->h2dBytes += values.amounts[i];
     } else if (c.kind == CommandKind::Download) {
-      out->d2hBytes += values.amounts[i];
+      out->d2hBytes += values.amounts[i] * std::max<int64_t>(c.rowBytes, 1);
     } else if (c.kind == CommandKind::Gather) {
       out->h2dBytes += values.amounts[i] * c.rowBytes;
     }

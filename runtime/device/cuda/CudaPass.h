@@ -24,6 +24,7 @@ public:
 
 private:
   static constexpr size_t kMostGraphs = 16;
+  static constexpr int64_t kMostPitch = INT32_MAX; // of a two-dimensional copy, in bytes
   struct Amounts {
     std::span<const int64_t> amounts, shapes;
   };
@@ -51,6 +52,8 @@ private:
   Status issue(const Amounts &amounts, bool timed, std::deque<HostCopy> &copies);
   Status execute(size_t index, const Amounts &amounts, StreamHandle stream,
                  std::deque<HostCopy> &copies);
+  Status downloadRows(const Command &command, int64_t rows, DeviceAddress from, StreamHandle stream,
+                      std::deque<HostCopy> &copies);
   Status launchMatmul(size_t index, std::span<const int64_t> shapes, StreamHandle stream);
   Status capture(const Amounts &amounts, Graph &out);
   Status findGraph(const Amounts &amounts, Graph **out);

@@ -24,6 +24,21 @@ using EventHandle = struct EventTag *;
 using GraphHandle = struct GraphTag *;
 using GraphExecHandle = struct GraphExecTag *;
 using HostFunction = void (*)(void *);
+/// CUDA_MEMCPY2D.
+struct Copy2D {
+  size_t fromX = 0, fromY = 0;
+  unsigned fromType = 0;
+  const void *fromHost = nullptr;
+  DeviceAddress fromDevice = 0;
+  void *fromArray = nullptr;
+  size_t fromPitch = 0, toX = 0, toY = 0;
+  unsigned toType = 0;
+  void *toHost = nullptr;
+  DeviceAddress toDevice = 0;
+  void *toArray = nullptr;
+  size_t toPitch = 0, width = 0, height = 0;
+};
+inline constexpr unsigned kMemoryHost = 1, kMemoryDevice = 2; // Copy2D's types
 struct Uuid {
   unsigned char bytes[16];
 };
@@ -75,6 +90,7 @@ inline constexpr int kLeastDriver = 12000; // the version of CUDA that a driver 
     (DeviceAddress to, const void *from, size_t bytes, StreamHandle stream))                       \
   F(memcpyDtoHAsync, "cuMemcpyDtoHAsync_v2",                                                       \
     (void *to, DeviceAddress from, size_t bytes, StreamHandle stream))                             \
+  F(memcpy2DAsync, "cuMemcpy2DAsync_v2", (const Copy2D *copy, StreamHandle stream))                \
   F(memsetD8Async, "cuMemsetD8Async",                                                              \
     (DeviceAddress to, unsigned char value, size_t bytes, StreamHandle stream))                    \
   F(moduleLoadDataEx, "cuModuleLoadDataEx",                                                        \

@@ -8,7 +8,10 @@ namespace ciuic::device::cuda {
 
 static void doCopy(void *argument) {
   const auto *copy = static_cast<const HostCopy *>(argument);
-  std::memcpy(copy->to, copy->from, copy->bytes);
+  for (size_t row = 0; row < copy->rows; ++row) {
+    std::memcpy(static_cast<char *>(copy->to) + row * copy->pitch,
+                static_cast<const char *>(copy->from) + row * copy->bytes, copy->bytes);
+  }
 }
 
 StagingRing::~StagingRing() { release(); }
@@ -96,22 +99,47 @@ Status StagingRing::upload(StreamHandle stream, DeviceAddress to, const char *fr
   return Status::ok();
 }
 
+/// Brings bytes into the next slot and has `copy` take them from there.
+Status StagingRing::fetch(StreamHandle stream, DeviceAddress from, int64_t bytes, HostCopy copy,
+                          std::deque<HostCopy> &copies) {
+  Slot &slot = next();
+  if (slot.used) {
+    CIUIC_CUDA(*state, streamWaitEvent, stream, slot.drained, 0);
+  }
+  CIUIC_CUDA(*state, memcpyDtoHAsync, slot.data, from, static_cast<size_t>(bytes), stream);
+  CIUIC_CUDA(*state, eventRecord, slot.filled, stream);
+  CIUIC_CUDA(*state, streamWaitEvent, stage, slot.filled, 0);
+  copy.from = slot.data;
+  copies.push_back(copy);
+  CIUIC_CUDA(*state, launchHostFunc, stage, doCopy, &copies.back());
+  CIUIC_CUDA(*state, eventRecord, slot.drained, stage);
+  slot.used = true;
+  return Status::ok();
+}
+
 Status StagingRing::download(StreamHandle stream, char *to, DeviceAddress from, int64_t bytes,
                              std::deque<HostCopy> &copies) {
-  for (int64_t at = 0; at < bytes; at += kSlotBytes) {
-    auto take = static_cast<size_t>(std::min(kSlotBytes, bytes - at));
-    Slot &slot = next();
-    if (slot.used) {
-      CIUIC_CUDA(*state, streamWaitEvent, stream, slot.drained, 0);
+  return downloadRows(stream, to, bytes, from, bytes, 1, copies);
+}
+
+Status StagingRing::downloadRows(StreamHandle stream, char *to, int64_t pitch, DeviceAddress from,
+                                 int64_t rowBytes, int64_t rows, std::deque<HostCopy> &copies) {
+  int64_t most = kSlotBytes / rowBytes; // rows a slot; 0: a row takes several
+  for (int64_t row = 0; row < rows; row += std::max<int64_t>(most, 1)) {
+    DeviceAddress first = from + static_cast<DeviceAddress>(row * rowBytes);
+    if (most > 0) {
+      int64_t take = std::min(most, rows - row);
+      CIUIC_TRY(fetch(stream, first, take * rowBytes,
+                      {to + row * pitch, nullptr, static_cast<size_t>(rowBytes),
+                       static_cast<size_t>(take), static_cast<size_t>(pitch)},
+                      copies));
+      continue;
     }
-    CIUIC_CUDA(*state, memcpyDtoHAsync, slot.data, from + static_cast<DeviceAddress>(at), take,
-               stream);
-    CIUIC_CUDA(*state, eventRecord, slot.filled, stream);
-    CIUIC_CUDA(*state, streamWaitEvent, stage, slot.filled, 0);
-    copies.push_back({to + at, slot.data, take});
-    CIUIC_CUDA(*state, launchHostFunc, stage, doCopy, &copies.back());
-    CIUIC_CUDA(*state, eventRecord, slot.drained, stage);
-    slot.used = true;
+    for (int64_t at = 0; at < rowBytes; at += kSlotBytes) {
+      int64_t take = std::min(kSlotBytes, rowBytes - at);
+      CIUIC_TRY(fetch(stream, first + static_cast<DeviceAddress>(at), take,
+                      {to + row * pitch + at, nullptr, static_cast<size_t>(take)}, copies));
+    }
   }
   // Whoever waits for the copy waits for the bytes to be where they belong.
   CIUIC_CUDA(*state, eventRecord, last, stage);

@@ -11,11 +11,13 @@
 
 namespace ciuic::device::cuda {
 
-/// One memcpy that a host function does; lives as long as the work, or the graph, that names it.
+/// One memcpy that a host function does, or one of rows side by side to places that are `pitch`
+/// apart; lives as long as the work, or the graph, that names it.
 struct HostCopy {
   void *to;
   const void *from;
   size_t bytes;
+  size_t rows = 1, pitch = 0;
 };
 
 class StagingRing {
@@ -36,6 +38,9 @@ public:
                 std::deque<HostCopy> &copies);
   Status download(StreamHandle stream, char *to, DeviceAddress from, int64_t bytes,
                   std::deque<HostCopy> &copies);
+  /// Rows of `rowBytes`, side by side in `from`, to places that are `pitch` apart.
+  Status downloadRows(StreamHandle stream, char *to, int64_t pitch, DeviceAddress from,
+                      int64_t rowBytes, int64_t rows, std::deque<HostCopy> &copies);
   /// Waits until the memcpys that were enqueued, and not captured, are done.
   Status synchronize();
   void release();
@@ -48,6 +53,8 @@ private:
     EventHandle filled = nullptr, drained = nullptr;
     bool used = false;
   };
+  Status fetch(StreamHandle stream, DeviceAddress from, int64_t bytes, HostCopy copy,
+               std::deque<HostCopy> &copies);
   Slot &next() { return slots[static_cast<size_t>(turn++ % kSlots)]; }
   DeviceState *state = nullptr;
   StreamHandle stage = nullptr;

@@ -216,7 +216,13 @@ void HostContext::execute(size_t index, Stream stream) {
     moved[0].fetch_add(amount, std::memory_order_relaxed);
     break;
   case CommandKind::Download:
-    link.copy(hostMap.data() + c.hostOffset, pointers[0], amount, values->cancel);
+    if (c.rowBytes > 0) {
+      link.copyRows(hostMap.data() + c.hostOffset, c.hostPitch, pointers[0], c.rowBytes, amount,
+                    values->cancel);
+      amount *= c.rowBytes;
+    } else {
+      link.copy(hostMap.data() + c.hostOffset, pointers[0], amount, values->cancel);
+    }
     moved[1].fetch_add(amount, std::memory_order_relaxed);
     break;
   case CommandKind::Gather:

@@ -33,10 +33,30 @@ void Link::copy(void *to, const void *from, int64_t bytes, const std::atomic<boo
     int64_t end = nsPerByte > 0 ? claim(take) : 0;
     std::memcpy(static_cast<char *>(to) + at, static_cast<const char *>(from) + at,
                 static_cast<size_t>(take));
-    if (end > nowNs()) {
-      timespec until = {end / 1000000000, end % 1000000000};
-      while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
-      }
+    paceUntil(end);
+  }
+}
+
+void Link::copyRows(char *to, int64_t pitch, const char *from, int64_t rowBytes, int64_t rows,
+                    const std::atomic<bool> *cancel) {
+  int64_t most = std::max<int64_t>(1, kChunk / rowBytes); // rows a chunk
+  for (int64_t row = 0; row < rows; row += most) {
+    if (cancel && cancel->load(std::memory_order_relaxed)) {
+      return;
+    }
+    int64_t take = std::min(most, rows - row);
+    int64_t end = nsPerByte > 0 ? claim(take * rowBytes) : 0;
+    for (int64_t r = row; r < row + take; ++r) {
+      std::memcpy(to + r * pitch, from + r * rowBytes, static_cast<size_t>(rowBytes));
+    }
+    paceUntil(end);
+  }
+}
+
+void Link::paceUntil(int64_t end) {
+  if (end > nowNs()) {
+    timespec until = {end / 1000000000, end % 1000000000};
+    while (::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
     }
   }
 }

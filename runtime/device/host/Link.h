@@ -15,9 +15,13 @@ public:
   void beginRun();
   /// Copies in chunks; stops early when `cancel` is set. Thread-safe.
   void copy(void *to, const void *from, int64_t bytes, const std::atomic<bool> *cancel);
+  /// Rows of `rowBytes` that lie side by side in `from` and `pitch` apart in `to`.
+  void copyRows(char *to, int64_t pitch, const char *from, int64_t rowBytes, int64_t rows,
+                const std::atomic<bool> *cancel);
 
 private:
   int64_t claim(int64_t bytes);
+  void paceUntil(int64_t end);
   const double nsPerByte;
   std::atomic<int64_t> freeAt{0};
 };

@@ -32,6 +32,10 @@ mem.entry @main symbols [#graph.symbol<"seq", 1, 16>] attributes {dims_offset = 
   %r = mem.restore %a {host_offset = 0 : i64, microseconds = 1.0} : <device, 1024>
   // CHECK: mem.output "y" %[[A]]
   mem.output "y" %a : tensor<?x16xf32, affine_map<()[s0] -> (s0, 16)>> from <device, 1024>
+  // CHECK: %[[H:.*]] = mem.alloc "y" : <host, 1024>
+  %h = mem.alloc "y" : <host, 1024>
+  // CHECK: mem.drain %[[A]] to %[[H]] rows #{{.*}} {column = 32 : i64, microseconds = 1.000000e+00 : f64, pitch = 64 : i64, row_bytes = 32 : i64} : <device, 1024> to <host, 1024>
+  %d = mem.drain %a to %h rows affine_map<()[s0] -> (s0)> {column = 32 : i64, pitch = 64 : i64, row_bytes = 32 : i64, microseconds = 1.0} : <device, 1024> to <host, 1024>
   %b = mem.alloc "z" : <device, 64>
   // CHECK: mem.free
   mem.free %b : <device, 64>

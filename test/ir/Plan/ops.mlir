@@ -19,6 +19,10 @@ plan.entry @main symbols [#graph.symbol<"seq", 1, 16>] attributes {dims_offset =
   plan.launch @k [#plan.range<0, 64, false>, #plan.range<64, 64, true>] params [] grid affine_map<()[s0] -> (s0)> waits [0] us 2.0
   // CHECK: plan.spill {{.*}}restore
   plan.spill {arena_offset = 0 : i64, host_offset = 64 : i64, bytes = 64 : i64, restore} waits [1] us 1.0
+  // CHECK: plan.port "y" : tensor<4xf32> {bytes = 16 : i64, host, offset = 128 : i64, output}
+  plan.port "y" : tensor<4xf32> {offset = 128 : i64, bytes = 16 : i64, output, host}
+  // CHECK: plan.drain "y" {{.*}}pitch = 16 : i64, row_bytes = 8 : i64} rows #{{.*}} waits [1] us
+  plan.drain "y" {arena_offset = 0 : i64, bytes = 8 : i64, host_offset = 128 : i64, row_bytes = 8 : i64, pitch = 16 : i64} rows affine_map<() -> (1)> waits [1] us 1.0
   // CHECK: plan.gather @g @w0
   plan.gather @g @w0 {ids_offset = 0 : i64, ids_bytes = 64 : i64, ids_host_offset = 0 : i64, staging_host_offset = 64 : i64, arena_offset = 128 : i64, bytes = 64 : i64, row_bytes = 32 : i64} rows affine_map<()[s0] -> (s0)> params [] waits [] us 1.0
 }

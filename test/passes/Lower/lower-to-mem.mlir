@@ -9,7 +9,7 @@
 // CHECK-NEXT: %[[X:.*]] = mem.input "x" : tensor<?x64xf32, #{{.*}}> -> <device, 2048>
 // CHECK-NEXT: %[[U:.*]] = mem.get_weight @w0 {begin = 0 : i64, end = 16384 : i64} : <host, 16384>
 // CHECK-NEXT: %[[H:.*]] = mem.alloc "main_matmul_0" : <device, 2048>
-// CHECK-NEXT: mem.launch @main_matmul_0(%[[X]], %[[U]]) -> (%[[H]]) params [0, 4] grid #[[UNITS:.*]] cost {{.*}}class = "matmul"{{.*}}rows = 8 : i64
+// CHECK-NEXT: mem.launch @main_matmul_0(%[[X]], %[[U]]) -> (%[[H]]) params [0, 4, 0, 64] grid #[[UNITS:.*]] cost {{.*}}class = "matmul"{{.*}}rows = 8 : i64
 // CHECK-NEXT: %[[V:.*]] = mem.get_weight @w1
 // CHECK-NEXT: %[[Y:.*]] = mem.alloc "main_matmul_1" : <device, 1024>
 // CHECK-NEXT: mem.launch @main_matmul_1(%[[H]], %[[V]]) -> (%[[Y]])

@@ -125,6 +125,22 @@ OffloadProblem randomProblem(uint64_t seed) {
       }
       entry.buffers.push_back(std::move(buffer));
     }
+    for (int s = 0; s < steps; ++s) {
+      for (const Use &use : entry.steps[s].uses) {
+        const Weight &weight = problem.weights[use.weight];
+        if (use.access == Access::Tiles && weight.bytes > 0 && below(4) == 0) {
+          int64_t tile = 1 + below(3000),
+                  tiles = (weight.bytes + weight.tileBytes - 1) / weight.tileBytes;
+          int64_t last = 1 + below(static_cast<uint64_t>(tile));
+          entry.buffers.push_back({"out" + std::to_string(s),
+                                   (tiles - 1) * tile + last,
+                                   s,
+                                   steps,
+                                   {},
+                                   tiles > 1 ? tile : last});
+        }
+      }
+    }
     problem.entries.push_back(std::move(entry));
   }
   return problem;

@@ -11,7 +11,7 @@ namespace ciuic::solver::test {
 OffloadProblem transformer(int layers);
 
 /// Anything that check() accepts: shared weights, undivided ones, gathers, scratch, swappable
-/// buffers, one to three entries.
+/// buffers, outputs that may leave in tiles, one to three entries.
 OffloadProblem randomProblem(uint64_t seed);
 
 } // namespace ciuic::solver::test
