@@ -133,6 +133,12 @@ private:
         row->symbol = (*call)->function;
       }
     }
+    auto size = info.launches.find(row->name);
+    if (size != info.launches.end()) {
+      row->block_threads = size->second.threads;
+      row->shared_bytes = size->second.sharedBytes;
+      row->max_grid = size->second.maxGrid;
+    }
     kernels[kernel.getSymName()] = program.kernels.size();
     program.kernels.push_back(std::move(row));
     return success();
@@ -330,7 +336,10 @@ private:
                              range.getWrite() ? format::Access::Write : format::Access::Read});
     }
     launch.params.assign(op.getParams().begin(), op.getParams().end());
-    launch.grid = exprOf(op.getGrid().getResult(0));
+    auto size = info.launches.find(op.getKernel().str());
+    bool fixed = size != info.launches.end() && size->second.fixedGrid;
+    launch.grid = exprOf(fixed ? getAffineConstantExpr(size->second.maxGrid, op.getContext())
+                               : op.getGrid().getResult(0));
     if (op.getShape()) {
       for (AffineExpr extent : op.getShape()->getResults()) {
         launch.shape.push_back(exprOf(extent));
@@ -422,6 +431,10 @@ private:
 
 } // namespace
 
+static bool isCode(const format::KernelT &kernel, const ProgramInfo &info) {
+  return info.deviceKind != "cuda" || info.launches.contains(kernel.name);
+}
+
 LogicalResult writeProgram(ModuleOp module, const std::string &path, const ProgramInfo &info,
                            std::span<const KernelLibrary> libraries, const ReadWeight &read,
                            const Progress &progress) {
@@ -440,6 +453,9 @@ LogicalResult writeProgram(ModuleOp module, const std::string &path, const Progr
   for (const KernelLibrary &library : libraries) {
     uint32_t blob = writer->addKernelBlob(library.bytes, library.variant);
     for (auto &kernel : program->kernels) {
+      if (!isCode(*kernel, info)) {
+        continue; // a call of the vendor's library
+      }
       kernel->blobs.push_back(blob);
     }
   }

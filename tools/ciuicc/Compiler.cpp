@@ -3,10 +3,12 @@
 // diagnostics.
 #include "tools/ciuicc/Compiler.h"
 
+#include "codegen/CudaBackend.h"
 #include "codegen/HostBackend.h"
 #include "codegen/Program/ProgramBuilder.h"
 #include "frontend/Import.h"
 #include "ir/Diagnostics.h"
+#include "ir/Graph/CudaLibrary.h"
 #include "ir/Mem/Mem.h"
 #include "ir/Plan/Plan.h"
 #include "passes/Legalize/Legalize.h"
@@ -318,20 +320,13 @@ private:
 
   bool write() {
     onStage("generating kernels", -1);
+    codegen::ProgramInfo info;
+    std::vector<codegen::KernelLibrary> libraries;
     SmallVector<graph::KernelOp> kernels(module->getOps<graph::KernelOp>());
-    codegen::HostOptions host;
-    host.threads = threadCount();
-    auto code = codegen::compileHostKernels(kernels, host);
-    if (failed(code)) {
+    if (failed(device.target.cuda ? generateForCuda(kernels, info, libraries)
+                                  : generateForHost(kernels, info, libraries))) {
       return false;
     }
-    std::vector<codegen::KernelLibrary> libraries{
-        {"x86-64-v3", std::string(code->v3.begin(), code->v3.end())}};
-    if (!code->v4.empty()) {
-      libraries.push_back({"x86-64-v4", std::string(code->v4.begin(), code->v4.end())});
-    }
-    codegen::ProgramInfo info;
-    info.target = "x86-64";
     info.producer = "ciuicc 0.1.0";
     info.quality = options.quality;
     info.profileName = device.profile.name;
@@ -354,6 +349,62 @@ private:
           onStage("packing weights",
                   total ? static_cast<double>(done) / static_cast<double>(total) : 1);
         }));
+  }
+
+  LogicalResult generateForHost(ArrayRef<graph::KernelOp> kernels, codegen::ProgramInfo &info,
+                                std::vector<codegen::KernelLibrary> &libraries) {
+    codegen::HostOptions host;
+    host.threads = threadCount();
+    auto code = codegen::compileHostKernels(kernels, host);
+    if (failed(code)) {
+      return failure();
+    }
+    libraries.push_back({"x86-64-v3", std::string(code->v3.begin(), code->v3.end())});
+    if (!code->v4.empty()) {
+      libraries.push_back({"x86-64-v4", std::string(code->v4.begin(), code->v4.end())});
+    }
+    info.target = "x86-64";
+    return success();
+  }
+
+  LogicalResult generateForCuda(ArrayRef<graph::KernelOp> kernels, codegen::ProgramInfo &info,
+                                std::vector<codegen::KernelLibrary> &libraries) {
+    codegen::CudaOptions cuda;
+    cuda.threads = threadCount();
+    cuda.capabilities.clear();
+    for (const std::string &architecture : device.target.architectures) {
+      cuda.capabilities.push_back(std::atoi(architecture.c_str() + 3));
+      info.target += (info.target.empty() ? "" : ",") + architecture;
+    }
+    auto code = codegen::compileCudaKernels(kernels, cuda);
+    if (failed(code)) {
+      return failure();
+    }
+    for (const codegen::CudaBlob &blob : code->blobs) {
+      libraries.push_back({blob.variant, std::string(blob.bytes.begin(), blob.bytes.end())});
+    }
+    info.deviceKind = "cuda";
+    for (graph::KernelOp kernel : kernels) {
+      auto call = graph::libraryCallOf(kernel);
+      if (failed(call)) {
+        return failure();
+      }
+      if (*call && (*call)->vendor) {
+        continue;
+      }
+      codegen::LaunchSize &size = info.launches[kernel.getSymName().str()];
+      if (*call) {
+        kernels::cuda::Block block = graph::cudaBlockOf(**call);
+        size = {block.threads, block.sharedBytes, block.maxGrid, false};
+        continue;
+      }
+      auto launch = codegen::cudaLaunchOf(kernel);
+      if (failed(launch)) {
+        return failure();
+      }
+      size = {launch->threads, launch->sharedBytes, launch->grid, true};
+    }
+    return success();
   }
 
   /// Of the plan and the model's name-independent text: two models with the same hash compute the
