@@ -101,10 +101,12 @@ std::string makePrivate(llvm::Module &code, StringRef kernel) {
     function.setName(kernel + "." + function.getName());
   }
   for (llvm::GlobalVariable &variable : code.globals()) {
-    if (!variable.isDeclaration()) { // dynamic shared memory is a declaration
+    // Dynamic shared memory is a declaration, whose name the back end takes as it is.
+    bool isShared = variable.isDeclaration();
+    if (!isShared) {
       variable.setLinkage(llvm::GlobalValue::InternalLinkage);
     }
-    variable.setName(kernel + "." + variable.getName());
+    variable.setName(kernel + (isShared ? "_" : ".") + variable.getName());
   }
   return "";
 }

@@ -357,7 +357,7 @@ private:
     host.threads = threadCount();
     auto code = codegen::compileHostKernels(kernels, host);
     if (failed(code)) {
-      return failure();
+      return mlir::failure();
     }
     libraries.push_back({"x86-64-v3", std::string(code->v3.begin(), code->v3.end())});
     if (!code->v4.empty()) {
@@ -378,7 +378,7 @@ private:
     }
     auto code = codegen::compileCudaKernels(kernels, cuda);
     if (failed(code)) {
-      return failure();
+      return mlir::failure();
     }
     for (const codegen::CudaBlob &blob : code->blobs) {
       libraries.push_back({blob.variant, std::string(blob.bytes.begin(), blob.bytes.end())});
@@ -387,7 +387,7 @@ private:
     for (graph::KernelOp kernel : kernels) {
       auto call = graph::libraryCallOf(kernel);
       if (failed(call)) {
-        return failure();
+        return mlir::failure();
       }
       if (*call && (*call)->vendor) {
         continue;
@@ -400,7 +400,7 @@ private:
       }
       auto launch = codegen::cudaLaunchOf(kernel);
       if (failed(launch)) {
-        return failure();
+        return mlir::failure();
       }
       size = {launch->threads, launch->sharedBytes, launch->grid, true};
     }
