@@ -26,6 +26,33 @@ PackingAttr packingOf(KernelOp kernel, unsigned argument) {
   return packingOf(marksOf(kernel, argument));
 }
 
+static Bounds boundsOf(KernelOp kernel) {
+  Bounds bounds;
+  for (auto symbol : kernel.getSymbols().getAsRange<SymbolAttr>()) {
+    bounds.lower.push_back(symbol.getLower());
+    bounds.upper.push_back(symbol.getUpper());
+  }
+  return bounds;
+}
+
+bool hasOneRow(MatmulOp matmul, const Bounds &bounds) {
+  return llvm::all_of(ArrayRef(dimsOf(matmul.getA())).drop_back(), [&](AffineExpr dim) {
+    return intervalOf(dim, bounds).upper == std::optional<int64_t>(1);
+  });
+}
+
+bool roundsRow(KernelOp kernel) {
+  auto matmul = dyn_cast<MatmulOp>(kernel.getBody().front().front());
+  auto weight = matmul ? dyn_cast<BlockArgument>(matmul.getB()) : BlockArgument();
+  if (!weight || kernel.getTemplateKind() != Template::matmul || !kernel.getArgAttrs()) {
+    return false;
+  }
+  auto marks = cast<DictionaryAttr>((*kernel.getArgAttrs())[weight.getArgNumber()]);
+  auto packing = marks.getAs<PackingAttr>("graph.packing");
+  return marks.contains("graph.rounded") && packing &&
+         kernels::groupSize(packSpecOf(packing).format) > 0 && hasOneRow(matmul, boundsOf(kernel));
+}
+
 namespace {
 
 class Describer {
@@ -33,10 +60,7 @@ public:
   explicit Describer(KernelOp kernel) : kernel(kernel), context(kernel.getContext()) {
     call.root = &kernel.getBody().front().front();
     call.cuda = isForCuda(kernel);
-    for (auto symbol : kernel.getSymbols().getAsRange<SymbolAttr>()) {
-      bounds.lower.push_back(symbol.getLower());
-      bounds.upper.push_back(symbol.getUpper());
-    }
+    bounds = boundsOf(kernel);
   }
 
   FailureOr<std::optional<LibraryCall>> run() {
@@ -190,6 +214,7 @@ private:
     if (failed(usePackedProduct(op.getA(), op.getB(), rows))) {
       return failure();
     }
+    call.function += !call.cuda && roundsRow(kernel) ? "_rounded" : "";
     call.args = {rows, n, k, k, n};
     call.pointers = {argumentOf(op.getA()), argumentOf(op.getB())};
     return finish();
