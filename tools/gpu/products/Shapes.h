@@ -16,7 +16,7 @@
   X(f32, int4g64, 1, 4096, 22016)                                                                  \
   X(f16, int4g128, 8, 4096, 22016)                                                                 \
   X(f16, int4g128, 16, 4096, 22016)                                                                \
-  X(f32, f32, 1, 4096, 22016)                                                                      \
+  X(f32, f32, 1, 4096, 22016)
 
 // Quantised products of many rows: activations, weight, K, N.
 #define CIUIC_TIMED_MATMUL(X)                                                                      \
