@@ -142,6 +142,7 @@ private:
       return fail(std::string(code), std::string(message));
     }
     policy = std::get<compress::FormatPolicy>(policyOrError);
+    policy.roundRows &= !device.target.cuda; // its kernels multiply rows as they are
 
     onStage("importing", -1);
     auto imported = frontend::importOnnx(options.model, context);
