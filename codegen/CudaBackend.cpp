@@ -36,7 +36,7 @@ namespace {
 
 /// The generation whose instructions a chip's code uses, and the PTX version that has them.
 int generationOf(int capability) { return capability >= 90 ? 90 : 80; }
-StringRef ptxVersion(int generation) { return generation >= 90 ? "+ptx80" : "+ptx71"; }
+StringRef ptxVersion(int generation) { return generation >= 90 ? "+ptx80" : "+ptx74"; }
 
 void initialiseTarget() {
   LLVMInitializeNVPTXTarget();
