@@ -317,7 +317,7 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
     for (int capability : options.capabilities) {
       assemblies.push_back({capability, &ptx.at(generationOf(capability)), {}, ""});
     }
-    assemble(code.ptxas, options.threads, assemblies);
+    assemble(code.ptxas, assemblies);
     for (AssembleJob &job : assemblies) {
       std::string variant = "sm_" + std::to_string(job.capability);
       if (!job.error.empty()) {

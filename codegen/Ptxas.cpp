@@ -37,7 +37,7 @@ std::string whatWasSaid(const std::string &path) {
   return said.empty() ? "it failed and said nothing" : said;
 }
 
-void assembleOne(const std::string &ptxas, unsigned threads, AssembleJob &job) {
+void assembleOne(const std::string &ptxas, AssembleJob &job) {
   llvm::SmallString<128> input, output, said;
   if (llvm::sys::fs::createTemporaryFile("ciuic", "ptx", input) ||
       llvm::sys::fs::createTemporaryFile("ciuic", "cubin", output) ||
@@ -65,12 +65,10 @@ void assembleOne(const std::string &ptxas, unsigned threads, AssembleJob &job) {
     return;
   }
   std::string arch = "-arch=sm_" + std::to_string(job.capability);
-  std::string split = "--split-compile=" + std::to_string(std::max(1u, threads));
-  llvm::SmallVector<llvm::StringRef> arguments{ptxas, arch, "-O3", input, "-o", output};
-  // Kernels in parallel: an option of CUDA 12 and later; several kernels are needed for it to pay.
-  if (threads > 1) {
-    arguments.push_back(split);
-  }
+  // Kernels in parallel: an option of CUDA 12 and later. The machine code depends on the number of
+  // parts, so it is fixed.
+  llvm::SmallVector<llvm::StringRef> arguments{ptxas, arch, "-O3", "--split-compile=4",
+                                               input, "-o", output};
   std::optional<llvm::StringRef> redirects[3] = {llvm::StringRef(""), said.str(), said.str()};
   std::string message;
   int status = llvm::sys::ExecuteAndWait(ptxas, arguments, std::nullopt, redirects, 0, 0, &message);
@@ -88,14 +86,13 @@ void assembleOne(const std::string &ptxas, unsigned threads, AssembleJob &job) {
 
 } // namespace
 
-void assemble(const std::string &ptxas, unsigned threads, std::vector<AssembleJob> &jobs) {
-  unsigned share = std::max<size_t>(1, threads / std::max<size_t>(1, jobs.size()));
+void assemble(const std::string &ptxas, std::vector<AssembleJob> &jobs) {
   std::vector<std::thread> pool;
   for (size_t i = 1; i < jobs.size(); ++i) {
-    pool.emplace_back([&, i] { assembleOne(ptxas, share, jobs[i]); });
+    pool.emplace_back([&, i] { assembleOne(ptxas, jobs[i]); });
   }
   if (!jobs.empty()) {
-    assembleOne(ptxas, share, jobs[0]);
+    assembleOne(ptxas, jobs[0]);
   }
   for (std::thread &thread : pool) {
     thread.join();

@@ -14,7 +14,7 @@ struct AssembleJob {
   std::string error; ///< what ptxas said, where it failed
 };
 
-/// Runs ptxas once per job, all at the same time, each with its share of `threads`.
-void assemble(const std::string &ptxas, unsigned threads, std::vector<AssembleJob> &jobs);
+/// Runs ptxas once per job, all at the same time.
+void assemble(const std::string &ptxas, std::vector<AssembleJob> &jobs);
 
 } // namespace ciuic::codegen

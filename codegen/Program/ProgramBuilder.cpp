@@ -461,7 +461,7 @@ LogicalResult writeProgram(ModuleOp module, const std::string &path, const Progr
       kernel->blobs.push_back(blob);
     }
   }
-  if (failed(packWeights(module, *writer, *program, read, progress))) {
+  if (failed(packWeights(module, *writer, *program, read, progress, info.threads))) {
     return mlir::failure();
   }
   if (Status status = writer->finish(*program); !status.isOk()) {

@@ -31,11 +31,12 @@ struct ProgramInfo {
   std::string deviceKind = "host", target, producer, quality = "exact", profileName;
   uint64_t modelHash = 0, profileHash = 0;
   int64_t budgetBytes = 0, reserveBytes = 0;
+  unsigned threads = 1;                       ///< that pack weights; the bytes do not depend on it
   std::map<std::string, LaunchSize> launches; ///< of a GPU's kernels with code, by name
 };
 
 /// Reads `out.size()` bytes from `offset` on of the stored weight; false after emitting what went
-/// wrong.
+/// wrong. Called from several threads.
 using ReadWeight =
     std::function<bool(plan::WeightOp weight, int64_t offset, std::span<std::byte> out)>;
 

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// See WeightPacking.h. Memory: one tile of panels, or 4 MiB of a plain weight, whatever the model's
-// size.
+// See WeightPacking.h. Runs of panels are packed by several threads and appended in order, so the
+// bytes do not depend on how many there are. Memory: two runs of panels a thread, or 4 MiB of a
+// plain weight, whatever the model's size.
 #include "codegen/Program/WeightPacking.h"
 
 #include "ir/Graph/Weights.h"
 #include "runtime/format/ProgramWriter.h"
 #include "runtime/format/program_generated.h"
+
+#include <deque>
+#include <future>
 
 using namespace mlir;
 namespace plan = ciuic::plan;
@@ -19,8 +23,8 @@ constexpr int64_t chunkBytes = 4 << 20;
 class Packer {
 public:
   Packer(format::ProgramWriter &writer, const ReadWeight &read, const Progress &progress,
-         int64_t total)
-      : writer(writer), read(read), progress(progress), total(total) {}
+         unsigned threads, int64_t total)
+      : writer(writer), read(read), progress(progress), threads(threads), total(total) {}
 
   LogicalResult pack(plan::WeightOp weight, kernels::PackError &error) {
     if (auto packing = dyn_cast_or_null<graph::PackingAttr>(weight.getPackingAttr())) {
@@ -60,16 +64,39 @@ private:
     };
     int64_t panels = kernels::panelCount(spec), bytes = kernels::panelBytes(spec);
     int64_t step = std::max<int64_t>(1, chunkBytes / std::max<int64_t>(1, bytes));
-    std::vector<std::byte> buffer;
-    for (int64_t first = 0; first < panels; first += step) {
+    struct Run {
+      std::vector<std::byte> bytes;
+      kernels::PackError error;
+      std::string problem;
+    };
+    // A weight in its own type loses nothing, and may be copied.
+    bool exact =
+        (spec.format == kernels::WeightFormat::F32 && source.type == kernels::ElementType::F32) ||
+        (spec.format == kernels::WeightFormat::F16 && source.type == kernels::ElementType::F16) ||
+        (spec.format == kernels::WeightFormat::BF16 && source.type == kernels::ElementType::BF16);
+    auto packRun = [&](int64_t first) {
+      Run run;
       int64_t end = std::min(panels, first + step);
-      buffer.resize((end - first) * bytes);
-      if (std::string text = kernels::packPanels(spec, source, first, end, buffer, &error);
-          !text.empty()) {
-        return weight.emitError("[input.weight-values] weight '")
-               << weight.getName() << "': " << text;
+      run.bytes.resize((end - first) * bytes);
+      run.problem =
+          kernels::packPanels(spec, source, first, end, run.bytes, exact ? nullptr : &run.error);
+      return run;
+    };
+    std::deque<std::future<Run>> ahead;
+    auto policy = threads > 1 ? std::launch::async : std::launch::deferred;
+    for (int64_t first = 0; first < panels || !ahead.empty();) {
+      for (; first < panels && ahead.size() < std::max(1u, threads); first += step) {
+        ahead.push_back(std::async(policy, packRun, first));
       }
-      if (failed(append(weight, buffer.data(), buffer.size()))) {
+      Run run = ahead.front().get();
+      ahead.pop_front();
+      if (!run.problem.empty()) {
+        return weight.emitError("[input.weight-values] weight '")
+               << weight.getName() << "': " << run.problem;
+      }
+      error.error2 += run.error.error2;
+      error.norm2 += run.error.norm2;
+      if (failed(append(weight, run.bytes.data(), run.bytes.size()))) {
         return mlir::failure();
       }
     }
@@ -115,18 +142,19 @@ private:
   format::ProgramWriter &writer;
   const ReadWeight &read;
   const Progress &progress;
+  unsigned threads;
   int64_t total, written = 0;
 };
 
 } // namespace
 
 LogicalResult packWeights(ModuleOp module, format::ProgramWriter &writer, format::ProgramT &program,
-                          const ReadWeight &read, const Progress &progress) {
+                          const ReadWeight &read, const Progress &progress, unsigned threads) {
   int64_t total = 0;
   for (auto weight : module.getOps<plan::WeightOp>()) {
     total += weight.getBytes();
   }
-  Packer packer(writer, read, progress, total);
+  Packer packer(writer, read, progress, threads, total);
   size_t row = 0, index = 0;
   for (auto weight : module.getOps<plan::WeightOp>()) {
     auto offset = writer.beginWeight();

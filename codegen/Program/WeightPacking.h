@@ -15,6 +15,6 @@ namespace ciuic::codegen {
 /// that each format cost.
 mlir::LogicalResult packWeights(mlir::ModuleOp module, format::ProgramWriter &writer,
                                 format::ProgramT &program, const ReadWeight &read,
-                                const Progress &progress);
+                                const Progress &progress, unsigned threads);
 
 } // namespace ciuic::codegen

@@ -2,7 +2,7 @@
 // Streams a weight from its source into panels. Two orders of reading cover every stored form:
 // where a column's values lie together (Linear, convolution), sixteen columns are read at a time;
 // where a row of columns lies together (MatMul, transposed convolution), rows of as many panels as
-// fit the buffer.
+// fit the buffer. What is stored as its layout wants it is read in place.
 #include "kernels/pack/Pack.h"
 #include "kernels/pack/HalfFloat.h"
 #include "kernels/pack/Quantise.h"
@@ -128,8 +128,53 @@ void addError(PackError &sum, const float *panel, const float *decoded, int64_t 
   }
 }
 
+// Whether panels are the stored bytes: columns one after the other, in the format's own type.
+bool isStoredAsPacked(const PackSpec &spec, const WeightSource &source) {
+  const bool sameType = (spec.format == WeightFormat::F32 && source.type == ElementType::F32) ||
+                        (spec.format == WeightFormat::F16 && source.type == ElementType::F16) ||
+                        (spec.format == WeightFormat::BF16 && source.type == ElementType::BF16);
+  return sameType && spec.layout == WeightLayout::Rows16 && spec.taps == 1 &&
+         source.channelStride == 1 && source.columnStride == spec.channels;
+}
+
+// Infinities and NaNs of halves have all bits of the exponent set.
+bool isFinite(std::span<const std::byte> halves, uint16_t exponent) {
+  bool finite = true;
+  for (size_t i = 0; i + 1 < halves.size(); i += 2) {
+    uint16_t bits;
+    std::memcpy(&bits, halves.data() + i, 2);
+    finite &= (bits & exponent) != exponent;
+  }
+  return finite;
+}
+
+std::string copyRange(const PackSpec &spec, const WeightSource &source, int64_t first, int64_t end,
+                      std::byte *out) {
+  const int64_t perGroup = panelsPerGroup(spec), bytes = panelBytes(spec);
+  const int64_t size = elementBytes(source.type), columnBytes = spec.depth() * size;
+  for (int64_t p = first; p < end;) {
+    const int64_t group = p / perGroup, local = p % perGroup;
+    const int64_t count = std::min(end - p, perGroup - local), column = local * kLanes;
+    const int64_t columns = std::min(spec.columns, (local + count) * kLanes) - column;
+    std::span<std::byte> to(out + (p - first) * bytes, static_cast<size_t>(columns * columnBytes));
+    if (!to.empty() && !source.read(group * source.groupStride * size + column * columnBytes, to)) {
+      return "cannot read the weight's bytes";
+    }
+    std::fill(to.data() + to.size(), out + (p - first + count) * bytes, std::byte());
+    if (spec.format != WeightFormat::F32 &&
+        !isFinite(to, spec.format == WeightFormat::F16 ? 0x7c00 : 0x7f80)) {
+      return "the weight holds a value that is not finite";
+    }
+    p += count;
+  }
+  return {};
+}
+
 std::string encodeRange(const PackSpec &spec, const WeightSource &source, int64_t first,
                         int64_t end, std::byte *out, PackError *error) {
+  if (out && !error && isStoredAsPacked(spec, source)) {
+    return copyRange(spec, source, first, end, out);
+  }
   const int64_t K = spec.depth(), perGroup = panelsPerGroup(spec), bytes = panelBytes(spec);
   PanelReader reader(spec, source);
   std::vector<float> values, decoded(static_cast<size_t>(error ? K * kLanes : 0));

@@ -334,6 +334,7 @@ private:
     info.profileHash = cost::profileHash(device.profile);
     info.modelHash = modelHash();
     info.budgetBytes = budgetBytes;
+    info.threads = threadCount();
     info.reserveBytes = device.profile.reserveBytes;
     auto read = [this](plan::WeightOp weight, int64_t offset, std::span<std::byte> out) {
       std::string error;
