@@ -50,11 +50,30 @@ static Value ones(OpBuilder &builder, Location loc, Value like, int64_t value) {
   return arith::ConstantOp::create(builder, loc, attr);
 }
 
+// A division of indices; in 32 bits where the plan knows that they fit: wide divisions are slow on
+// a GPU.
+Value Emitter::divide(Value a, Value b, bool isSigned) {
+  auto quotient = [&](Value x, Value y) {
+    return isSigned ? builder.createOrFold<arith::DivSIOp>(loc, x, y)
+                    : builder.createOrFold<arith::DivUIOp>(loc, x, y);
+  };
+  if (device == Device::host || !target.plan.narrow) {
+    return quotient(a, b);
+  }
+  auto vector = dyn_cast<VectorType>(a.getType());
+  Type word = builder.getI32Type();
+  word = vector ? Type(VectorType::get(vector.getShape(), word)) : word;
+  Value q = quotient(builder.createOrFold<arith::TruncIOp>(loc, word, a),
+                     builder.createOrFold<arith::TruncIOp>(loc, word, b));
+  return isSigned ? builder.createOrFold<arith::ExtSIOp>(loc, a.getType(), q)
+                  : builder.createOrFold<arith::ExtUIOp>(loc, a.getType(), q);
+}
+
 // Affine divisors are positive where the program's bounds hold; the maximum keeps a divisor of an
 // empty extent from trapping.
 Value Emitter::floorDivide(Value a, Value b, bool ceiling) {
   b = builder.createOrFold<arith::MaxSIOp>(loc, b, ones(builder, loc, b, 1));
-  Value q = arith::DivSIOp::create(builder, loc, a, b);
+  Value q = divide(a, b, true);
   Value r = sub(a, mul(q, b));
   Value zero = ones(builder, loc, r, 0), one = ones(builder, loc, r, 1);
   auto predicate = ceiling ? arith::CmpIPredicate::sgt : arith::CmpIPredicate::slt;
@@ -191,7 +210,7 @@ SmallVector<Value> Emitter::delinearise(Value linear, ArrayRef<Value> extents) {
       break;
     }
     Value extent = max(extents[i], one);
-    Value quotient = arith::DivUIOp::create(builder, loc, linear, extent);
+    Value quotient = divide(linear, extent, false);
     index[i] = sub(linear, mul(quotient, extent));
     linear = quotient;
   }
@@ -273,7 +292,17 @@ static Value narrowBrain(OpBuilder &builder, Location loc, Value value) {
                                  arith::ShRUIOp::create(builder, loc, chosen, sixteen));
 }
 
+// A GPU rounds in one instruction.
+static Value narrowBrainOnGpu(OpBuilder &builder, Location loc, Value value) {
+  Type brain = withLanes(builder.getBF16Type(), value.getType());
+  Value narrow = arith::TruncFOp::create(builder, loc, brain, value);
+  return arith::BitcastOp::create(builder, loc, withLanes(builder.getI16Type(), brain), narrow);
+}
+
 Value Emitter::roundTo(Value value, Type half) {
+  if (half.isBF16() && device == Device::gpu) {
+    return widenBrain(builder, loc, narrowBrainOnGpu(builder, loc, value));
+  }
   if (half.isBF16()) {
     return widenBrain(builder, loc, narrowBrain(builder, loc, value));
   }
@@ -313,7 +342,8 @@ void Emitter::storeAt(Value value, Value pointer, Type element, Value offset, in
   if (element.isInteger(1)) {
     value = arith::ExtUIOp::create(builder, loc, withLanes(stored, value.getType()), value);
   } else if (element.isBF16()) {
-    value = narrowBrain(builder, loc, value);
+    value = device == Device::gpu ? narrowBrainOnGpu(builder, loc, value)
+                                  : narrowBrain(builder, loc, value);
   } else if (element.isF16()) {
     value = arith::TruncFOp::create(builder, loc, withLanes(stored, value.getType()), value);
   }
@@ -496,6 +526,26 @@ void Emitter::lanes(Value lower, Value upper, function_ref<void(Lane)> body) {
   });
 }
 
+// Halves down to one lane: a fixed order of additions.
+SmallVector<Value> Emitter::foldLanes(SmallVector<Value> lanes, const Accumulation &accumulation) {
+  for (int64_t half = width / 2; half >= 1; half /= 2) {
+    SmallVector<Value> low, high;
+    for (Value v : lanes) {
+      if (half == 1) {
+        low.push_back(vector::ExtractOp::create(builder, loc, v, 0));
+        high.push_back(vector::ExtractOp::create(builder, loc, v, 1));
+      } else {
+        auto first = llvm::to_vector(llvm::seq<int64_t>(0, half)),
+             second = llvm::to_vector(llvm::seq<int64_t>(half, 2 * half));
+        low.push_back(vector::ShuffleOp::create(builder, loc, v, v, first));
+        high.push_back(vector::ShuffleOp::create(builder, loc, v, v, second));
+      }
+    }
+    lanes = accumulation.combine(low, high);
+  }
+  return lanes;
+}
+
 SmallVector<Value> Emitter::accumulateLanes(Value lower, Value upper,
                                             const Accumulation &accumulation) {
   SmallVector<Value> total = accumulation.identity;
@@ -510,22 +560,7 @@ SmallVector<Value> Emitter::accumulateLanes(Value lower, Value upper,
         loop(range.lower, to, range.step, init, [&](Value i, ValueRange carried) {
           return accumulation.step({i, Lane::Unit, true}, carried);
         });
-    // Halves down to one lane: a fixed order of additions.
-    for (int64_t half = width / 2; half >= 1; half /= 2) {
-      SmallVector<Value> low, high;
-      for (Value v : lanes) {
-        if (half == 1) {
-          low.push_back(vector::ExtractOp::create(builder, loc, v, 0));
-          high.push_back(vector::ExtractOp::create(builder, loc, v, 1));
-        } else {
-          auto first = llvm::to_vector(llvm::seq<int64_t>(0, half)),
-               second = llvm::to_vector(llvm::seq<int64_t>(half, 2 * half));
-          low.push_back(vector::ShuffleOp::create(builder, loc, v, v, first));
-          high.push_back(vector::ShuffleOp::create(builder, loc, v, v, second));
-        }
-      }
-      lanes = accumulation.combine(low, high);
-    }
+    lanes = foldLanes(lanes, accumulation);
     total = accumulation.combine(total, lanes);
   });
   return combineThreads(*this, total, accumulation);

@@ -8,6 +8,7 @@
 // split over threads.
 #pragma once
 
+#include "codegen/Kernel/GpuPlan.h"
 #include "ir/Graph/Graph.h"
 
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -37,6 +38,12 @@ struct Buffer {
 /// The device a kernel is built for: which address space, how lanes are spread over threads.
 enum class Device { host, gpu };
 
+/// What a GPU kernel is built for, beside its plan: the chip's compute capability (86, 90, …).
+struct GpuTarget {
+  GpuPlan plan;
+  int capability = 80;
+};
+
 class Emitter {
 public:
   Emitter(mlir::OpBuilder builder, mlir::Location loc, Device device,
@@ -46,6 +53,8 @@ public:
   mlir::OpBuilder builder;
   mlir::Location loc;
   const Device device;
+  /// GPU: how threads share the work.
+  GpuTarget target;
   /// Vector widths that lane loops use, widest first; the last is 1.
   llvm::SmallVector<int64_t> widths;
   /// The width of the code being emitted.
@@ -120,6 +129,9 @@ public:
   };
   llvm::SmallVector<mlir::Value> accumulateLanes(mlir::Value lower, mlir::Value upper,
                                                  const Accumulation &accumulation);
+  /// One scalar of each accumulator's vector.
+  llvm::SmallVector<mlir::Value> foldLanes(llvm::SmallVector<mlir::Value> lanes,
+                                           const Accumulation &accumulation);
   void when(mlir::Value condition, llvm::function_ref<void()> then,
             llvm::function_ref<void()> otherwise = {});
 
@@ -153,6 +165,7 @@ private:
   mlir::Value evaluate(mlir::Value tensor, llvm::ArrayRef<Lane> index);
   mlir::Value gather(mlir::Operation *op, llvm::ArrayRef<Lane> index);
   mlir::Value constantAt(mlir::Operation *op, llvm::ArrayRef<Lane> index);
+  mlir::Value divide(mlir::Value a, mlir::Value b, bool isSigned);
   mlir::Value floorDivide(mlir::Value a, mlir::Value b, bool ceiling);
   mlir::Value remainder(mlir::Value a, mlir::Value b);
   mlir::Value vectorOf(mlir::Value scalar, int64_t lanes);
@@ -171,9 +184,9 @@ private:
 
 /// Elementary functions from arithmetic alone (no libm, no libdevice): one op of the math dialect
 /// on f32 scalars or vectors of them; relative error about 2e-7, right at zeros, infinities and
-/// NaN. None if the op has no expansion.
-mlir::Value expandMath(mlir::OpBuilder &builder, mlir::Location loc, mlir::Operation &op,
-                       llvm::ArrayRef<mlir::Value> operands);
+/// NaN. None if the op has no expansion. On a GPU powers of two are the special function unit's.
+mlir::Value expandMath(mlir::OpBuilder &builder, mlir::Location loc, Device device,
+                       mlir::Operation &op, llvm::ArrayRef<mlir::Value> operands);
 
 /// A conversion to integer that clamps what does not fit (and makes 0 of NaN): `intrinsic` is
 /// llvm.fptosi.sat or llvm.fptoui.sat. The plain conversion's result would be undefined there.

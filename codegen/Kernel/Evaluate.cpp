@@ -57,6 +57,25 @@ static Value integer(OpBuilder &b, Location loc, Value like, int64_t value) {
   return arith::ConstantOp::create(b, loc, attr);
 }
 
+// A division whose result is stored as a half: two units in the last place of f32 are of no account,
+// an exact one costs three times the instructions.
+static Value divideOnGpu(OpBuilder &b, Location loc, Value x, Value y) {
+  auto one = [&](Value p, Value q) {
+    return callIntrinsic(b, loc, "llvm.nvvm.div.full", {p, q});
+  };
+  auto vector = dyn_cast<VectorType>(x.getType());
+  if (!vector) {
+    return one(x, y);
+  }
+  Value result = x;
+  for (int64_t lane = 0; lane < vector.getNumElements(); ++lane) {
+    Value q = one(vector::ExtractOp::create(b, loc, x, lane),
+                  vector::ExtractOp::create(b, loc, y, lane));
+    result = vector::InsertOp::create(b, loc, q, result, lane);
+  }
+  return result;
+}
+
 // Integer division by data must not trap: x / 0 is 0, x % 0 is x, and the smallest number divided
 // by −1 wraps.
 static Value divide(OpBuilder &b, Location loc, Operation &op, Value x, Value y) {
@@ -164,7 +183,7 @@ Value Emitter::apply(Operation &op, ArrayRef<Value> arguments, ArrayRef<Lane> in
   }
   if (isa<arith::DivSIOp, arith::DivUIOp, arith::RemSIOp, arith::RemUIOp, arith::FloorDivSIOp,
           arith::CeilDivSIOp, arith::CeilDivUIOp>(op)) {
-    return divide(builder, loc, op, operands[0], operands[1]);
+    return ciuic::codegen::divide(builder, loc, op, operands[0], operands[1]);
   }
   if (isa<arith::BitcastOp>(op) &&
       (half || op.getOperand(0).getType().isF16() || op.getOperand(0).getType().isBF16())) {
@@ -177,6 +196,9 @@ Value Emitter::apply(Operation &op, ArrayRef<Value> arguments, ArrayRef<Lane> in
   if (isa<arith::RemFOp>(op) && getElementTypeOrSelf(result).isF32()) {
     return expandRemainder(builder, loc, operands[0], operands[1]);
   }
+  if (isa<arith::DivFOp>(op) && half && device == Device::gpu) {
+    return divideOnGpu(builder, loc, operands[0], operands[1]);
+  }
   if (isa<math::MathDialect>(op.getDialect())) {
     if (isa<math::IPowIOp, math::CountLeadingZerosOp, math::CountTrailingZerosOp, math::CtPopOp>(
             op)) {
@@ -188,7 +210,7 @@ Value Emitter::apply(Operation &op, ArrayRef<Value> arguments, ArrayRef<Lane> in
       return fail("op '" + op.getName().getStringRef() +
                   "' on f64: only f32 and narrower are computed");
     }
-    Value value = expandMath(builder, loc, op, operands);
+    Value value = expandMath(builder, loc, device, op, operands);
     return value ? value : fail("op '" + op.getName().getStringRef() + "' has no expansion");
   }
   if (!isa<arith::ArithDialect>(op.getDialect())) {

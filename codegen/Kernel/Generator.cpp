@@ -5,6 +5,7 @@
 #include "codegen/Kernel/Threads.h"
 
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 
 using namespace mlir;
@@ -19,7 +20,7 @@ Buffer KernelFrame::result(unsigned number) {
 
 void KernelFrame::forUnits(function_ref<void(Value)> unit) {
   if (emitter.device == Device::gpu) {
-    forBlocks(emitter, units, unit);
+    forGroups(emitter, units, unit);
     return;
   }
   auto op = scf::ForOp::create(emitter.builder, emitter.loc, begin, end, emitter.constant(1));
@@ -50,6 +51,8 @@ LogicalResult placeOperands(KernelFrame &frame) {
   return success();
 }
 
+static unsigned addressSpace(Device device) { return device == Device::gpu ? 1 : 0; }
+
 // Constants of several elements become read-only data of the kernel.
 static void placeConstants(KernelFrame &frame, ModuleOp module) {
   Emitter &e = frame.emitter;
@@ -58,7 +61,7 @@ static void placeConstants(KernelFrame &frame, ModuleOp module) {
     auto dense = dyn_cast<DenseElementsAttr>(op.getValue());
     auto type = cast<RankedTensorType>(op.getResult().getType());
     Type element = type.getElementType();
-    if (!dense || dense.isSplat() || e.device != Device::host) {
+    if (!dense || dense.isSplat()) {
       continue;
     }
     // i1 and bf16 have their own form in memory; a constant of them goes through integers of that
@@ -85,11 +88,17 @@ static void placeConstants(KernelFrame &frame, ModuleOp module) {
       values = llvm::to_vector(dense.getValues<Attribute>());
     }
     auto flat = RankedTensorType::get({static_cast<int64_t>(values.size())}, stored);
-    OpBuilder outside = OpBuilder::atBlockBegin(module.getBody());
     std::string name = (frame.kernel.getSymName() + ".constant." + Twine(number++)).str();
     auto array = LLVM::LLVMArrayType::get(stored, values.size());
-    auto global = LLVM::GlobalOp::create(outside, e.loc, array, true, LLVM::Linkage::Private, name,
-                                         DenseElementsAttr::get(flat, values), 64);
+    // A symbol of the function's own module.
+    Block *symbols = module.getBody();
+    if (e.device == Device::gpu) {
+      symbols = (*module.getOps<gpu::GPUModuleOp>().begin()).getBody();
+    }
+    OpBuilder outside = OpBuilder::atBlockBegin(symbols);
+    auto global =
+        LLVM::GlobalOp::create(outside, e.loc, array, true, LLVM::Linkage::Private, name,
+                               DenseElementsAttr::get(flat, values), 64, addressSpace(e.device));
     buffer.pointer = LLVM::AddressOfOp::create(e.builder, e.loc, global);
     e.buffers[op.getResult()] = buffer;
   }
@@ -126,7 +135,8 @@ static void emitTemplate(KernelFrame &frame) {
   }
 }
 
-LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device device) {
+LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device device,
+                             int capability) {
   Location loc = original.getLoc();
   MLIRContext *context = original.getContext();
   // The body is rewritten: work on a copy that is dropped at the end.
@@ -154,18 +164,31 @@ LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device d
 
   OpBuilder builder = OpBuilder::atBlockEnd(module.getBody());
   unsigned operands = body.getNumArguments(), results = kernel.getFunctionType().getNumResults();
-  auto pointer = LLVM::LLVMPointerType::get(context, device == Device::gpu ? 1 : 0);
+  auto pointer = LLVM::LLVMPointerType::get(context, addressSpace(device));
   Type i64 = builder.getI64Type();
+  unsigned params = isLibrary ? (*call)->params.size() : 0;
   Block *entry, *main;
+  GpuTarget target;
   SmallVector<int64_t> widths{8, 1};
   if (kernel.getTemplateKind() == graph::Template::row ||
       kernel.getTemplateKind() == graph::Template::column) {
     widths = {32, 8, 1};
   }
   if (device == Device::gpu) {
-    widths = {4, 1};
-    entry = beginGpuKernel(builder, loc, kernel.getSymName(),
-                           SmallVector<Type>(operands + results + 1, pointer), main);
+    FailureOr<GpuPlan> plan =
+        isLibrary ? FailureOr<GpuPlan>(epiloguePlanOf(original)) : gpuPlanOf(original, capability);
+    if (failed(plan)) {
+      return original.emitError("no plan for a GPU follows from this body for template ")
+             << graph::stringifyTemplate(kernel.getTemplateKind());
+    }
+    target = {*plan, capability};
+    widths = {1};
+    if (plan->width > 1) {
+      widths.insert(widths.begin(), plan->width);
+    }
+    SmallVector<Type> arguments(operands + results + 1, pointer);
+    arguments.append(params, i64);
+    entry = beginGpuKernel(builder, loc, kernel.getSymName(), arguments, *plan, main);
   } else {
     auto type = builder.getFunctionType({pointer, pointer, pointer, i64, i64, pointer}, {});
     auto function = func::FuncOp::create(builder, loc, kernel.getSymName(), type);
@@ -178,11 +201,14 @@ LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device d
   cf::BranchOp::create(builder, loc, main);
 
   Emitter emitter(builder, loc, device, widths);
+  emitter.target = target;
   KernelFrame frame{kernel, body, emitter, {}, {}, {}, {}, {}, {}, {}, {}};
   emitter.builder.setInsertionPoint(entry->getTerminator());
   if (device == Device::gpu) {
-    frame.dims = entry->getArguments().back();
-    frame.pointers.assign(entry->args_begin(), std::prev(entry->args_end()));
+    ArrayRef<BlockArgument> arguments =
+        ArrayRef(entry->getArguments().begin(), entry->getNumArguments()).drop_back(params);
+    frame.dims = arguments.back();
+    frame.pointers.assign(arguments.begin(), std::prev(arguments.end()));
     emitter.setEntry(entry, frame.dims);
     frame.units = emitter.symbolic(*grid);
   } else {
@@ -204,7 +230,9 @@ LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device d
     placeConstants(frame, module);
   }
   emitter.builder.setInsertionPoint(main->getTerminator());
-  if (isLibrary) {
+  if (isLibrary && device == Device::gpu) {
+    emitLibraryCallOnGpu(frame, **call, entry->getArguments().take_back(params), module);
+  } else if (isLibrary) {
     emitLibraryCall(frame, **call, module);
   } else {
     emitTemplate(frame);

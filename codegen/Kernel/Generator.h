@@ -4,8 +4,8 @@
 //
 // Host kernels are `void NAME(ptrs, dims, params, begin, end, scratch)`: `ptrs` are the operands'
 // then the results' addresses, units [begin, end) of `grid` are computed. GPU kernels take the
-// addresses, then `dims`, as arguments; block b computes units b, b + gridDim.x, …. In-place
-// operation is allowed where a result is computed from an operand read at the same index.
+// addresses, `dims` and the params as arguments; their units follow from the plan (GpuPlan.h).
+// In-place operation is allowed where a result is computed from an operand read at the same index.
 #pragma once
 
 #include "codegen/Kernel/Emitter.h"
@@ -57,6 +57,8 @@ mlir::Value loadPointer(Emitter &emitter, mlir::Value ptrs, unsigned number);
 
 /// Appends the kernel's function (and for a GPU its gpu.module) to `module`. Errors are reported at
 /// the kernel.
-mlir::LogicalResult generateKernel(graph::KernelOp kernel, mlir::ModuleOp module, Device device);
+/// `capability` is that of the chip a GPU kernel is for.
+mlir::LogicalResult generateKernel(graph::KernelOp kernel, mlir::ModuleOp module, Device device,
+                                   int capability = 0);
 
 } // namespace ciuic::codegen

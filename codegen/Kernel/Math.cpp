@@ -5,6 +5,7 @@
 #include "codegen/Kernel/Emitter.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 #include <cmath>
 
@@ -18,6 +19,7 @@ struct Math {
   OpBuilder &b;
   Location loc;
   Type like;
+  Device device;
 
   Type shaped(Type scalar) const {
     auto vector = dyn_cast<VectorType>(like);
@@ -107,11 +109,40 @@ struct Math {
     Value first = shr(n, 1);
     return mul(mul(mantissa, power(first)), power(isub(n, first)));
   }
+  // 2^(whole + f), |f| ≤ ½, by the special function unit; `shifted` as in expOf.
+  Value expOnGpu(Value f, Value shifted, bool narrow) const {
+    Value mantissa = perLane("llvm.nvvm.ex2.approx", f);
+    Value n = isub(bits(shifted, i32()), integer(0x4b400000, i32()));
+    if (narrow) {
+      return mul(mantissa, power(n));
+    }
+    Value first = shr(n, 1);
+    return mul(mul(mantissa, power(first)), power(isub(n, first)));
+  }
+  // An intrinsic that takes scalars only.
+  Value perLane(StringRef name, Value x) const {
+    auto vector = dyn_cast<VectorType>(x.getType());
+    if (!vector) {
+      return callIntrinsic(b, loc, name, {x});
+    }
+    Value result = x;
+    for (int64_t lane = 0; lane < vector.getNumElements(); ++lane) {
+      Value one = vector::ExtractOp::create(b, loc, x, lane);
+      result = vector::InsertOp::create(b, loc, callIntrinsic(b, loc, name, {one}), result, lane);
+    }
+    return result;
+  }
   // `narrow`: |x| ≤ 87.
   Value exp(Value x, bool narrow = false) const {
     Value bounded = narrow ? x : clamp(x, -104, 89);
     Value shifted = fma(bounded, number(1.44269504088896341), number(12582912));
     Value n = sub(shifted, number(12582912));
+    if (device == Device::gpu) {
+      // x·log2 e − n in two pieces of log2 e: what the product loses comes back.
+      Value f = fma(bounded, number(1.925963033500811e-8),
+                    fma(bounded, number(1.44269502162933349609375), sub(number(0), n)));
+      return expOnGpu(f, shifted, narrow);
+    }
     Value r = fma(n, number(-0.693359375), bounded);
     r = fma(n, number(2.12194440e-4), r);
     return expOf(r, shifted, narrow);
@@ -120,6 +151,9 @@ struct Math {
     Value bounded = clamp(x, -151, 129);
     Value shifted = add(bounded, number(12582912));
     Value n = sub(shifted, number(12582912));
+    if (device == Device::gpu) {
+      return expOnGpu(sub(bounded, n), shifted, false);
+    }
     return expOf(mul(sub(bounded, n), number(0.693147180559945309)), shifted, false);
   }
   Value expm1(Value x) const {
@@ -356,12 +390,13 @@ Value callIntrinsic(OpBuilder &b, Location loc, StringRef name, ArrayRef<Value> 
 }
 
 Value expandRemainder(OpBuilder &builder, Location loc, Value a, Value b) {
-  return Math{builder, loc, a.getType()}.remainder(a, b);
+  return Math{builder, loc, a.getType(), Device::host}.remainder(a, b);
 }
 
-Value expandMath(OpBuilder &b, Location loc, Operation &op, ArrayRef<Value> operands) {
+Value expandMath(OpBuilder &b, Location loc, Device device, Operation &op,
+                 ArrayRef<Value> operands) {
   Value x = operands.front();
-  Math m{b, loc, x.getType()};
+  Math m{b, loc, x.getType(), device};
   Type type = x.getType();
   return TypeSwitch<Operation *, Value>(&op)
       .Case<math::ExpOp>([&](auto) { return m.exp(x); })

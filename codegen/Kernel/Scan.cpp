@@ -2,6 +2,7 @@
 // Running sums and scatters: what is computed in one order and therefore one element after the
 // other.
 #include "codegen/Kernel/Generator.h"
+#include "codegen/Kernel/Threads.h"
 
 using namespace mlir;
 
@@ -85,6 +86,9 @@ void emitScatter(KernelFrame &frame) {
   };
   frame.forUnits([&](Value) {
     rows(dims, [&](ArrayRef<Lane> index) { e.store(e.at(op.getInput(), index), out, index); });
+    if (e.device == Device::gpu) {
+      blockBarrier(e); // the copy is other threads' too; an element's updates are one thread's
+    }
     // An operand without an element has no place for an update: the outermost loop is then empty.
     SmallVector<Value> counts = values(ArrayRef(where).drop_back());
     Value some = e.constant(1);

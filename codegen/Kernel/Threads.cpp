@@ -3,8 +3,10 @@
 #include "codegen/Kernel/Threads.h"
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 
 using namespace mlir;
 
@@ -16,15 +18,84 @@ static Value toI64(Emitter &e, Value index) {
 static Value toIndex(Emitter &e, Value value) {
   return arith::IndexCastOp::create(e.builder, e.loc, e.builder.getIndexType(), value);
 }
-static Value threadId(Emitter &e) {
+// Powers of two: masks and shifts, as unsigned division gives them.
+static Value remainderOf(Emitter &e, Value value, int64_t divisor) {
+  return e.builder.createOrFold<arith::RemUIOp>(e.loc, value, e.constant(divisor));
+}
+static Value quotientOf(Emitter &e, Value value, int64_t divisor) {
+  return e.builder.createOrFold<arith::DivUIOp>(e.loc, value, e.constant(divisor));
+}
+
+Value threadIndex(Emitter &e) {
   return toI64(e, gpu::ThreadIdOp::create(e.builder, e.loc, gpu::Dimension::x));
+}
+Value memberIndex(Emitter &e) {
+  const GpuPlan &plan = e.target.plan;
+  return plan.group == plan.threads ? threadIndex(e) : remainderOf(e, threadIndex(e), plan.group);
+}
+Value clusterRank(Emitter &e) {
+  Value block = toI64(e, gpu::BlockIdOp::create(e.builder, e.loc, gpu::Dimension::x));
+  return remainderOf(e, block, e.target.plan.cluster);
+}
+Value blockIndex(Emitter &e) {
+  Value block = toI64(e, gpu::BlockIdOp::create(e.builder, e.loc, gpu::Dimension::x));
+  return e.target.plan.cluster == 1 ? block : quotientOf(e, block, e.target.plan.cluster);
+}
+Value blockCount(Emitter &e) {
+  Value count = toI64(e, gpu::GridDimOp::create(e.builder, e.loc, gpu::Dimension::x));
+  return e.target.plan.cluster == 1 ? count : quotientOf(e, count, e.target.plan.cluster);
 }
 
 Range threadRange(Emitter &e, Value lower, int64_t width) {
   if (e.device == Device::host) {
     return {lower, width};
   }
-  return {e.add(lower, e.mul(threadId(e), e.constant(width))), gpuThreads * width};
+  return {e.add(lower, e.mul(memberIndex(e), e.constant(width))), e.target.plan.group * width};
+}
+
+static gpu::GPUFuncOp functionOf(Emitter &e) {
+  Operation *parent = e.builder.getInsertionBlock()->getParentOp();
+  auto function = dyn_cast<gpu::GPUFuncOp>(parent);
+  return function ? function : parent->getParentOfType<gpu::GPUFuncOp>();
+}
+
+static Type sharedType(Emitter &e, Type element) {
+  return element.isInteger(1) ? Type(e.builder.getI8Type()) : element;
+}
+
+Value sharedArray(Emitter &e, Type element, ArrayRef<int64_t> extents) {
+  auto space = gpu::AddressSpaceAttr::get(e.builder.getContext(), gpu::AddressSpace::Workgroup);
+  auto type = MemRefType::get(extents, sharedType(e, element), MemRefLayoutAttrInterface(), space);
+  return functionOf(e).addWorkgroupAttribution(type, e.loc);
+}
+
+static SmallVector<Value> asIndices(Emitter &e, ArrayRef<Value> index) {
+  return llvm::map_to_vector(index, [&](Value v) { return toIndex(e, v); });
+}
+
+void storeShared(Emitter &e, Value value, Value array, ArrayRef<Value> index) {
+  if (value.getType().isInteger(1)) {
+    value = arith::ExtUIOp::create(e.builder, e.loc, e.builder.getI8Type(), value);
+  }
+  memref::StoreOp::create(e.builder, e.loc, value, array, asIndices(e, index));
+}
+
+Value loadShared(Emitter &e, Type element, Value array, ArrayRef<Value> index) {
+  Value value = memref::LoadOp::create(e.builder, e.loc, array, asIndices(e, index));
+  return element.isInteger(1)
+             ? arith::TruncIOp::create(e.builder, e.loc, element, value).getResult()
+             : value;
+}
+
+void blockBarrier(Emitter &e) { gpu::BarrierOp::create(e.builder, e.loc); }
+
+static void intrinsic(Emitter &e, StringRef name) {
+  LLVM::CallIntrinsicOp::create(e.builder, e.loc, e.builder.getStringAttr(name), ValueRange());
+}
+
+void clusterBarrier(Emitter &e) {
+  intrinsic(e, "llvm.nvvm.barrier.cluster.arrive.aligned");
+  intrinsic(e, "llvm.nvvm.barrier.cluster.wait.aligned");
 }
 
 // Warps combine by shuffles, warps' results through shared memory; every thread ends with the
@@ -39,6 +110,10 @@ static Value shuffle(Emitter &e, Value value, int64_t distance) {
   };
   if (type.isF32() || type.isInteger(32)) {
     return one(value);
+  }
+  if (type.isF64()) {
+    Value bits = arith::BitcastOp::create(b, e.loc, b.getI64Type(), value);
+    return arith::BitcastOp::create(b, e.loc, type, shuffle(e, bits, distance));
   }
   if (type.isInteger(64)) {
     Value low = one(arith::TruncIOp::create(b, e.loc, b.getI32Type(), value));
@@ -62,6 +137,7 @@ SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values,
     return total;
   }
   OpBuilder &b = e.builder;
+  const int64_t group = e.target.plan.group;
   auto warp = [&](int64_t lanes) {
     for (int64_t distance = lanes / 2; distance >= 1; distance /= 2) {
       SmallVector<Value> other =
@@ -69,60 +145,155 @@ SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values,
       total = accumulation.combine(total, other);
     }
   };
-  warp(32);
-  auto function = b.getInsertionBlock()->getParentOp()->getParentOfType<gpu::GPUFuncOp>();
-  if (!function) {
-    function = cast<gpu::GPUFuncOp>(b.getInsertionBlock()->getParentOp());
+  warp(std::min<int64_t>(group, 32));
+  if (group <= 32) {
+    return total;
   }
-  Value thread = threadId(e);
-  Value lane = arith::RemUIOp::create(b, e.loc, thread, e.constant(32));
-  Value warpId = arith::DivUIOp::create(b, e.loc, thread, e.constant(32));
-  const int64_t warps = gpuThreads / 32;
+  const int64_t warps = group / 32;
+  Value thread = threadIndex(e);
+  Value lane = remainderOf(e, thread, 32), warpId = quotientOf(e, thread, 32);
   SmallVector<Value> slots;
   for (Value v : total) {
-    Type stored = v.getType().isInteger(1) ? Type(b.getI8Type()) : v.getType();
-    auto type =
-        MemRefType::get({warps}, stored, MemRefLayoutAttrInterface(),
-                        gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup));
-    slots.push_back(function.addWorkgroupAttribution(type, e.loc));
+    slots.push_back(sharedArray(e, v.getType(), {warps}));
   }
-  gpu::BarrierOp::create(b, e.loc);
+  // What an earlier round left has been read by all.
+  blockBarrier(e);
   e.when(e.compare(arith::CmpIPredicate::eq, lane, e.constant(0)), [&] {
     for (auto [slot, v] : llvm::zip(slots, total)) {
-      Value stored =
-          v.getType().isInteger(1) ? Value(arith::ExtUIOp::create(b, e.loc, b.getI8Type(), v)) : v;
-      memref::StoreOp::create(b, e.loc, stored, slot, toIndex(e, warpId));
+      storeShared(e, v, slot, warpId);
     }
   });
-  gpu::BarrierOp::create(b, e.loc);
-  Value mine = toIndex(e, arith::RemUIOp::create(b, e.loc, lane, e.constant(warps)));
+  blockBarrier(e);
+  Value mine = arith::RemUIOp::create(b, e.loc, lane, e.constant(warps));
   for (auto [slot, v] : llvm::zip(slots, total)) {
-    Value loaded = memref::LoadOp::create(b, e.loc, slot, mine);
-    v = v.getType() == loaded.getType()
-            ? loaded
-            : Value(arith::TruncIOp::create(b, e.loc, v.getType(), loaded));
+    v = loadShared(e, v.getType(), slot, mine);
   }
   warp(warps);
   return total;
 }
 
+// Each block leaves its value in its shared memory; all read all, in the order of ranks.
+SmallVector<Value> combineCluster(Emitter &e, ArrayRef<Value> values,
+                                  const Emitter::Accumulation &accumulation) {
+  OpBuilder &b = e.builder;
+  SmallVector<Value> slots;
+  for (Value v : values) {
+    slots.push_back(sharedArray(e, v.getType(), {1}));
+  }
+  Value zero = e.constant(0);
+  e.when(e.compare(arith::CmpIPredicate::eq, threadIndex(e), zero), [&] {
+    for (auto [slot, v] : llvm::zip(slots, values)) {
+      storeShared(e, v, slot, zero);
+    }
+  });
+  clusterBarrier(e);
+  // The address of a block's slot in the cluster's window.
+  auto remote = LLVM::LLVMPointerType::get(b.getContext(), 7);
+  auto local = LLVM::LLVMPointerType::get(b.getContext(), 3);
+  SmallVector<Value> total;
+  for (int64_t rank = 0; rank < e.target.plan.cluster; ++rank) {
+    SmallVector<Value> part;
+    for (auto [slot, v] : llvm::zip(slots, values)) {
+      Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, e.loc, slot);
+      Value base = LLVM::IntToPtrOp::create(b, e.loc, local, toI64(e, address));
+      Value number = arith::ConstantIntOp::create(b, e.loc, b.getI32Type(), rank);
+      Value there = LLVM::CallIntrinsicOp::create(b, e.loc, remote,
+                                                  b.getStringAttr("llvm.nvvm.mapa.shared.cluster"),
+                                                  ValueRange{base, number})
+                        .getResult(0);
+      Type stored = sharedType(e, v.getType());
+      // Volatile: other blocks write it, which no pass may argue away.
+      Value read = LLVM::LoadOp::create(b, e.loc, stored, there, 0, /*isVolatile=*/true);
+      part.push_back(stored == v.getType()
+                         ? read
+                         : arith::TruncIOp::create(b, e.loc, v.getType(), read).getResult());
+    }
+    total = rank == 0 ? part : accumulation.combine(total, part);
+  }
+  return total;
+}
+
+SmallVector<Value> combineLines(Emitter &e, ArrayRef<Value> values, Value x, Value y,
+                                function_ref<SmallVector<Value>(ValueRange, ValueRange)> combine) {
+  OpBuilder &b = e.builder;
+  const int64_t across = e.target.plan.group, lines = e.target.plan.threads / across;
+  SmallVector<Value> slots;
+  for (Value v : values) {
+    slots.push_back(sharedArray(e, getElementTypeOrSelf(v.getType()), {lines, across * e.width}));
+  }
+  Value column = e.mul(x, e.constant(e.width));
+  blockBarrier(e);
+  for (auto [slot, v] : llvm::zip(slots, values)) {
+    for (int64_t lane = 0; lane < e.width; ++lane) {
+      Value one = e.isVector(v) ? vector::ExtractOp::create(b, e.loc, v, lane).getResult() : v;
+      storeShared(e, one, slot, {y, e.add(column, e.constant(lane))});
+    }
+  }
+  blockBarrier(e);
+  auto line = [&](Value number) {
+    SmallVector<Value> read;
+    for (auto [slot, v] : llvm::zip(slots, values)) {
+      Value whole = v;
+      for (int64_t lane = 0; lane < e.width; ++lane) {
+        Value one = loadShared(e, getElementTypeOrSelf(v.getType()), slot,
+                               {number, e.add(column, e.constant(lane))});
+        whole =
+            e.isVector(v) ? vector::InsertOp::create(b, e.loc, one, whole, lane).getResult() : one;
+      }
+      read.push_back(whole);
+    }
+    return read;
+  };
+  SmallVector<Value> total = line(e.constant(0));
+  return e.loop(e.constant(1), e.constant(lines), 1, total,
+                [&](Value number, ValueRange carried) { return combine(carried, line(number)); });
+}
+
 void forBlocks(Emitter &e, Value units, function_ref<void(Value)> unit) {
-  Value first = toI64(e, gpu::BlockIdOp::create(e.builder, e.loc, gpu::Dimension::x));
-  Value step = toI64(e, gpu::GridDimOp::create(e.builder, e.loc, gpu::Dimension::x));
+  auto op = scf::ForOp::create(e.builder, e.loc, blockIndex(e), units, blockCount(e));
+  OpBuilder::InsertionGuard guard(e.builder);
+  e.builder.setInsertionPointToStart(op.getBody());
+  unit(op.getInductionVar());
+}
+
+void forGroups(Emitter &e, Value units, function_ref<void(Value)> unit) {
+  const GpuPlan &plan = e.target.plan;
+  Value first = blockIndex(e), step = blockCount(e);
+  if (int64_t together = plan.threads / plan.group; together > 1) {
+    first = e.add(e.mul(first, e.constant(together)), quotientOf(e, threadIndex(e), plan.group));
+    step = e.mul(step, e.constant(together));
+  }
   auto op = scf::ForOp::create(e.builder, e.loc, first, units, step);
   OpBuilder::InsertionGuard guard(e.builder);
   e.builder.setInsertionPointToStart(op.getBody());
   unit(op.getInductionVar());
 }
 
+void forGroupsTogether(Emitter &e, Value units, function_ref<void(Value, Value)> unit) {
+  const GpuPlan &plan = e.target.plan;
+  Value together = e.constant(plan.threads / plan.group);
+  Value first = e.mul(blockIndex(e), together), step = e.mul(blockCount(e), together);
+  if (plan.threads == plan.group) {
+    forBlocks(e, units, [&](Value number) { unit(number, Value()); });
+    return;
+  }
+  auto op = scf::ForOp::create(e.builder, e.loc, first, units, step);
+  OpBuilder::InsertionGuard guard(e.builder);
+  e.builder.setInsertionPointToStart(op.getBody());
+  Value mine = e.add(op.getInductionVar(), quotientOf(e, threadIndex(e), plan.group));
+  Value valid = e.compare(arith::CmpIPredicate::slt, mine, units);
+  unit(e.min(mine, e.sub(units, e.constant(1))), valid);
+}
+
 Block *beginGpuKernel(OpBuilder &builder, Location loc, StringRef name, ArrayRef<Type> arguments,
-                      Block *&main) {
+                      const GpuPlan &plan, Block *&main) {
   auto module = gpu::GPUModuleOp::create(builder, loc, (name + "_module").str());
   builder.setInsertionPointToStart(&module.getBodyRegion().front());
   auto function =
       gpu::GPUFuncOp::create(builder, loc, name, builder.getFunctionType(arguments, {}));
   function->setAttr(gpu::GPUDialect::getKernelFuncAttrName(), builder.getUnitAttr());
-  function.setKnownBlockSizeAttr(builder.getDenseI32ArrayAttr({gpuThreads, 1, 1}));
+  function.setKnownBlockSizeAttr(
+      builder.getDenseI32ArrayAttr({static_cast<int32_t>(plan.threads), 1, 1}));
   Block *entry = &function.getBody().front();
   main = builder.createBlock(&function.getBody(), function.getBody().end());
   builder.setInsertionPointToEnd(main);
@@ -130,52 +301,36 @@ Block *beginGpuKernel(OpBuilder &builder, Location loc, StringRef name, ArrayRef
   return entry;
 }
 
-void transposeTile(Emitter &e, Value from, Value to, Value columns,
+void transposeTile(Emitter &e, Value from, Value to, Value column, Value columns,
                    function_ref<Value(Value, Value)> read,
                    function_ref<void(Value, Value, Value)> write) {
-  OpBuilder &b = e.builder;
-  auto function = b.getInsertionBlock()->getParentOp()->getParentOfType<gpu::GPUFuncOp>();
-  Value thread = threadId(e);
-  Value x = arith::RemUIOp::create(b, e.loc, thread, e.constant(32));
-  Value y = arith::DivUIOp::create(b, e.loc, thread, e.constant(32));
-  const int64_t lines = gpuThreads / 32;
-  e.loop(e.constant(0), columns, 32, [&](Value column) {
-    Value tile;
-    // Rows of 33 keep threads of one warp off each other's banks.
-    auto at = [&](Value i, Value j) { return SmallVector<Value>{toIndex(e, i), toIndex(e, j)}; };
-    for (int64_t k = 0; k < 32; k += lines) {
-      Value line = e.add(y, e.constant(k)); // along the columns
-      Value i = e.add(from, x), j = e.add(column, line);
-      Value inside = arith::AndIOp::create(b, e.loc, e.compare(arith::CmpIPredicate::slt, i, to),
-                                           e.compare(arith::CmpIPredicate::slt, j, columns));
-      e.when(inside, [&] {
-        Value v = read(i, j);
-        if (!tile) {
-          auto type = MemRefType::get(
-              {32, 33}, v.getType().isInteger(1) ? Type(b.getI8Type()) : v.getType(),
-              MemRefLayoutAttrInterface(),
-              gpu::AddressSpaceAttr::get(b.getContext(), gpu::AddressSpace::Workgroup));
-          tile = function.addWorkgroupAttribution(type, e.loc);
-        }
-        if (v.getType().isInteger(1)) {
-          v = arith::ExtUIOp::create(b, e.loc, b.getI8Type(), v);
-        }
-        memref::StoreOp::create(b, e.loc, v, tile, at(line, x));
-      });
-    }
-    gpu::BarrierOp::create(b, e.loc);
-    for (int64_t k = 0; k < 32; k += lines) {
-      Value line = e.add(y, e.constant(k)); // along the rows
-      Value i = e.add(from, line), j = e.add(column, x);
-      Value inside = arith::AndIOp::create(b, e.loc, e.compare(arith::CmpIPredicate::slt, i, to),
-                                           e.compare(arith::CmpIPredicate::slt, j, columns));
-      e.when(inside, [&] {
-        Value v = memref::LoadOp::create(b, e.loc, tile, at(x, line));
-        write(i, j, v);
-      });
-    }
-    gpu::BarrierOp::create(b, e.loc);
-  });
+  Value thread = threadIndex(e);
+  Value x = remainderOf(e, thread, 32), y = quotientOf(e, thread, 32);
+  const int64_t lines = e.target.plan.threads / 32;
+  Value one = e.constant(1), lastRow = e.sub(to, one), lastColumn = e.sub(columns, one);
+  // Beyond the edges the last element stands in: all loads are under way before the first is
+  // stored.
+  SmallVector<Value> values;
+  for (int64_t k = 0; k < 32; k += lines) {
+    Value i = e.add(from, x), j = e.add(column, e.add(y, e.constant(k)));
+    values.push_back(read(e.min(i, lastRow), e.min(j, lastColumn)));
+  }
+  Type element = values.front().getType();
+  // Rows of 33 keep threads of one warp off each other's banks.
+  Value tile = sharedArray(e, element, {32, 33});
+  for (auto [k, v] : llvm::enumerate(values)) {
+    storeShared(e, v, tile, {e.add(y, e.constant(int64_t(k) * lines)), x});
+  }
+  blockBarrier(e);
+  for (int64_t k = 0; k < 32; k += lines) {
+    Value line = e.add(y, e.constant(k)); // along the rows
+    Value i = e.add(from, line), j = e.add(column, x);
+    Value inside =
+        arith::AndIOp::create(e.builder, e.loc, e.compare(arith::CmpIPredicate::slt, i, to),
+                              e.compare(arith::CmpIPredicate::slt, j, columns));
+    e.when(inside, [&] { write(i, j, loadShared(e, element, tile, {x, line})); });
+  }
+  blockBarrier(e);
 }
 
 } // namespace ciuic::codegen

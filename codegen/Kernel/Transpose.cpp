@@ -31,6 +31,33 @@ static void transposeBlock(Emitter &e, SmallVector<Value> &rows) {
   }
 }
 
+// A GPU block moves one tile at a time: both the operand's and the result's last dim are split.
+static void transposeTiles(KernelFrame &frame, graph::TransposeOp op, unsigned across) {
+  Emitter &e = frame.emitter;
+  SmallVector<AffineExpr> dims = graph::dimsOf(op.getResult()), splitDims = dims;
+  unsigned last = dims.size() - 1;
+  splitDims[across] = splitDims[across].ceilDiv(graph::transposeChunk);
+  splitDims[last] = splitDims[last].ceilDiv(graph::transposeChunk);
+  SmallVector<Value> splits =
+      llvm::map_to_vector(splitDims, [&](AffineExpr d) { return e.symbolic(d); });
+  Value units = e.symbolic(graph::productOf(splitDims, e.builder.getContext()));
+  Value chunk = e.constant(graph::transposeChunk);
+  Buffer out = frame.result(0);
+  forBlocks(e, units, [&](Value unit) {
+    SmallVector<Value> where = e.delinearise(unit, splits);
+    auto indexAt = [&](Value i, Value j) { // i along `across`, j along the last dim
+      SmallVector<Lane> index = llvm::map_to_vector(where, [&](Value v) { return e.uniform(v); });
+      index[across] = e.uniform(i), index[last] = e.uniform(j);
+      return index;
+    };
+    transposeTile(
+        e, e.mul(where[across], chunk), e.symbolic(dims[across]), e.mul(where[last], chunk),
+        e.symbolic(dims[last]),
+        [&](Value i, Value j) { return e.at(op.getResult(), indexAt(i, j)); },
+        [&](Value i, Value j, Value v) { e.store(v, out, indexAt(i, j)); });
+  });
+}
+
 void emitTranspose(KernelFrame &frame) {
   Emitter &e = frame.emitter;
   auto op = dyn_cast<graph::TransposeOp>(&frame.body.front());
@@ -59,6 +86,10 @@ void emitTranspose(KernelFrame &frame) {
     });
     return;
   }
+  if (e.device == Device::gpu) {
+    transposeTiles(frame, op, across);
+    return;
+  }
   splits[across] = e.symbolic(dims[across].ceilDiv(graph::transposeChunk));
   Value chunk = e.constant(graph::transposeChunk);
   frame.forUnits([&](Value unit) {
@@ -70,15 +101,6 @@ void emitTranspose(KernelFrame &frame) {
       index[across] = i;
       return index;
     };
-    if (e.device == Device::gpu) {
-      transposeTile(
-          e, from, to, extents[last],
-          [&](Value i, Value j) {
-            return e.at(op.getResult(), indexAt(e.uniform(i), e.uniform(j)));
-          },
-          [&](Value i, Value j, Value v) { e.store(v, out, indexAt(e.uniform(i), e.uniform(j))); });
-      return;
-    }
     Value eight = e.constant(8), zero = e.constant(0);
     auto wholeBlocks = [&](Value lower, Value upper) {
       return e.add(

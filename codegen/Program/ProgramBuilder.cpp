@@ -146,6 +146,8 @@ private:
       formatRow->bytes = row->bytes;
       formatRow->relative_error =
           weight.getRelativeError() ? weight.getRelativeError()->convertToDouble() : 0;
+      formatRow->activation_error =
+          weight.getActivationError() ? weight.getActivationError()->convertToDouble() : 0;
       formatRow->predicted_loss =
           weight.getPredictedLoss() ? weight.getPredictedLoss()->convertToDouble() : 0;
       program.formats.push_back(std::move(formatRow));

@@ -19,16 +19,40 @@ PackingAttr packingOf(KernelOp kernel, unsigned argument) {
                : PackingAttr();
 }
 
+static Bounds boundsOf(KernelOp kernel) {
+  Bounds bounds;
+  for (auto symbol : kernel.getSymbols().getAsRange<SymbolAttr>()) {
+    bounds.lower.push_back(symbol.getLower());
+    bounds.upper.push_back(symbol.getUpper());
+  }
+  return bounds;
+}
+
+bool hasOneRow(MatmulOp matmul, const Bounds &bounds) {
+  return llvm::all_of(ArrayRef(dimsOf(matmul.getA())).drop_back(), [&](AffineExpr dim) {
+    return intervalOf(dim, bounds).upper == std::optional<int64_t>(1);
+  });
+}
+
+bool roundsRow(KernelOp kernel) {
+  auto matmul = dyn_cast<MatmulOp>(kernel.getBody().front().front());
+  auto weight = matmul ? dyn_cast<BlockArgument>(matmul.getB()) : BlockArgument();
+  if (!weight || kernel.getTemplateKind() != Template::matmul || !kernel.getArgAttrs()) {
+    return false;
+  }
+  auto marks = cast<DictionaryAttr>((*kernel.getArgAttrs())[weight.getArgNumber()]);
+  auto packing = marks.getAs<PackingAttr>("graph.packing");
+  return marks.contains("graph.rounded") && packing &&
+         kernels::groupSize(packSpecOf(packing).format) > 0 && hasOneRow(matmul, boundsOf(kernel));
+}
+
 namespace {
 
 class Describer {
 public:
   explicit Describer(KernelOp kernel) : kernel(kernel), context(kernel.getContext()) {
     call.root = &kernel.getBody().front().front();
-    for (auto symbol : kernel.getSymbols().getAsRange<SymbolAttr>()) {
-      bounds.lower.push_back(symbol.getLower());
-      bounds.upper.push_back(symbol.getUpper());
-    }
+    bounds = boundsOf(kernel);
   }
 
   FailureOr<std::optional<LibraryCall>> run() {
@@ -113,6 +137,7 @@ private:
         failed(usePacked(op.getB(), "ciuic_matmul_", true))) {
       return failure();
     }
+    call.function += roundsRow(kernel) ? "_rounded" : "";
     auto a = dimsOf(op.getA()), c = dimsOf(op.getResult());
     AffineExpr k = a.back(), n = c.back();
     call.args = {productOf(ArrayRef(a).drop_back(), context), n, k, k, n};

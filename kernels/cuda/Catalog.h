@@ -5,6 +5,8 @@
 // it too.
 #pragma once
 
+#include "kernels/cuda/AttentionShape.h"
+#include "kernels/cuda/ProductShape.h"
 #include "kernels/host/Abi.h"
 
 #include <cstdint>
@@ -36,27 +38,100 @@ constexpr int64_t gemvStagedBytes(int64_t M, int64_t K, int64_t parts) {
   return M * parts * ((K + 255) / 256 * 512 + 64);
 }
 
-inline constexpr Block kMatmulBlock, kBatchMatmulBlock, kGatherBlock, kAttentionBlock, kDecodeBlock,
-    kConvBlock, kPoolBlock;
+inline constexpr Block kMatmulBlock, kGatherBlock, kPoolBlock;
+/// Of any arguments; `attentionBlock` and its like state less for given ones.
+inline constexpr Block kAttentionBlock = {kAttentionThreads, attentionShared(128),
+                                          int64_t(1) << 20},
+                       kDecodeBlock = {kAttentionThreads, decodeShared(256), kDecodeBlocks},
+                       kBatchMatmulBlock = {kProductThreads, productShared(kProductLarge),
+                                            int64_t(1) << 20},
+                       kConvBlock = kBatchMatmulBlock;
 
 /// Columns and rows of one unit.
 inline constexpr int64_t kGemvPanels = 1, kMatmulTileRows = 128, kMatmulTilePanels = 8,
-                         kBatchTileRows = 64, kBatchTileColumns = 64, kAttentionTileRows = 64,
-                         kConvTilePixels = 64, kConvTilePanels = 4, kPoolElements = 256,
-                         kDecodeKeys = 128, kDecodeMostSplits = 64;
+                         kBatchTileRows = 64, kBatchTileColumns = 64, kAttentionTileRows = 32,
+                         kConvTilePixels = 64, kConvTilePanels = 4, kPoolElements = 256;
 
-/// Runs of keys of a decode attention whose keys are at most `keys`.
+/// Most shares of a head's keys, where there are few heads.
 constexpr int64_t decodeSplits(int64_t keys) {
-  const int64_t runs = (keys + kDecodeKeys - 1) / kDecodeKeys;
-  return runs < 1 ? 1 : runs > kDecodeMostSplits ? kDecodeMostSplits : runs;
+  const int64_t splits = (keys + kDecodeShare - 1) / kDecodeShare;
+  return splits < 1 ? 1 : splits > kDecodeBlocks ? kDecodeBlocks : splits;
 }
 
-/// Workspace bytes of a decode attention with these arguments (AttentionArg) at their bounds: for
-/// each head and query and run of keys, the sums of the value width, the maximum and the sum of
-/// weights, in f32.
-constexpr int64_t decodeWorkspace(const int64_t *args) {
-  return args[kAttnBatch] * args[kAttnHeads] * args[kAttnQueries] * decodeSplits(args[kAttnKeys]) *
-         (args[kAttnValueWidth] + 2) * 4;
+constexpr int64_t greatest(int64_t a, int64_t b) { return a > b ? a : b; }
+constexpr int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+constexpr int64_t attentionWidest(const int64_t *args) {
+  return greatest(args[kAttnWidth], args[kAttnValueWidth]);
 }
+
+/// Widest head of the attention functions, decode included.
+inline constexpr int64_t kAttentionWidest = 256;
+
+/// Attention of many queries: `args` are AttentionArg at their bounds, of operands of so many bytes
+/// an element. A unit is a tile of queries of one head of one batch; long ones come first.
+constexpr int64_t attentionTileRows(const int64_t *args, int64_t elementBytes) {
+  const int64_t width = attentionWidest(args);
+  return elementBytes == 4 ? attentionPlainQueries(attentionPlainWidth(width))
+                           : attentionQueries(attentionWidth(width));
+}
+constexpr Block attentionBlock(const int64_t *args, int64_t elementBytes) {
+  const int64_t width = attentionWidest(args);
+  const int plain = attentionPlainWidth(width);
+  return {kAttentionThreads,
+          elementBytes == 4 ? attentionPlainShared(plain, attentionPlainQueries(plain))
+                            : attentionShared(attentionWidth(width)),
+          int64_t(1) << 20};
+}
+
+/// Attention of up to kDecodeQueries: tiles of the (head, query) pairs of a kv head.
+constexpr int64_t decodeGroups(const int64_t *args) {
+  const int64_t kvHeads = greatest(1, args[kAttnKvHeads]);
+  const int64_t rows = args[kAttnHeads] / kvHeads * args[kAttnQueries];
+  return args[kAttnBatch] * kvHeads * ((rows + kDecodeRows - 1) / kDecodeRows);
+}
+/// Shares of all heads together, of these or smaller extents, where a head has more than one.
+constexpr int64_t decodeShares(const int64_t *args) {
+  return least(kDecodeBlocks,
+               decodeGroups(args) * ((args[kAttnKeys] + kDecodeShare - 1) / kDecodeShare));
+}
+constexpr int64_t decodeUnits(const int64_t *args) {
+  return greatest(decodeGroups(args), decodeShares(args));
+}
+constexpr Block decodeBlock(const int64_t *args, int64_t elementBytes) {
+  const int64_t width = attentionWidest(args);
+  return {kAttentionThreads,
+          elementBytes == 4 ? attentionPlainShared(attentionPlainWidth(width), kDecodeRows)
+                            : decodeShared(width),
+          kDecodeBlocks};
+}
+/// Bytes for what the shares of all heads leave, of these or smaller extents: values, maximum and
+/// sum of each row, in f32.
+constexpr int64_t decodeWorkspace(const int64_t *args) {
+  const int64_t kvHeads = greatest(1, args[kAttnKvHeads]);
+  const int64_t rows = least(args[kAttnHeads] / kvHeads * args[kAttnQueries], kDecodeRows);
+  return decodeShares(args) * rows * decodePartial(args[kAttnValueWidth]) * 4;
+}
+
+/// Products over tiles (Product.h): side of the tiles, shared memory.
+constexpr int64_t batchMatmulTile(const int64_t *args, int64_t elementBytes) {
+  return productTile(args[kBatchB0] * args[kBatchB1] * args[kBatchB2], args[kBatchM], args[kBatchN],
+                     elementBytes);
+}
+constexpr Block batchMatmulBlock(const int64_t *args, int64_t elementBytes) {
+  return {kProductThreads, productShared(static_cast<int>(batchMatmulTile(args, elementBytes))),
+          int64_t(1) << 20};
+}
+/// Convolutions, transposed ones too; not depthwise ones, which are like pools: a thread has one
+/// channel of four neighbouring pixels, and needs no shared memory.
+constexpr int64_t convTile(const int64_t *args, int64_t elementBytes) {
+  return productTile(1, args[kConvBatch] * args[kConvOutH] * args[kConvOutW],
+                     args[kConvOutC] / greatest(1, args[kConvGroups]), elementBytes);
+}
+constexpr Block convBlock(const int64_t *args, int64_t elementBytes) {
+  return {kProductThreads, productShared(static_cast<int>(convTile(args, elementBytes))),
+          int64_t(1) << 20};
+}
+inline constexpr Block kDepthwiseBlock;
 
 } // namespace ciuic::kernels::cuda

@@ -50,6 +50,7 @@ struct ApplyFormatsPass : ciuic::impl::ApplyFormatsBase<ApplyFormatsPass> {
                                                old.getChannels(), old.getTaps(), old.getGroups(),
                                                old.getSource()));
         weight.setRelativeErrorAttr(record.getAs<FloatAttr>("relative_error"));
+        weight.setActivationErrorAttr(record.getAs<FloatAttr>("activation_error"));
         weight.setPredictedLossAttr(record.getAs<FloatAttr>("predicted_loss"));
       }
     }

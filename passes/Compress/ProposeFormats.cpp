@@ -102,7 +102,7 @@ std::string measure(WeightProposal &proposal, const FormatPolicy &policy, const 
   const bool mayStay = policy.quality == Quality::Near || policy.quality == Quality::Exact;
   const kernels::PackSpec stored = packSpecOf(packing);
   if (mayStay) {
-    proposal.candidates.push_back({stored.format, kernels::packedBytes(stored), 0, 0});
+    proposal.candidates.push_back({stored.format, kernels::packedBytes(stored)});
   }
 
   // 3. The policy's formats.
@@ -130,11 +130,14 @@ std::string measure(WeightProposal &proposal, const FormatPolicy &policy, const 
       return error.empty() ? "[input.weight-values] " + problem : error;
     }
     const double relative = packError.relative();
+    const double activations =
+        policy.roundRows && proposal.site.oneRow ? activationErrorOf(format) : 0;
     proposal.candidates.push_back(
-        {format, kernels::packedBytes(spec), relative, sensitivity * relative * relative});
+        {format, kernels::packedBytes(spec), relative, activations,
+         sensitivity * (relative * relative + activations * activations)});
   }
   if (proposal.candidates.empty()) {
-    proposal.candidates.push_back({stored.format, kernels::packedBytes(stored), 0, 0});
+    proposal.candidates.push_back({stored.format, kernels::packedBytes(stored)});
   }
   return {};
 }

@@ -18,14 +18,20 @@ namespace ciuic {
 
 namespace {
 
-/// What the kernel must know of an operand beyond its type: how a weight is packed, and that a
-/// state's buffer has the strides of its largest extents.
+/// What the kernel must know of an operand beyond its type: how a weight is packed, that a single
+/// row by it is rounded, and that a state's buffer has the strides of its largest extents.
 DictionaryAttr argumentAttrs(Value operand, func::FuncOp function) {
   Builder b(function.getContext());
   if (Operation *leaf = operand.getDefiningOp(); leaf && isa<WeightOp, ConstantOp>(leaf)) {
     auto packing = leaf->getAttrOfType<PackingAttr>("packing");
-    return packing ? b.getDictionaryAttr({b.getNamedAttr("graph.packing", packing)})
-                   : b.getDictionaryAttr({});
+    SmallVector<NamedAttribute> marks;
+    if (packing) {
+      marks.push_back(b.getNamedAttr("graph.packing", packing));
+    }
+    if (leaf->hasAttr("activation_error")) {
+      marks.push_back(b.getNamedAttr("graph.rounded", b.getUnitAttr()));
+    }
+    return b.getDictionaryAttr(marks);
   }
   // A state reaches its readers as the argument itself or as the result of the launch that appends
   // to it.

@@ -3,6 +3,7 @@
 // scalar op and element; products two per multiply-add.
 #include "passes/Lower/KernelCost.h"
 
+#include "ir/Graph/LibraryCall.h"
 #include "ir/Graph/Weights.h"
 
 using namespace mlir;
@@ -101,6 +102,7 @@ KernelCost costOf(KernelOp kernel, ArrayRef<int64_t> symbols) {
     }
     bytes += packing ? static_cast<double>(packedBytes(packing)) : bytesOf(argument, symbols);
   }
+  cost.format += roundsRow(kernel) ? "_rounded" : "";
   for (Value result : body.getTerminator()->getOperands()) {
     auto append = result.getDefiningOp<AppendOp>();
     bytes += append ? bytesOf(append.getFresh(), symbols) : bytesOf(result, symbols);

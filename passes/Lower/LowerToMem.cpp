@@ -84,6 +84,7 @@ private:
         weight ? weight.getOffsetAttr() : IntegerAttr(),
         weight ? weight.getBytesAttr() : IntegerAttr(), ciuic::mem::WeightModeAttr(),
         weight ? weight.getRelativeErrorAttr() : FloatAttr(),
+        weight ? weight.getActivationErrorAttr() : FloatAttr(),
         weight ? weight.getPredictedLossAttr() : FloatAttr());
     last = op;
     return FlatSymbolRefAttr::get(op.getSymNameAttr());

@@ -379,7 +379,8 @@ struct LowerToPlanPass : ciuic::impl::LowerToPlanBase<LowerToPlanPass> {
           weight.getFileBytesAttr(), b.getI64IntegerAttr(host),
           b.getI64IntegerAttr(whole && !onHost ? ranges[2] : -1),
           onHost && !ranges.empty() ? b.getDenseI64ArrayAttr(ranges) : DenseI64ArrayAttr(),
-          weight.getRelativeErrorAttr(), weight.getPredictedLossAttr());
+          weight.getRelativeErrorAttr(), weight.getActivationErrorAttr(),
+          weight.getPredictedLossAttr());
     }
   }
 };

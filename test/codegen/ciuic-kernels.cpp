@@ -4,10 +4,13 @@
 //   ciuic-kernels FILE.mlir OUT.so [DIM…]     host; prints `NAME UNITS SCRATCH [PARAM…]` per kernel
 //                                             for these symbols' values (the params are those of a
 //                                             launch over a whole weight)
-//   ciuic-kernels FILE.mlir --ptx CHIP        prints the PTX of every kernel
+//   ciuic-kernels FILE.mlir --ptx 90          prints the PTX of every kernel for this compute
+//                                             capability
+//   ciuic-kernels FILE.mlir --cuda OUT 90,80  writes OUT.VARIANT for each blob of code; prints
+//                                             `NAME THREADS SHARED GRID CLUSTER` per kernel
 // Grids and scratch sizes are those the lowering would set, whatever the file says.
+#include "codegen/CudaBackend.h"
 #include "codegen/HostBackend.h"
-#include "codegen/PtxBackend.h"
 #include "ir/Graph/KernelGeometry.h"
 #include "ir/Graph/LibraryCall.h"
 
@@ -50,9 +53,50 @@ static LogicalResult setGeometry(graph::KernelOp kernel) {
   return success();
 }
 
+static LogicalResult writeCuda(ArrayRef<graph::KernelOp> all, StringRef output,
+                               StringRef capabilities) {
+  // Calls of the host's library have no twin here.
+  SmallVector<graph::KernelOp> kernels;
+  for (graph::KernelOp kernel : all) {
+    if (auto call = graph::libraryCallOf(kernel); succeeded(call) && !*call) {
+      kernels.push_back(kernel);
+    }
+  }
+  codegen::CudaOptions options;
+  options.threads = 2;
+  options.capabilities.clear();
+  SmallVector<StringRef> list;
+  capabilities.split(list, ',');
+  for (StringRef one : list) {
+    options.capabilities.push_back(std::atoi(one.str().c_str()));
+  }
+  auto begin = std::chrono::steady_clock::now();
+  auto code = codegen::compileCudaKernels(kernels, options);
+  if (failed(code)) {
+    return failure();
+  }
+  double ms =
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+  llvm::errs() << kernels.size() << " kernels: " << ms << " ms; ptxas: " << code->ptxas << "\n";
+  for (const codegen::CudaBlob &blob : code->blobs) {
+    std::ofstream((output + "." + blob.variant).str(), std::ios::binary)
+        .write(blob.bytes.data(), blob.bytes.size());
+  }
+  for (graph::KernelOp kernel : kernels) {
+    auto launch = codegen::cudaLaunchOf(kernel);
+    if (failed(launch)) {
+      return failure();
+    }
+    llvm::outs() << kernel.getSymName() << " " << launch->threads << " " << launch->sharedBytes
+                 << " " << launch->grid << " " << launch->cluster << "\n";
+  }
+  return success();
+}
+
 int main(int argc, char **argv) {
   if (argc < 3) {
-    llvm::errs() << "usage: ciuic-kernels FILE.mlir OUT.so [DIM…] | FILE.mlir --ptx CHIP\n";
+    llvm::errs() << "usage: ciuic-kernels FILE.mlir OUT.so [DIM…] | FILE.mlir --ptx CAPABILITY | "
+                    "FILE.mlir --cuda OUT CAPABILITIES\n";
     return 1;
   }
   DialectRegistry registry;
@@ -70,13 +114,16 @@ int main(int argc, char **argv) {
   }
   if (StringRef(argv[2]) == "--ptx") {
     for (graph::KernelOp kernel : kernels) {
-      auto ptx = codegen::emitPtx(kernel, argc > 3 ? argv[3] : "sm_90");
+      auto ptx = codegen::emitPtx(kernel, argc > 3 ? std::atoi(argv[3]) : 90);
       if (failed(ptx)) {
         return 1;
       }
       llvm::outs() << *ptx;
     }
     return 0;
+  }
+  if (StringRef(argv[2]) == "--cuda") {
+    return argc < 5 || failed(writeCuda(kernels, argv[3], argv[4]));
   }
   codegen::HostOptions options;
   options.threads = 2;

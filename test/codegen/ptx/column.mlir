@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // A reduction that keeps the last dim: consecutive threads read consecutive elements, nobody waits.
 // REQUIRES: compiler, ptxas
-// RUN: ciuic-kernels %s --ptx sm_90 > %t.ptx
+// RUN: ciuic-kernels %s --ptx 90 > %t.ptx
 // RUN: FileCheck %s < %t.ptx
 // RUN: ptxas -arch=sm_90 %t.ptx -o %t.cubin
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // A gather of rows: the index is read once and clamped, the row copied in whole vectors.
 // REQUIRES: compiler, ptxas
-// RUN: ciuic-kernels %s --ptx sm_90 > %t.ptx
+// RUN: ciuic-kernels %s --ptx 90 > %t.ptx
 // RUN: FileCheck %s < %t.ptx
 // RUN: ptxas -arch=sm_90 %t.ptx -o %t.cubin
 

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// LLVM's NVPTX back end over generated kernels: see CudaBackend.h.
+//
+// Each kernel is a module of its own on its way to PTX: generated, linked with the library
+// functions it calls (bitcode, of which only what is needed comes along), optimised as a whole. Its
+// private symbols get its name as prefix, so the texts of all kernels make one PTX module. Chips of
+// one generation share that text. No libdevice: the elementary functions are ours.
+#include "codegen/CudaBackend.h"
+#include "codegen/HostBackend.h"
+#include "codegen/Kernel/Generator.h"
+#include "codegen/Lowering.h"
+#include "codegen/Ptxas.h"
+#include "ir/Graph/LibraryCall.h"
+#include "kernels/cuda/Embed.h"
+
+#include "mlir/IR/Diagnostics.h"
+#include "mlir/IR/Verifier.h"
+#include "mlir/Parser/Parser.h"
+#include "llvm/Bitcode/BitcodeReader.h"
+#include "llvm/IR/LegacyPassManager.h"
+#include "llvm/IR/Module.h"
+#include "llvm/Linker/Linker.h"
+#include "llvm/MC/TargetRegistry.h"
+#include "llvm/Passes/PassBuilder.h"
+#include "llvm/Support/TargetSelect.h"
+#include "llvm/Target/TargetMachine.h"
+
+#include <atomic>
+#include <map>
+#include <thread>
+
+using namespace mlir;
+
+namespace ciuic::codegen {
+namespace {
+
+/// The generation whose instructions a chip's code uses, and the PTX version that has them.
+int generationOf(int capability) { return capability >= 90 ? 90 : 80; }
+StringRef ptxVersion(int generation) { return generation >= 90 ? "+ptx80" : "+ptx71"; }
+
+bool isVendorCall(StringRef function) {
+  return function.starts_with("cublaslt.") || function.starts_with("cudnn.");
+}
+
+void initialiseTarget() {
+  LLVMInitializeNVPTXTarget();
+  LLVMInitializeNVPTXTargetInfo();
+  LLVMInitializeNVPTXTargetMC();
+  LLVMInitializeNVPTXAsmPrinter();
+}
+
+std::unique_ptr<llvm::TargetMachine> makeMachine(int generation) {
+  std::string error;
+  llvm::Triple triple("nvptx64-nvidia-cuda");
+  const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);
+  if (!target) {
+    return nullptr;
+  }
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
+  return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
+      triple, "sm_" + std::to_string(generation), ptxVersion(generation), options,
+      llvm::Reloc::PIC_, {}, llvm::CodeGenOptLevel::Aggressive));
+}
+
+/// Adds the library functions that `code` calls; says what went wrong.
+std::string linkLibrary(llvm::Module &code, int generation) {
+  std::string_view bitcode = kernels::cudaBitcode(generation);
+  auto library = llvm::getLazyBitcodeModule(
+      llvm::MemoryBufferRef(llvm::StringRef(bitcode.data(), bitcode.size()), "kernels"),
+      code.getContext());
+  if (!library) {
+    return llvm::toString(library.takeError());
+  }
+  (*library)->setDataLayout(code.getDataLayout());
+  if (llvm::Linker::linkModules(code, std::move(*library), llvm::Linker::LinkOnlyNeeded)) {
+    return "the library functions do not link";
+  }
+  return "";
+}
+
+/// Leaves the kernel alone visible, under its name; everything else is inlined, or private and
+/// named after it.
+std::string makePrivate(llvm::Module &code, StringRef kernel) {
+  for (llvm::Function &function : code) {
+    function.removeFnAttr("target-cpu");
+    function.removeFnAttr("target-features");
+    if (function.getName() == kernel || function.isIntrinsic()) {
+      continue;
+    }
+    if (function.isDeclaration()) {
+      if (function.use_empty()) {
+        continue;
+      }
+      return "the library has no function '" + function.getName().str() + "'";
+    }
+    function.setLinkage(llvm::GlobalValue::InternalLinkage);
+    function.removeFnAttr(llvm::Attribute::NoInline);
+    function.removeFnAttr(llvm::Attribute::OptimizeNone);
+    function.addFnAttr(llvm::Attribute::AlwaysInline);
+    function.setName(kernel + "." + function.getName());
+  }
+  for (llvm::GlobalVariable &variable : code.globals()) {
+    if (!variable.isDeclaration()) { // dynamic shared memory is a declaration
+      variable.setLinkage(llvm::GlobalValue::InternalLinkage);
+    }
+    variable.setName(kernel + "." + variable.getName());
+  }
+  return "";
+}
+
+void optimise(llvm::Module &code, llvm::TargetMachine &machine) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager components;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PassBuilder passes(&machine);
+  passes.registerModuleAnalyses(modules);
+  passes.registerCGSCCAnalyses(components);
+  passes.registerFunctionAnalyses(functions);
+  passes.registerLoopAnalyses(loops);
+  passes.crossRegisterProxies(loops, functions, components, modules);
+  passes.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(code, modules);
+}
+
+/// PTX of one kernel, or why there is none.
+struct Text {
+  std::string ptx, error;
+};
+
+Text ptxOf(graph::KernelOp kernel, int generation) {
+  Location loc = kernel.getLoc();
+  OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
+  if (failed(generateKernel(kernel, *module, Device::gpu, generation)) || failed(verify(*module))) {
+    return {"", "the kernel could not be generated"};
+  }
+  llvm::LLVMContext context;
+  std::unique_ptr<llvm::Module> code = lowerToLLVM(*module, Device::gpu, context);
+  if (!code) {
+    return {"", "the kernel could not be lowered for a GPU"};
+  }
+  std::unique_ptr<llvm::TargetMachine> machine = makeMachine(generation);
+  if (!machine) {
+    return {"", "LLVM has no PTX back end"};
+  }
+  code->setTargetTriple(machine->getTargetTriple());
+  code->setDataLayout(machine->createDataLayout());
+  auto call = graph::libraryCallOf(kernel);
+  if (succeeded(call) && !*call) {
+    if (int64_t cluster = gpuPlanOf(kernel, generation)->cluster; cluster > 1) {
+      code->getFunction(kernel.getSymName())
+          ->addFnAttr("nvvm.cluster_dim", std::to_string(cluster) + ",1,1");
+    }
+  } else {
+    if (std::string error = linkLibrary(*code, generation); !error.empty()) {
+      return {"", error};
+    }
+  }
+  if (std::string error = makePrivate(*code, kernel.getSymName()); !error.empty()) {
+    return {"", error};
+  }
+  optimise(*code, *machine);
+  llvm::SmallVector<char, 0> text;
+  llvm::raw_svector_ostream stream(text);
+  llvm::legacy::PassManager emit;
+  if (machine->addPassesToEmitFile(emit, stream, nullptr, llvm::CodeGenFileType::AssemblyFile)) {
+    return {"", "the PTX back end writes no assembly"};
+  }
+  emit.run(*code);
+  return {std::string(text.data(), text.size()), ""};
+}
+
+/// One module of all texts: the first one's head, then everyone's body.
+std::string joined(ArrayRef<Text> texts) {
+  constexpr StringRef kHead = ".address_size 64";
+  std::string all;
+  for (const Text &text : texts) {
+    StringRef ptx = text.ptx;
+    size_t head = ptx.find(kHead);
+    if (ptx.empty() || head == StringRef::npos) {
+      continue;
+    }
+    if (all.empty()) {
+      all = ptx.substr(0, head + kHead.size()).str();
+    }
+    all += ptx.drop_front(head + kHead.size());
+  }
+  return all;
+}
+
+class Worker {
+public:
+  Worker() {
+    DialectRegistry registry;
+    registerCodegen(registry);
+    context.appendDialectRegistry(registry);
+    context.disableMultithreading();
+    context.loadAllAvailableDialects();
+  }
+  Text compile(const std::string &source, int generation) {
+    std::string message;
+    ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
+      if (message.empty() && diagnostic.getSeverity() == DiagnosticSeverity::Error) {
+        message = diagnostic.str();
+      }
+      return success();
+    });
+    OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(source, &context);
+    if (!module) {
+      return {"", message.empty() ? "the kernel does not read back" : message};
+    }
+    Text text = ptxOf(*module->getOps<graph::KernelOp>().begin(), generation);
+    if (!text.error.empty() && !message.empty()) {
+      text.error = message;
+    }
+    return text;
+  }
+
+private:
+  MLIRContext context;
+};
+
+} // namespace
+
+FailureOr<std::string> emitPtx(graph::KernelOp kernel, int capability) {
+  initialiseTarget();
+  kernel.getContext()->loadAllAvailableDialects();
+  Text text = ptxOf(kernel, generationOf(capability));
+  if (!text.error.empty()) {
+    return kernel.emitError("kernel '") << kernel.getSymName() << "': " << text.error;
+  }
+  return text.ptx;
+}
+
+FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel) {
+  FailureOr<GpuPlan> plan = gpuPlanOf(kernel, 90);
+  if (failed(plan)) {
+    return kernel.emitError("no plan for a GPU follows from this body for template ")
+           << graph::stringifyTemplate(kernel.getTemplateKind());
+  }
+  return CudaLaunch{plan->threads, 0, plan->grid, plan->cluster};
+}
+
+FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const CudaOptions &options) {
+  CudaCode code;
+  SmallVector<graph::KernelOp> kernels;
+  for (graph::KernelOp kernel : all) {
+    auto call = graph::libraryCallOf(kernel);
+    if (failed(call)) {
+      return failure();
+    }
+    if (!*call || !isVendorCall((*call)->function)) {
+      kernels.push_back(kernel);
+    }
+  }
+  if (kernels.empty()) {
+    return code;
+  }
+  initialiseTarget();
+  std::vector<std::string> sources;
+  for (graph::KernelOp kernel : kernels) {
+    llvm::raw_string_ostream stream(sources.emplace_back());
+    kernel->print(stream, OpPrintingFlags().printGenericOpForm());
+  }
+  std::map<int, std::vector<Text>> generations;
+  for (int capability : options.capabilities) {
+    generations[generationOf(capability)].resize(kernels.size());
+  }
+  std::vector<std::pair<int, size_t>> jobs;
+  for (auto &[generation, texts] : generations) {
+    for (size_t i = 0; i < texts.size(); ++i) {
+      jobs.push_back({generation, i});
+    }
+  }
+  std::atomic<size_t> next = 0;
+  auto work = [&] {
+    Worker worker;
+    for (size_t job = next++; job < jobs.size(); job = next++) {
+      auto [generation, i] = jobs[job];
+      generations.at(generation)[i] = worker.compile(sources[i], generation);
+    }
+  };
+  std::vector<std::thread> pool;
+  for (size_t i = 1; i < std::min<size_t>(std::max(1u, options.threads), jobs.size()); ++i) {
+    pool.emplace_back(work);
+  }
+  work();
+  for (std::thread &thread : pool) {
+    thread.join();
+  }
+  bool failedAny = false;
+  for (auto &[generation, texts] : generations) {
+    for (auto [kernel, text] : llvm::zip(kernels, texts)) {
+      if (!text.error.empty()) {
+        kernel.emitError(text.error);
+        failedAny = true;
+      }
+    }
+  }
+  if (failedAny) {
+    return failure();
+  }
+  std::map<int, std::string> ptx;
+  for (auto &[generation, texts] : generations) {
+    ptx[generation] = joined(texts);
+  }
+  code.ptxas = options.ptxas.empty() ? findPtxas() : options.ptxas;
+  if (!code.ptxas.empty()) {
+    std::vector<AssembleJob> assemblies;
+    for (int capability : options.capabilities) {
+      assemblies.push_back({capability, &ptx.at(generationOf(capability)), {}, ""});
+    }
+    assemble(code.ptxas, options.threads, assemblies);
+    for (AssembleJob &job : assemblies) {
+      std::string variant = "sm_" + std::to_string(job.capability);
+      if (!job.error.empty()) {
+        return kernels.front()->getParentOp()->emitError("ptxas for ")
+               << variant << ": " << job.error;
+      }
+      code.blobs.push_back({variant, std::move(job.cubin)});
+    }
+  }
+  const std::string &lowest = ptx.begin()->second;
+  code.blobs.push_back({"ptx", std::vector<char>(lowest.begin(), lowest.end())});
+  code.blobs.back().bytes.push_back(0); // drivers take PTX as a C string
+  return code;
+}
+
+} // namespace ciuic::codegen

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// How a generated GPU kernel spreads its work over threads and blocks: decided once, from the body
+// and the entry's bounds, for the code and for the launch.
+#pragma once
+
+#include "ir/Graph/KernelGeometry.h"
+
+namespace ciuic::codegen {
+
+struct GpuPlan {
+  /// Threads of a block; threads that share a unit (a power of two, at most `threads`); blocks that
+  /// share a unit (1 unless group == threads).
+  int64_t threads = 256, group = 256, cluster = 1;
+  /// Lanes of a thread's vectors.
+  int64_t width = 1;
+  /// Flat: vectors that a thread computes together. Row: vectors that a thread keeps in registers;
+  /// 0: a row is read once per reduction.
+  int64_t slots = 0;
+  /// Blocks of a launch, at the entry's bounds.
+  int64_t grid = 1;
+  /// Whether every index and offset fits in 31 bits at the entry's bounds.
+  bool narrow = false;
+};
+
+/// The plan of a kernel whose template is generated, for chips of this capability; threads and grid
+/// are the same for all. Fails where the body does not fit its template.
+mlir::FailureOr<GpuPlan> gpuPlanOf(graph::KernelOp kernel, int capability);
+/// What the epilogue of a library call needs of a plan.
+GpuPlan epiloguePlanOf(graph::KernelOp kernel);
+
+/// A flat kernel's vectors: runs of the merged inner dim at one index of the outer ones.
+mlir::AffineExpr flatVectors(const graph::FlatSpace &space, int64_t width,
+                             mlir::MLIRContext *context);
+
+} // namespace ciuic::codegen

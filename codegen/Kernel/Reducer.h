@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// What row and column kernels share on every device: the index space, how reductions combine,
+// values supplied to maps, results stored.
+#pragma once
+
+#include "codegen/Kernel/Generator.h"
+
+namespace ciuic::codegen {
+
+/// A row or column kernel being emitted.
+struct Reducer {
+  KernelFrame &frame;
+  Emitter &e;
+  graph::ReduceSpace space;
+  llvm::SmallVector<mlir::Value> extents;
+  llvm::SmallVector<unsigned> kept, reduced;
+  mlir::Value count; ///< elements of one reduction
+  /// This unit's index at kept dims (lanes at reduced dims are set by the loops).
+  llvm::SmallVector<Lane> base;
+  llvm::DenseMap<mlir::Value, mlir::Value> reductions;
+  /// Rows kept in scratch: complete ones are read, the others written by whichever pass computes
+  /// them.
+  llvm::DenseMap<mlir::Value, Buffer> rows;
+  llvm::DenseSet<mlir::Value> complete, written;
+  llvm::SmallVector<Lane> current;
+
+  Reducer(KernelFrame &frame, graph::ReduceSpace s);
+
+  bool isFull(mlir::Value tensor);
+  bool isReduced(mlir::Value tensor);
+  /// Whether every result has the full shape or the reductions'; fails the kernel if not.
+  bool checkShapes();
+  /// Supplies reductions and buffered rows to the emitter.
+  void install();
+  void endPass();
+  /// Stores the results that have the reductions' shape; whether others have the full one.
+  bool storeReduced();
+  bool hasFull();
+  /// Stores the results of the full shape at an index. All are computed before any is stored: a
+  /// result may be an operand.
+  void storeFull(llvm::ArrayRef<Lane> index);
+  llvm::SmallVector<std::pair<unsigned, mlir::Value>> fullValues(llvm::ArrayRef<Lane> index);
+  void storeValues(llvm::ArrayRef<std::pair<unsigned, mlir::Value>> values,
+                   llvm::ArrayRef<Lane> index);
+
+private:
+  bool sameLane(const Lane &a, const Lane &b) { return a.value == b.value && a.kind == b.kind; }
+  bool atCurrent(llvm::ArrayRef<Lane> index);
+};
+
+/// One reduction as a fold over lanes: scalars to start from, a step at an index, the merge of two
+/// partial results, what makes the result of the total.
+struct ReductionState {
+  llvm::SmallVector<mlir::Value> identity;
+  std::function<llvm::SmallVector<mlir::Value>(llvm::ArrayRef<Lane>, mlir::ValueRange)> step;
+  std::function<llvm::SmallVector<mlir::Value>(mlir::ValueRange, mlir::ValueRange)> combine;
+  std::function<mlir::Value(mlir::ValueRange)> finish;
+};
+
+/// None where `op` reduces nothing.
+std::optional<ReductionState> stateOf(Reducer &r, mlir::Operation &op);
+
+/// The GPU's forms of row and column kernels.
+void emitRowOnGpu(Reducer &r);
+void emitColumnOnGpu(Reducer &r);
+
+} // namespace ciuic::codegen

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+"""Times generated kernels on a GPU: `bench_gpu.py pack DIR` where the compiler is, `bench_gpu.py run DIR [torch]` where
+the GPU is. Prints the share of the device's own copy rate (bytes read plus bytes written, each tensor once), beside
+torch's eager and compiled kernels where asked for.
+"""
+import ctypes
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+from gpu_harness import Driver, pack
+from harness import Group, tensor
+
+ELEMENTS = 1 << 26
+LENGTHS = (512, 1024, 2048, 4096, 8192, 16384, 65536)
+BYTES = {"f32": 4, "f16": 2, "bf16": 2}
+
+
+def each(rank):
+    d = ", ".join(f"d{i}" for i in range(rank))
+    return f"affine_map<({d}) -> ({d})>"
+
+
+def silu_mul(g, element, r, n):
+    t = tensor([r, n], element)
+    g.add("silu_mul", "flat", [([r, n], element, None)] * 2, [([r, n], element, None)],
+          f"%r = graph.map (%a0, %a1) [{each(2)}, {each(2)}] {{\n^bb0(%x: {element}, %y: {element}):\n  %n = arith.negf %x : {element}\n"
+          f"  %e = math.exp %n : {element}\n  %l = arith.constant 1.0 : {element}\n  %b = arith.addf %e, %l : {element}\n"
+          f"  %s = arith.divf %x, %b : {element}\n  %p = arith.mulf %s, %y : {element}\n  graph.yield %p : {element}\n}} : ({t}, {t}) -> {t}\n"
+          f"graph.yield %r : {t}")
+
+
+def softmax(g, element, r, n):
+    t = tensor([r, n], element)
+    g.add("softmax", "row", [([r, n], element, None)], [([r, n], element, None)], f"%r = graph.softmax %a0 : {t}\ngraph.yield %r : {t}")
+
+
+def layer_norm(g, element, r, n):
+    t, tv = tensor([r, n], element), tensor([n], element)
+    g.add("layer_norm", "row", [([r, n], element, None), ([n], element, None), ([n], element, None)], [([r, n], element, None)],
+          f"%r = graph.layer_norm %a0, %a1, %a2 epsilon 1.0e-5 : ({t}, {tv}, {tv}) -> {t}\ngraph.yield %r : {t}")
+
+
+def rms_norm(g, element, r, n):
+    t, tv = tensor([r, n], element), tensor([n], element)
+    g.add("rms_norm", "row", [([r, n], element, None), ([n], element, None)], [([r, n], element, None)],
+          f"%r = graph.rms_norm %a0, %a1 epsilon 1.0e-6 : ({t}, {tv}) -> {t}\ngraph.yield %r : {t}")
+
+
+def residual_norm(g, element, r, n):
+    t, tv = tensor([r, n], element), tensor([n], element)
+    g.add("residual_norm", "row", [([r, n], element, None), ([r, n], element, None), ([n], element, None)], [([r, n], element, None)] * 2,
+          f"%s = graph.map (%a0, %a1) [{each(2)}, {each(2)}] {{\n^bb0(%x: {element}, %y: {element}):\n  %z = arith.addf %x, %y : {element}\n"
+          f"  graph.yield %z : {element}\n}} : ({t}, {t}) -> {t}\n"
+          f"%r = graph.rms_norm %s, %a2 epsilon 1.0e-6 : ({t}, {tv}) -> {t}\ngraph.yield %s, %r : {t}, {t}")
+
+
+def group_norm(g, element, dims, last):
+    n, groups, width, pixels = dims
+    full = [n, pixels, groups, width] if last else list(dims)
+    reduced = (1, 3) if last else (2, 3)
+    sums = [1 if i in reduced else d for i, d in enumerate(full)]
+    t, tw, ts, t32 = tensor(full, element), tensor([groups, width], element), tensor(sums, "f32"), tensor(full, "f32")
+    d = "d0, d1, d2, d3"
+    kept = f"affine_map<({d}) -> ({', '.join('0' if i in reduced else f'd{i}' for i in range(4))})>"
+    scale = f"affine_map<({d}) -> ({'d2, d3' if last else 'd1, d2'})>"
+    e = each(4)
+    g.add("group_norm_silu_last" if last else "group_norm_silu", "row", [(full, element, None), ([groups, width], element, None)], [(full, element, None)],
+          f"%f = graph.map (%a0) [{e}] {{\n^bb0(%x: {element}):\n  %u = arith.extf %x : {element} to f32\n  graph.yield %u : f32\n}} : ({t}) -> {t32}\n"
+          f"%mu = graph.reduce mean %f dims [{reduced[0]}, {reduced[1]}] : {t32} -> {ts}\n"
+          f"%q = graph.map (%f, %mu) [{e}, {kept}] {{\n^bb0(%x: f32, %m: f32):\n  %d = arith.subf %x, %m : f32\n"
+          f"  %e = arith.mulf %d, %d : f32\n  graph.yield %e : f32\n}} : ({t32}, {ts}) -> {t32}\n"
+          f"%var = graph.reduce mean %q dims [{reduced[0]}, {reduced[1]}] : {t32} -> {ts}\n"
+          f"%nrm = graph.map (%f, %mu, %var, %a1) [{e}, {kept}, {kept}, {scale}] {{\n^bb0(%x: f32, %m: f32, %v: f32, %s: {element}):\n"
+          f"  %w = arith.extf %s : {element} to f32\n  %c = arith.constant 1.0e-5 : f32\n  %p = arith.addf %v, %c : f32\n  %i = math.rsqrt %p : f32\n"
+          f"  %d = arith.subf %x, %m : f32\n  %z = arith.mulf %d, %i : f32\n  %y = arith.mulf %z, %w : f32\n  %k = arith.truncf %y : f32 to {element}\n"
+          f"  graph.yield %k : {element}\n}} : ({t32}, {ts}, {ts}, {tw}) -> {t}\n"
+          f"%r = graph.map (%nrm) [{e}] {{\n^bb0(%x: {element}):\n  %n = arith.negf %x : {element}\n"
+          f"  %e = math.exp %n : {element}\n  %l = arith.constant 1.0 : {element}\n  %b = arith.addf %e, %l : {element}\n"
+          f"  %s = arith.divf %x, %b : {element}\n  graph.yield %s : {element}\n}} : ({t}) -> {t}\ngraph.yield %r : {t}")
+
+
+def transpose(g, element, r, n):
+    g.add("transpose", "transpose", [([r, n], element, None)], [([n, r], element, None)],
+          f"%r = graph.transpose %a0 [1, 0] : {tensor([r, n], element)} -> {tensor([n, r], element)}\ngraph.yield %r : {tensor([n, r], element)}")
+
+
+def workloads():
+    """(label, group of one kernel)"""
+    for element in ("f16", "bf16", "f32"):
+        for op in (silu_mul, softmax, rms_norm, layer_norm, residual_norm):
+            for n in LENGTHS:
+                if (op is silu_mul and n != 4096) or (element == "bf16" and n not in (1024, 4096)):
+                    continue
+                g = Group()
+                op(g, element, ELEMENTS // n, n)
+                yield f"{op.__name__} {element} {n}", g
+    for dims in ((16, 32, 16, 128 * 128), (2, 32, 10, 64 * 64), (64, 32, 10, 64 * 64), (64, 32, 20, 32 * 32)):
+        for last in (False, True):
+            g = Group()
+            group_norm(g, "f16", dims, last)
+            yield f"group_norm_silu{'_last' if last else ''} f16 {'x'.join(map(str, dims))}", g
+    for element in ("f16", "f32"):
+        g = Group()
+        transpose(g, element, 8192, 8192)
+        yield f"transpose {element} 8192", g
+
+
+def median_us(driver, launch, repeats=12):
+    events = [ctypes.c_void_p() for _ in range(repeats + 1)]
+    for event in events:
+        driver("cuEventCreate", ctypes.byref(event), 0)
+    for _ in range(3):
+        launch()
+    driver("cuEventRecord", events[0], None)
+    for event in events[1:]:
+        launch()
+        driver("cuEventRecord", event, None)
+    driver.synchronise()
+    times = []
+    for a, b in zip(events, events[1:]):
+        ms = ctypes.c_float()
+        driver("cuEventElapsedTime", ctypes.byref(ms), a, b)
+        times.append(ms.value * 1000)
+    for event in events:
+        driver("cuEventDestroy_v2", event)
+    return float(np.median(times))
+
+
+def sizes(group):
+    _, _, inputs, outputs, *_ = group.cases[0]
+    count = lambda part: [int(np.prod(d)) * BYTES[e] for d, e, _ in part]
+    return count(inputs), count(outputs)
+
+
+def measure(folder):
+    driver = Driver()
+    big = 4 * ELEMENTS
+    a, b = driver.allocate(big), driver.allocate(big)
+    noise = np.random.default_rng(3).standard_normal(1 << 22).astype(np.float16)
+    pool = []
+    for _ in range(5):
+        pool.append(driver.allocate(big))
+        for offset in range(0, big, noise.nbytes):
+            driver.write(pool[-1] + offset, noise)
+    copies = {}
+
+    def copy_rate(nbytes):
+        if nbytes not in copies:
+            us = median_us(driver, lambda: driver("cuMemcpyDtoDAsync_v2", ctypes.c_uint64(a), ctypes.c_uint64(b), ctypes.c_size_t(nbytes), None))
+            copies[nbytes] = 2 * nbytes / us / 1e6
+        return copies[nbytes]
+
+    rows = []
+    for number, (label, group) in enumerate(workloads()):
+        name = group.cases[0][0]
+        threads, shared, grid, _ = json.loads((Path(folder) / f"g{number}.json").read_text())[name]
+        module = driver.module(Path(folder) / f"g{number}.sm_{driver.capability}")
+        function = driver.function(module, name)
+        ins, outs = sizes(group)
+        addresses = pool[: len(ins) + len(outs)] + [a]
+        us = median_us(driver, lambda: driver.launch(function, grid, threads, shared, addresses))
+        rate = (sum(ins) + sum(outs)) / us / 1e6
+        rows.append((label, us, rate, rate / copy_rate(max(ins))))
+        driver("cuModuleUnload", module)
+    for pointer in pool + [a, b]:
+        driver.free(pointer)
+    return rows, copies
+
+
+def torch_us(label, compiled):
+    import torch
+    import torch.nn.functional as F
+    op, element, shape = label.split()
+    dtype = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}[element]
+    if "group_norm" in op:
+        n, groups, width, pixels = map(int, shape.split("x"))
+        side = int(pixels**0.5)
+        x = torch.randn(n, groups * width, side, side, device="cuda", dtype=dtype)
+        x = x.to(memory_format=torch.channels_last) if "last" in op else x
+        w = torch.randn(groups * width, device="cuda", dtype=dtype)
+        function = lambda: F.silu(F.group_norm(x, groups, w))
+    else:
+        n = int(shape)
+        x = torch.randn(ELEMENTS // n, n, device="cuda", dtype=dtype)
+        w = torch.randn(n, device="cuda", dtype=dtype)
+        y = torch.randn_like(x) if op in ("silu_mul", "residual_norm") else None
+
+        def residual():
+            s = x + y
+            return s, F.rms_norm(s, (n,), w, 1e-6)
+        function = {"silu_mul": lambda: F.silu(x) * y, "softmax": lambda: torch.softmax(x, -1), "rms_norm": lambda: F.rms_norm(x, (n,), w, 1e-6),
+                    "layer_norm": lambda: F.layer_norm(x, (n,), w, w), "residual_norm": residual, "transpose": lambda: x.t().contiguous()}[op]
+    run = torch.compile(function, dynamic=False) if compiled else function
+    for _ in range(3):
+        run()
+    times = []
+    for _ in range(12):
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        run()
+        end.record()
+        torch.cuda.synchronize()
+        times.append(start.elapsed_time(end) * 1000)
+    return float(np.median(times))
+
+
+def main():
+    action, folder, *options = sys.argv[1:]
+    if action == "pack":
+        for number, (_, group) in enumerate(workloads()):
+            pack(group, folder, number, capabilities="90")
+        return
+    rows, copies = measure(folder)
+    print("copy TB/s:", {k: round(v, 3) for k, v in sorted(copies.items())})
+    chosen = [o for o in options if o not in ("torch", "compile")]
+    for label, us, rate, share in rows:
+        line = f"{label:44s} {us:8.1f} us {rate:6.3f} TB/s {100 * share:5.1f} %"
+        if not chosen or any(c in label for c in chosen):
+            for kind in ("torch", "compile"):
+                if kind in options:
+                    other = torch_us(label, kind == "compile")
+                    line += f"  {kind} {other:8.1f} ({other / us:.2f}x)"
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
