@@ -62,10 +62,10 @@ std::optional<HostGather> hostGatherOf(KernelOp kernel) {
     }
     row *= constant.getValue();
   }
-  // Where rows are gathered the kernel runs a unit a row: one that cuts rows apart, or gathers many
-  // at once, cannot.
+  // Where the host gathers rows its kernel runs a unit a row: one that cuts rows apart, or gathers
+  // many at once, cannot.
   AffineExpr rows = productOf(dimsOf(gather.getIndices()), kernel.getContext());
-  if (kernel.getGrid().getResult(0) != rows) {
+  if (!isForCuda(kernel) && kernel.getGrid().getResult(0) != rows) {
     return std::nullopt;
   }
   return HostGather{rows, row};
