@@ -16,6 +16,9 @@ _made = {}
 
 def made(a):
     """Paths of llama7b and llama7b_prompt over one file of weights. Made in another process, whose device memory goes."""
+    paths = {name: a.work / f"{name}.onnx" for name in ("llama7b", "llama7b_prompt")}
+    if all(p.exists() for p in paths.values()):
+        _made.update({k: str(p) for k, p in paths.items()})
     if not _made:
         code = ("import sys, json; sys.path.insert(0, sys.argv[1]); import models; "
                 "print(json.dumps({k: str(v) for k, v in models.make(['llama7b', 'llama7b_prompt'], sys.argv[2]).items()}))")
@@ -116,7 +119,7 @@ def after_zeros(module):
 
 
 def peers_token(a):
-    """Rows of torch."""
+    """Rows of torch, as they are measured."""
     import torch
     from transformers import StaticCache
 
@@ -133,25 +136,22 @@ def peers_token(a):
         for i in range(model.config.num_hidden_layers):
             cache.update(zeros, zeros, i, {"cache_position": torch.arange(CONTEXT, device="cuda")})
 
-    rows = []
     where = torch.tensor([CONTEXT], device="cuda")
 
     def step(forward):
         return forward(input_ids=ids, position_ids=position, past_key_values=cache, use_cache=True, cache_position=where).logits
 
     with torch.inference_mode():
-        prepared()
-        rows.append({"workload": f"llama7b token at {CONTEXT}", "system": "torch eager", "variant": "f16",
-                     "ms": measure.peer(lambda: step(model), a.iterations),
-                     "process_device_bytes": torch.cuda.max_memory_reserved()})
-        prepared()
-        compiled = torch.compile(model, mode="reduce-overhead")
-        rows.append({"workload": f"llama7b token at {CONTEXT}", "system": "torch.compile", "variant": "f16, reduce-overhead",
-                     "ms": measure.peer(lambda: step(compiled), a.iterations, 6),
-                     "process_device_bytes": torch.cuda.max_memory_reserved()})
+        for kind, variant in (("eager", "f16"), ("compile", "f16, reduce-overhead")):
+            if kind not in a.peers:
+                continue
+            prepared()
+            forward = model if kind == "eager" else torch.compile(model, mode="reduce-overhead")
+            yield {"workload": f"llama7b token at {CONTEXT}", "system": "torch." + kind, "variant": variant,
+                   "ms": measure.peer(lambda: step(forward), a.iterations, 6),
+                   "process_device_bytes": torch.cuda.max_memory_reserved()}
     del model, cache
     torch.cuda.empty_cache()
-    return rows
 
 
 def token(a):
@@ -163,10 +163,11 @@ def token(a):
         run, taken = measure.ours(a.bin, program, token_inputs(a), a.iterations if variant != "6G exact" else max(3, a.iterations // 4))
         found[variant] = np.load(a.work / "logits.npy")
         rows.append(row(f"llama7b token at {CONTEXT}", variant, report, "decode", run, taken))
+        yield rows[-1]
         program.unlink()
     same(found, "no budget", "6G exact", "token")
-    if a.no_peers:
-        return rows
+    if not a.peers:
+        return
     ids = np.load(tokens(a, 1))
 
     def call(module):
@@ -178,14 +179,14 @@ def token(a):
     logits, = reference(a, [call])
     for r in rows:
         r["error"] = relative(found[r["variant"]], logits)
-    return rows + peers_token(a)
+    yield from peers_token(a)
 
 
 def prompt(a):
     """a prompt of 1 x 2048 and of 4 x 2048: no budget and 6 GiB exact; torch"""
     model = made(a)["llama7b_prompt"]
     rows, found = [], {}
-    for batch in (1, 4):
+    for batch in a.batches:
         ids = a.work / f"prompt{batch}.npy"
         np.save(ids, np.random.default_rng(6).integers(3, 32000, (batch, 2048)))
         for variant, arguments in wanted(a, {"no budget": [], "6G exact": ["--vram", "6G"]}):
@@ -194,36 +195,31 @@ def prompt(a):
                                       max(3, a.iterations // 3), 2)
             found[batch, variant] = np.load(a.work / "logits.npy")
             rows.append(row(f"llama7b prompt {batch}x2048", variant, report, "main", run, taken))
+            yield rows[-1]
             program.unlink()
         same(found, (batch, "no budget"), (batch, "6G exact"), f"prompt of {batch}x2048")
-    if a.no_peers:
-        return rows
+    if not a.peers:
+        return
     import torch
 
     def call(batch):
         return lambda module: module(input_ids=torch.from_numpy(np.load(a.work / f"prompt{batch}.npy")).cuda(), use_cache=False,
                                      logits_to_keep=1).logits
 
-    for batch, logits in zip((1, 4), reference(a, [call(1), call(4)])):
+    for batch, logits in zip(a.batches, reference(a, [call(b) for b in a.batches])):
         for r in rows:
             if r["workload"] == f"llama7b prompt {batch}x2048":
                 r["error"] = relative(found[batch, r["variant"]], logits)
     module = torch_model(a)
     with torch.inference_mode():
-        for batch in (1, 4):
-            ids = torch.from_numpy(np.load(a.work / f"prompt{batch}.npy")).cuda()
-            rows.append({"workload": f"llama7b prompt {batch}x2048", "system": "torch eager", "variant": "f16",
-                         "ms": measure.peer(lambda: module(input_ids=ids, use_cache=False, logits_to_keep=1), max(3, a.iterations // 3)),
-                         "process_device_bytes": torch.cuda.max_memory_reserved()})
-        compiled = torch.compile(module)
-        for batch in (1, 4):
-            ids = torch.from_numpy(np.load(a.work / f"prompt{batch}.npy")).cuda()
-            rows.append({"workload": f"llama7b prompt {batch}x2048", "system": "torch.compile", "variant": "f16",
-                         "ms": measure.peer(lambda: compiled(input_ids=ids, use_cache=False, logits_to_keep=1), max(3, a.iterations // 3)),
-                         "process_device_bytes": torch.cuda.max_memory_reserved()})
+        for kind in ("eager", "compile"):
+            forward = module if kind == "eager" else torch.compile(module)
+            for batch in a.batches if kind in a.peers else ():
+                yield {"workload": f"llama7b prompt {batch}x2048", "system": "torch." + kind, "variant": "f16",
+                       "ms": measure.peer(lambda: call(batch)(forward), max(3, a.iterations // 3)),
+                       "process_device_bytes": torch.cuda.max_memory_reserved()}
     del module
     torch.cuda.empty_cache()
-    return rows
 
 
 ROWS = {"llama-token": token, "llama-prompt": prompt}
