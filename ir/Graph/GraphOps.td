@@ -9,18 +9,21 @@ def Graph_WeightOp : Graph_Op<"weight", [Pure]> {
   let description = [{
     The bytes stay on disk; packing reads them through a bounded buffer. Where the packing's format is not the stored
     one, `relative_error` is what it costs the values and `predicted_loss` what that is expected to cost the model.
+    With `activation_error`, products of a single row by this weight round the row to int8 in groups; it bounds what
+    that costs the row's values.
     ```mlir
     %w = graph.weight "encoder.0.q.weight" file 0 offset 4096 bytes 589824 : tensor<384x384xf32>
     ```
     (C1) `bytes` is the size of the result type; (C2) the result type is static.
   }];
   let arguments = (ins StrAttr:$name, I64Attr:$file, I64Attr:$offset, I64Attr:$bytes, OptionalAttr<Graph_PackingAttr>:$packing,
-    OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$predicted_loss);
+    OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss);
   let results = (outs Graph_Tensor:$result);
   let assemblyFormat = "$name `file` custom<Int>($file) `offset` custom<Int>($offset) `bytes` custom<Int>($bytes) attr-dict `:` type($result)";
   let builders = [OpBuilder<(ins "::mlir::Type":$result, "::llvm::StringRef":$name, "uint64_t":$file, "uint64_t":$offset,
                                  "uint64_t":$bytes, "PackingAttr":$packing), [{
-    build($_builder, $_state, result, name, file, offset, bytes, packing, ::mlir::FloatAttr(), ::mlir::FloatAttr());
+    build($_builder, $_state, result, name, file, offset, bytes, packing, ::mlir::FloatAttr(), ::mlir::FloatAttr(),
+          ::mlir::FloatAttr());
   }]>];
   let hasVerifier = 1;
 }

@@ -52,7 +52,8 @@ def Plan_WeightOp : Plan_Op<"weight", [Symbol]> {
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$name, TypeAttr:$type, StrAttr:$format, StrAttr:$layout, I64Attr:$bytes,
     I64Attr:$tile_bytes, OptionalAttr<AnyAttr>:$packing, OptionalAttr<ElementsAttr>:$value, OptionalAttr<I64Attr>:$file,
     OptionalAttr<I64Attr>:$file_offset, OptionalAttr<I64Attr>:$file_bytes, I64Attr:$host_offset, I64Attr:$arena_offset,
-    OptionalAttr<DenseI64ArrayAttr>:$resident, OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$predicted_loss);
+    OptionalAttr<DenseI64ArrayAttr>:$resident, OptionalAttr<F64Attr>:$relative_error,
+    OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss);
   let assemblyFormat = "$sym_name $name `:` $type `format` $format `layout` $layout attr-dict";
 }
 
@@ -90,9 +91,10 @@ def Plan_BufferOp : Plan_Op<"buffer", [HasParent<"EntryOp">]> {
 
 def Plan_LaunchOp : Plan_Op<"launch", [HasParent<"EntryOp">]> {
   let summary = "Runs a kernel on the compute stream";
+  let description = [{ `shape` are the extents of a call of the vendor's library (kernels/VendorCalls.h). }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, TypedArrayAttrBase<Plan_AccessAttr, "ranges">:$args, DenseI64ArrayAttr:$params,
-    AffineMapAttr:$grid, DenseI64ArrayAttr:$waits, F64Attr:$microseconds);
-  let assemblyFormat = "$kernel $args `params` $params `grid` $grid `waits` $waits `us` $microseconds attr-dict";
+    AffineMapAttr:$grid, DenseI64ArrayAttr:$waits, F64Attr:$microseconds, OptionalAttr<AffineMapAttr>:$shape);
+  let assemblyFormat = "$kernel $args `params` $params (`shape` $shape^)? `grid` $grid `waits` $waits `us` $microseconds attr-dict";
 }
 
 def Plan_CopyOp : Plan_Op<"copy", [HasParent<"EntryOp">]> {

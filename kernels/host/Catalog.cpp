@@ -15,10 +15,11 @@ int64_t matmulUnits(const int64_t *args, const int64_t *params) {
   return ceilDiv(args[kMatmulM], kMatmulRows) * ceilDiv(params[1] - params[0], kMatmulPanels);
 }
 
-// Sums, then a block of decoded weights or a single row prepared: K floats filled up to a word; a
-// row rounded to bytes takes less.
+// Sums, then a block of decoded weights or a single row prepared: K floats filled up to a register
+// and one for each group of 32; a row rounded to bytes takes less.
 int64_t matmulScratch(const int64_t *args) {
-  const int64_t decoded = kDepthBlock * kMatmulPanels * kPanel, row = args[kMatmulK] + 8;
+  const int64_t decoded = kDepthBlock * kMatmulPanels * kPanel,
+                row = ceilDiv(args[kMatmulK], 32) * 33;
   return (kMatmulRows * kMatmulPanels * kPanel + std::max(decoded, row)) * kFloat;
 }
 

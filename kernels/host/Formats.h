@@ -25,6 +25,25 @@ CIUIC_INLINE v16u loadWords(const void *p) { return *reinterpret_cast<const v16u
 
 inline constexpr int64_t kLanes = 16;
 
+// Fetches what a row's product reads eight KiB after byte `at` of panel p, of NP read side by side.
+// Panels are short: past its end comes the panel that this one's place in the next NP reads.
+template <int NP>
+CIUIC_INLINE void fetchAhead(const char *first, int64_t stride, int p, int64_t at) {
+  const int64_t ahead = at + 8192 / NP, next = ahead < stride ? 0 : (NP - 1) * stride;
+  __builtin_prefetch(first + p * stride + ahead + next);
+}
+
+// The sum of sixteen lanes in a fixed order.
+CIUIC_INLINE float sumOf(v16f v) {
+  typedef float v8f __attribute__((vector_size(32)));
+  typedef float v4f __attribute__((vector_size(16)));
+  const v8f a = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+  const v4f b =
+      __builtin_shufflevector(a, a, 0, 1, 2, 3) + __builtin_shufflevector(a, a, 4, 5, 6, 7);
+  return (b[0] + b[2]) + (b[1] + b[3]);
+}
+
 struct FormatF32 {
   static constexpr bool kPlain = true;
   static int64_t panelBytes(int64_t K) { return K * kLanes * 4; }
@@ -38,7 +57,6 @@ template <v16f (*Widen)(const void *)>
 struct FormatSixteen {
   static constexpr bool kPlain = false;
   static int64_t panelBytes(int64_t K) { return K * kLanes * 2; }
-  static int64_t prepared(int64_t K) { return K; }
   static void prepare(const float *x, int64_t K, float *out) {
     for (int64_t k = 0; k < K; ++k) {
       out[k] = x[k];
@@ -57,9 +75,8 @@ struct FormatSixteen {
       const v16f a = splat(x[k]);
 #pragma unroll
       for (int p = 0; p < NP; ++p) {
-        const char *at = panel + p * stride + k * kLanes * 2;
-        __builtin_prefetch(at + 2048);
-        sum[p] = fma(a, Widen(at), sum[p]);
+        fetchAhead<NP>(panel, stride, p, k * kLanes * 2);
+        sum[p] = fma(a, Widen(panel + p * stride + k * kLanes * 2), sum[p]);
       }
     }
 #pragma unroll
@@ -108,9 +125,8 @@ struct FormatI8 {
     for (int64_t w = 0; w < words; ++w, x += 4) {
 #pragma unroll
       for (int p = 0; p < NP; ++p) {
-        const char *at = panel + p * stride + 64 + w * 64;
-        __builtin_prefetch(at + 2048);
-        const v16u v = loadWords(at);
+        fetchAhead<NP>(panel, stride, p, 64 + w * 64);
+        const v16u v = loadWords(panel + p * stride + 64 + w * 64);
         sum[p] = fma(splat(x[0]), signedByte<0>(v), sum[p]);
         sum[p] = fma(splat(x[1]), signedByte<1>(v), sum[p]);
         sum[p] = fma(splat(x[2]), signedByte<2>(v), sum[p]);
@@ -131,13 +147,15 @@ struct FormatI8 {
 // The bit where nibble k of a word starts: bytes 0 to 3 low, then bytes 0 to 3 high.
 CIUIC_INLINE constexpr int nibbleBit(int k) { return k % 4 * 8 + k / 4 * 4; }
 
-// int4 in groups. A group's sum is taken in two chains (even and odd k) and scaled once.
+// int4 in groups. A row is multiplied by nibbles as they are stored, 0 to 15: a group's sum is
+// taken in two chains (even and odd k), eight times the row's own sum goes off, and one scale is
+// applied.
 template <int64_t Group>
 struct FormatI4 {
   static constexpr bool kPlain = false;
   static int64_t scaleBytes(int64_t K) { return ceilDiv(ceilDiv(K, Group) * kLanes * 2, 64) * 64; }
   static int64_t panelBytes(int64_t K) { return scaleBytes(K) + ceilDiv(K, 8) * 64; }
-  static int64_t prepared(int64_t K) { return ceilDiv(K, 8) * 8; }
+  static int64_t groups(int64_t K) { return ceilDiv(K, Group); }
 
 #ifdef __AVX512F__
   // A permutation looks the sixteen values up by the low four bits of each lane.
@@ -146,15 +164,14 @@ struct FormatI4 {
     v16u words;
     template <int K>
     CIUIC_INLINE v16f value() const {
-      const v16f table = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+      const v16f table = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
       return reinterpret_cast<v16f>(
           __builtin_ia32_permvarsf512(table, reinterpret_cast<v16i>(words >> nibbleBit(K))));
     }
   };
 #else
-  // The nibble stays where it is and becomes mantissa bits of 2^23 + q·2^s; what is subtracted
-  // leaves (q − 8)·2^s. The activations are prepared with 2^−s, so that the products are exactly
-  // those of the permutation.
+  // The nibble stays where it is in its half of the word, which makes it q·2^s. The activations are
+  // prepared with 2^−s, so that the products are exactly those of the permutation.
   static constexpr bool kScaled = true;
   struct Nibbles {
     v16u words;
@@ -162,16 +179,27 @@ struct FormatI4 {
     CIUIC_INLINE v16f value() const {
       constexpr int bit = nibbleBit(K) % 16;
       const v16u placed = nibbleBit(K) < 16 ? words : words >> 16;
-      const v16u bits = (placed & (v16u{} + (15u << bit))) | (v16u{} + 0x4B000000u);
-      return reinterpret_cast<v16f>(bits) - splat(8388608.0f + static_cast<float>(8 << bit));
+      return __builtin_convertvector(reinterpret_cast<v16i>(placed & (v16u{} + (15u << bit))),
+                                     v16f);
     }
   };
 #endif
 
+  // Eight times the sum of each group, then the row filled up with zeros to whole registers.
   static void prepare(const float *x, int64_t K, float *out) {
-    for (int64_t k = 0; k < prepared(K); ++k) {
-      const float by = kScaled ? 1.0f / static_cast<float>(1 << nibbleBit(k % 8) % 16) : 1.0f;
-      out[k] = k < K ? x[k] * by : 0.0f;
+    v16f by;
+    for (int k = 0; k < kLanes; ++k) {
+      by[k] = kScaled ? 1.0f / static_cast<float>(1 << nibbleBit(k % 8) % 16) : 1.0f;
+    }
+    float *row = out + groups(K);
+    for (int64_t g = 0; g < groups(K); ++g) {
+      v16f sum = {};
+      for (int64_t k = g * Group; k < least(K, (g + 1) * Group); k += kLanes) {
+        const v16f v = k + kLanes <= K ? load(x + k) : loadPart(x + k, K - k);
+        sum += v;
+        store(row + k, v * by);
+      }
+      out[g] = 8.0f * sumOf(sum);
     }
   }
   static v16f scale(const char *panel, int64_t group) { return halfs(panel + group * kLanes * 2); }
@@ -192,16 +220,16 @@ struct FormatI4 {
   static void dot(const float *x, const char *panel, int64_t stride, int64_t K, float *acc) {
     v16f sum[NP] = {};
     const int64_t scales = scaleBytes(K), words = ceilDiv(K, 8);
+    const float *row = x + groups(K);
     for (int64_t g = 0; g * (Group / 8) < words; ++g) {
       const int64_t end = least(words, (g + 1) * (Group / 8));
       v16f even[NP] = {}, odd[NP] = {};
       for (int64_t w = g * (Group / 8); w < end; ++w) {
-        const float *a = x + w * 8;
+        const float *a = row + w * 8;
 #pragma unroll
         for (int p = 0; p < NP; ++p) {
-          const char *at = panel + p * stride + scales + w * 64;
-          __builtin_prefetch(at + 1536);
-          const Nibbles n = {loadWords(at)};
+          fetchAhead<NP>(panel, stride, p, scales + w * 64);
+          const Nibbles n = {loadWords(panel + p * stride + scales + w * 64)};
           even[p] = fma(splat(a[0]), n.template value<0>(), even[p]);
           odd[p] = fma(splat(a[1]), n.template value<1>(), odd[p]);
           even[p] = fma(splat(a[2]), n.template value<2>(), even[p]);
@@ -214,7 +242,7 @@ struct FormatI4 {
       }
 #pragma unroll
       for (int p = 0; p < NP; ++p) {
-        sum[p] = fma(even[p] + odd[p], scale(panel + p * stride, g), sum[p]);
+        sum[p] = fma(even[p] + odd[p] - x[g], scale(panel + p * stride, g), sum[p]);
       }
     }
 #pragma unroll

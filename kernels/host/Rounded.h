@@ -11,6 +11,7 @@
 namespace ciuic::kernels {
 
 typedef int16_t v32s __attribute__((vector_size(64)));
+typedef int8_t v16b __attribute__((vector_size(16)));
 
 // Sums of neighbouring products, unsigned bytes of `a` by signed bytes of `b`.
 CIUIC_INLINE v32s byteProducts(v16u a, v16u b) {
@@ -52,40 +53,43 @@ struct RoundedRow {
   int32_t *offset;
 
   static int64_t groups(int64_t K) { return ceilDiv(K, Group); }
-  // Scratch, in floats.
-  static int64_t size(int64_t K) { return ceilDiv(K, 8) * 2 + 2 * groups(K); }
 
   RoundedRow(float *scratch, int64_t K)
       : bytes(reinterpret_cast<int8_t *>(scratch + 2 * groups(K))), scale(scratch),
         offset(reinterpret_cast<int32_t *>(scratch + groups(K))) {}
 
   void prepare(const float *x, int64_t K) {
-    const int64_t padded = ceilDiv(K, 8) * 8;
     for (int64_t g = 0; g < groups(K); ++g) {
       const int64_t from = g * Group, to = least(K, from + Group);
-      float largest = 0;
-      for (int64_t k = from; k < to; ++k) {
-        const float m = x[k] < 0 ? -x[k] : x[k];
-        largest = m > largest || m != m ? m : largest;
+      auto at = [&](int64_t k) { return k + kLanes <= to ? load(x + k) : loadPart(x + k, to - k); };
+      // Magnitudes compare as their bits do, and a NaN is above all of them.
+      v16u most = {};
+      for (int64_t k = from; k < to; k += kLanes) {
+        const v16u bits = reinterpret_cast<v16u>(at(k)) & 0x7FFFFFFFu;
+        most = bits > most ? bits : most;
       }
+      const uint32_t bits = __builtin_reduce_max(most);
       // A value that is not finite makes the group's scale NaN, and with it the result.
-      const bool finite = largest < __builtin_huge_valf();
-      const float inverse = finite && largest > 0 ? 127.0f / largest : 0.0f;
+      const bool finite = bits < 0x7F800000u;
+      const float largest = finite ? __builtin_bit_cast(float, bits) : 0.0f;
+      const v16f inverse = splat(largest > 0 ? 127.0f / largest : 0.0f);
       scale[g] = finite ? largest / 127.0f : __builtin_nanf("");
-      int32_t sum = 0;
-      for (int64_t k = from; k < least(padded, from + Group); ++k) {
-        const float v = k < to && finite ? x[k] * inverse : 0.0f;
-        const float q = (v + 12582912.0f) - 12582912.0f;
-        bytes[k] = static_cast<int8_t>(q);
-        sum += static_cast<int32_t>(q);
+      v16i sum = {};
+      for (int64_t k = from; k < to; k += kLanes) {
+        const v16f shift = splat(12582912.0f), rounded = (at(k) * inverse + shift) - shift;
+        const v16i q = finite ? __builtin_convertvector(rounded, v16i) : v16i{};
+        const auto narrow = __builtin_convertvector(q, v16b);
+        __builtin_memcpy_inline(bytes + k, &narrow, kLanes);
+        sum += q;
       }
-      offset[g] = 8 * sum;
+      offset[g] = 8 * __builtin_reduce_add(sum);
     }
   }
 
   // Words [w, w + Words) of NP panels: at most 32 values of k, so that 16 bits hold the sums.
   template <int NP, int Words>
-  CIUIC_INLINE void words(const char *first, int64_t stride, int64_t w, v16i *group) const {
+  CIUIC_INLINE void words(const char *first, int64_t stride, int64_t scales, int64_t w,
+                          v16i *group) const {
     const v16u mask = v16u{} + 0x0F0F0F0Fu;
     v32s part[NP] = {};
 #pragma unroll
@@ -95,9 +99,8 @@ struct RoundedRow {
       const v16u low = v16u{} + x[0], high = v16u{} + x[1];
 #pragma unroll
       for (int p = 0; p < NP; ++p) {
-        const char *at = first + p * stride + (w + i) * 64;
-        __builtin_prefetch(at + 2048);
-        const v16u q = loadWords(at);
+        fetchAhead<NP>(first, stride, p, scales + (w + i) * 64);
+        const v16u q = loadWords(first + p * stride + scales + (w + i) * 64);
         part[p] += byteProducts(q & mask, low);
         part[p] += byteProducts((q >> 4) & mask, high);
       }
@@ -118,10 +121,10 @@ struct RoundedRow {
       const int64_t end = least(count, w + Group / 8);
       v16i group[NP] = {};
       for (; w + 4 <= end; w += 4) {
-        words<NP, 4>(panel + scales, stride, w, group);
+        words<NP, 4>(panel, stride, scales, w, group);
       }
       for (; w < end; ++w) {
-        words<NP, 1>(panel + scales, stride, w, group);
+        words<NP, 1>(panel, stride, scales, w, group);
       }
 #pragma unroll
       for (int p = 0; p < NP; ++p) {

@@ -28,27 +28,46 @@ int64_t int4ScaleBytes(int64_t K, int64_t group) {
   return roundUp((K + group - 1) / group * kLanes * 2, 64);
 }
 
-// Nearest integer, ties to even, for |x| < 2^22: the addition rounds. Clamping first keeps x there.
-float roundClamped(float x, float low, float high) {
-  x = std::min(std::max(x, low), high);
-  constexpr float kShift = 12582912.0f; // 1.5 · 2^23
-  volatile float shifted = x + kShift;
-  return shifted - kShift;
+// Nearest integer, ties to even, for |x| < 2^22: adding 1.5 · 2^23 rounds. Clamping first keeps x
+// there. Every search and every encoder rounds by this, so that errors are those of what is stored.
+__attribute__((always_inline)) inline float roundClamped(float x, float low, float high) {
+  constexpr float kShift = 12582912.0f;
+  return (std::min(std::max(x, low), high) + kShift) - kShift;
 }
+
+// 1 / scale for a column; what has no scale is stored as zeros.
+__attribute__((always_inline)) inline float inverseOf(float scale) {
+  return scale != 0 ? 1 / scale : 0;
+}
+
+// Keeps each column's scale of least error: the first of equals, and the first of all where errors
+// overflow.
+struct BestScales {
+  float scale[kLanes], error[kLanes];
+  bool none = true;
+
+  void offer(const float *scales, const float *errors) {
+    for (int64_t c = 0; c < kLanes; ++c) {
+      if (none || errors[c] < error[c]) {
+        error[c] = errors[c];
+        scale[c] = scales[c];
+      }
+    }
+    none = false;
+  }
+};
 
 void squaredError(const float *panel, int64_t rows, const float *scale, float low, float high,
                   float *error) {
   float inverse[kLanes];
   for (int64_t c = 0; c < kLanes; ++c) {
-    inverse[c] = scale[c] != 0 ? 1 / scale[c] : 0;
+    inverse[c] = inverseOf(scale[c]);
     error[c] = 0;
   }
   for (int64_t k = 0; k < rows; ++k) {
     for (int64_t c = 0; c < kLanes; ++c) {
       const float w = panel[k * kLanes + c];
-      float q = std::min(std::max(w * inverse[c], low), high);
-      q = (q + 12582912.0f) - 12582912.0f;
-      const float d = w - q * scale[c];
+      const float d = w - roundClamped(w * inverse[c], low, high) * scale[c];
       error[c] += d * d;
     }
   }
@@ -73,14 +92,13 @@ __attribute__((always_inline)) inline void tryScalesOf(const float *panel, int64
   float sum[kLanes] = {}, above[kLanes] = {}, below[kLanes] = {};
   for (int64_t c = 0; c < kLanes; ++c) {
     scale[c] = scales.scale[c];
-    inverse[c] = scale[c] != 0 ? 1 / scale[c] : 0;
+    inverse[c] = inverseOf(scale[c]);
     square[c] = meanSquare[c];
   }
   for (int64_t k = 0; k < rows; ++k) {
     for (int64_t c = 0; c < kLanes; ++c) {
       const float w = panel[k * kLanes + c], importance = square[c] + w * w;
-      float q = std::min(std::max(w * inverse[c], -8.0f), 7.0f);
-      q = (q + 12582912.0f) - 12582912.0f;
+      const float q = roundClamped(w * inverse[c], -8, 7);
       const float d = w - q * scale[c], weighted = importance * q;
       sum[c] += importance * d * d;
       above[c] += weighted * w;
@@ -113,7 +131,7 @@ void tryScales(const float *panel, int64_t rows, const float *square, const Grou
   tryScalesOf(panel, rows, square, scales, error, refined);
 }
 
-GroupScales int4Scales(const float *panel, int64_t rows) {
+BestScales int4Scales(const float *panel, int64_t rows) {
   float extreme[kLanes] = {}, square[kLanes] = {}; // the largest magnitude with its sign; the mean
   for (int64_t k = 0; k < rows; ++k) {
     for (int64_t c = 0; c < kLanes; ++c) {
@@ -122,18 +140,11 @@ GroupScales int4Scales(const float *panel, int64_t rows) {
       square[c] += w * w / static_cast<float>(rows);
     }
   }
-  GroupScales best = {};
-  float bestError[kLanes];
-  std::fill(bestError, bestError + kLanes, std::numeric_limits<float>::infinity());
+  BestScales best;
   auto attempt = [&](const GroupScales &scales, GroupScales &refined) {
     float error[kLanes];
     tryScales(panel, rows, square, scales, error, refined);
-    for (int64_t c = 0; c < kLanes; ++c) {
-      if (error[c] < bestError[c]) {
-        bestError[c] = error[c];
-        best.scale[c] = scales.scale[c];
-      }
-    }
+    best.offer(scales.scale, error);
   };
   for (float divisor : {-8.0f, -7.6f, -8.5f, -9.2f, 7.0f, 7.6f}) {
     GroupScales scales, refined, again;
@@ -153,11 +164,11 @@ void encodeInt4(int64_t K, int64_t group, const float *panel, std::byte *out, fl
   std::memset(quants, 0x88, static_cast<size_t>(words * kLanes * 4));
   for (int64_t g = 0; g * group < K; ++g) {
     const int64_t from = g * group, to = std::min(K, from + group);
-    const GroupScales scales = int4Scales(panel + from * kLanes, to - from);
+    const BestScales scales = int4Scales(panel + from * kLanes, to - from);
     for (int64_t c = 0; c < kLanes; ++c) {
       const uint16_t half = floatToHalf(scales.scale[c]);
       std::memcpy(out + (g * kLanes + c) * 2, &half, 2);
-      const float scale = halfToFloat(half), inverse = scale != 0 ? 1 / scale : 0;
+      const float scale = halfToFloat(half), inverse = inverseOf(scale);
       for (int64_t k = from; k < to; ++k) {
         const float q = roundClamped(panel[k * kLanes + c] * inverse, -8, 7);
         std::byte *byte = quants + (k / 8 * kLanes + c) * 4 + k % 4;
@@ -195,30 +206,23 @@ void encodeInt8(int64_t K, const float *panel, std::byte *out, float *decoded) {
       largest[c] = std::max(largest[c], std::fabs(panel[k * kLanes + c]));
     }
   }
-  float best[kLanes], bestError[kLanes];
-  bool first = true;
+  BestScales best;
   for (float divisor : {127.0f, 130.0f, 134.0f, 140.0f, 150.0f}) {
     float scale[kLanes], error[kLanes];
     for (int64_t c = 0; c < kLanes; ++c) {
       scale[c] = largest[c] / divisor;
     }
     squaredError(panel, K, scale, -127, 127, error);
-    for (int64_t c = 0; c < kLanes; ++c) {
-      if (first || error[c] < bestError[c]) {
-        bestError[c] = error[c];
-        best[c] = scale[c];
-      }
-    }
-    first = false;
+    best.offer(scale, error);
   }
-  std::memcpy(out, best, sizeof best);
+  std::memcpy(out, best.scale, sizeof best.scale);
   for (int64_t c = 0; c < kLanes; ++c) {
-    const float inverse = best[c] != 0 ? 1 / best[c] : 0;
+    const float scale = best.scale[c], inverse = inverseOf(scale);
     for (int64_t k = 0; k < K; ++k) {
       const float q = roundClamped(panel[k * kLanes + c] * inverse, -127, 127);
       out[64 + (k / 4 * kLanes + c) * 4 + k % 4] = static_cast<std::byte>(static_cast<int8_t>(q));
       if (decoded) {
-        decoded[k * kLanes + c] = q * best[c];
+        decoded[k * kLanes + c] = q * scale;
       }
     }
   }

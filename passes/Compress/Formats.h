@@ -24,6 +24,8 @@ enum class Quality { Exact, Near, Balanced, Small };
 struct FormatPolicy {
   Quality quality = Quality::Exact;
   std::vector<kernels::WeightFormat> formats; ///< that may replace f32, by rising group size
+  /// A single row times an int4 weight is rounded to int8 in groups: balanced and small.
+  bool roundRows = false;
 };
 
 /// `quality` is the option's word; `formats` a comma-separated list, empty: the quality's own. The
@@ -49,6 +51,7 @@ struct WeightSite {
   double depth =
       0; ///< 0 at the first block weight, 1 at the last: where its middle lies among their elements
   int64_t elements = 0;
+  bool oneRow = false; ///< some entry multiplies a single row by it
 };
 
 /// The weights that can change format, in program order: two-dimensional, in panels, read by
@@ -59,11 +62,16 @@ std::vector<WeightSite> findSites(mlir::ModuleOp module);
 /// over its root mean square.
 double sensitivityOf(const WeightSite &site, double peak);
 
+/// The most that rounding a row to int8 in the groups of this format costs its values, ‖x − x̂‖ /
+/// ‖x‖; 0 where the format has no groups. Reached where one value is all of its group.
+double activationErrorOf(kernels::WeightFormat format);
+
 struct Candidate {
   kernels::WeightFormat format = kernels::WeightFormat::F32;
   int64_t bytes = 0;
   double relativeError =
       0; ///< ‖W − Ŵ‖ / ‖W‖, over a fixed sample of panels where the weight is large
+  double activationError = 0; ///< of rounding single rows; 0: they are multiplied as they are
   double predictedLoss =
       0; ///< growth of the logarithm of perplexity (nats per prediction) by this weight alone
 };

@@ -48,6 +48,7 @@ std::variant<FormatPolicy, std::string> parsePolicy(StringRef quality, StringRef
   } else if (quality != "exact") {
     return "[usage.quality] --quality " + quality.str() + ": use exact, near, balanced or small";
   }
+  policy.roundRows = policy.quality == Quality::Balanced || policy.quality == Quality::Small;
   policy.formats = formatsOf(policy.quality);
   if (formats.empty()) {
     return policy;
@@ -141,13 +142,18 @@ void recordFormats(ModuleOp module, const std::vector<WeightProposal> &proposals
     if (format == weight.getPackingAttr().getFormat()) {
       continue;
     }
-    records.push_back(b.getDictionaryAttr({
+    SmallVector<NamedAttribute> record{
         b.getNamedAttr("file", b.getI64IntegerAttr(weight.getFile())),
         b.getNamedAttr("offset", b.getI64IntegerAttr(weight.getOffset())),
         b.getNamedAttr("format", b.getStringAttr(format)),
         b.getNamedAttr("relative_error", b.getF64FloatAttr(chosen.relativeError)),
         b.getNamedAttr("predicted_loss", b.getF64FloatAttr(chosen.predictedLoss)),
-    }));
+    };
+    if (chosen.activationError > 0) {
+      record.push_back(
+          b.getNamedAttr("activation_error", b.getF64FloatAttr(chosen.activationError)));
+    }
+    records.push_back(b.getDictionaryAttr(record));
   }
   module->setAttr("graph.formats", b.getArrayAttr(records));
 }

@@ -102,7 +102,7 @@ std::string measure(WeightProposal &proposal, const FormatPolicy &policy, const 
   const bool mayStay = policy.quality == Quality::Near || policy.quality == Quality::Exact;
   const kernels::PackSpec stored = packSpecOf(packing);
   if (mayStay) {
-    proposal.candidates.push_back({stored.format, kernels::packedBytes(stored), 0, 0});
+    proposal.candidates.push_back({stored.format, kernels::packedBytes(stored)});
   }
 
   // 3. The policy's formats.
@@ -118,6 +118,10 @@ std::string measure(WeightProposal &proposal, const FormatPolicy &policy, const 
         (boundary ? wide && kernels::groupSize(format) > 0 : format <= WeightFormat::BF16)) {
       continue;
     }
+    // On CUDA products of many rows take 16-bit weights of the activations' own type alone.
+    if (isForCuda(weight) && format <= WeightFormat::BF16 && format != stored.format) {
+      continue;
+    }
     if (!magnitudes.finite || (format == WeightFormat::F16 && magnitudes.largest > largestHalf)) {
       continue;
     }
@@ -130,11 +134,14 @@ std::string measure(WeightProposal &proposal, const FormatPolicy &policy, const 
       return error.empty() ? "[input.weight-values] " + problem : error;
     }
     const double relative = packError.relative();
+    const double activations =
+        policy.roundRows && proposal.site.oneRow ? activationErrorOf(format) : 0;
     proposal.candidates.push_back(
-        {format, kernels::packedBytes(spec), relative, sensitivity * relative * relative});
+        {format, kernels::packedBytes(spec), relative, activations,
+         sensitivity * (relative * relative + activations * activations)});
   }
   if (proposal.candidates.empty()) {
-    proposal.candidates.push_back({stored.format, kernels::packedBytes(stored), 0, 0});
+    proposal.candidates.push_back({stored.format, kernels::packedBytes(stored)});
   }
   return {};
 }

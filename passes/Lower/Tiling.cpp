@@ -31,7 +31,8 @@ SmallVector<int64_t> tileParamsOf(PackingAttr packing, int64_t begin, int64_t en
 
 std::optional<ColumnResult> columnResultOf(KernelOp kernel, const LibraryCall &call) {
   ValueRange results = kernel.getBody().front().getTerminator()->getOperands();
-  if (!call.tiles || results.size() != 1 ||
+  // CUDA's kernels know no columns of a result that lie apart.
+  if (!call.tiles || call.cuda || results.size() != 1 ||
       dimsOf(results.front()) != dimsOf(call.root->getResult(0))) {
     return std::nullopt;
   }
@@ -53,7 +54,8 @@ std::optional<HostGather> hostGatherOf(KernelOp kernel) {
     return std::nullopt;
   }
   int64_t row = elementBytes(cast<RankedTensorType>(gather.getInput().getType()).getElementType());
-  for (AffineExpr dim : ArrayRef(dimsOf(gather.getInput())).drop_front()) {
+  auto dims = dimsOf(gather.getInput());
+  for (AffineExpr dim : ArrayRef(dims).drop_front()) {
     auto constant = dyn_cast<AffineConstantExpr>(dim);
     if (!constant) {
       return std::nullopt;

@@ -464,8 +464,28 @@ def panels(w, groups=1):
     return np.concatenate(out)
 
 
-def packing(source, columns, channels, taps=1, groups=1):
-    return f'graph.packing = #graph.packing<"f32", "{source}", columns = {columns}, channels = {channels}, taps = {taps}, groups = {groups}>'
+def int4_panels(k, n, group):
+    """Random int4 weights in groups along k: their stored panels, and their values [K, N]."""
+    columns, words, count = -(-n // 16) * 16, -(-k // 8), -(-k // group)
+    q = np.full((words * 8, columns), 8, np.uint32)
+    q[:k, :n] = rng.integers(0, 16, (k, n))
+    scale = rng.uniform(0.01, 0.02, (count, columns)).astype(np.float16)
+    rows = np.zeros((-(-count * 32 // 64) * 2, columns), np.float16)
+    rows[:count] = scale
+    shifts = np.array([0, 8, 16, 24, 4, 12, 20, 28], np.uint32)
+    packed = (q.reshape(words, 8, columns) << shifts[None, :, None]).sum(axis=1, dtype=np.uint32)
+    out = [part[:, p:p + 16].copy().view(np.uint8).reshape(-1) for p in range(0, columns, 16) for part in (rows, packed)]
+    return np.concatenate(out), (q[:k, :n].astype(np.float64) - 8) * np.repeat(scale.astype(np.float64), group, axis=0)[:k, :n]
+
+
+def rounded_row(x, group):
+    """One row in steps of each group's largest magnitude over 127."""
+    parts = [x[at:at + group].astype(np.float64) for at in range(0, len(x), group)]
+    return np.concatenate([np.round(p / (np.abs(p).max() / 127)) * (np.abs(p).max() / 127) for p in parts])
+
+
+def packing(source, columns, channels, taps=1, groups=1, format="f32"):
+    return f'graph.packing = #graph.packing<"{format}", "{source}", columns = {columns}, channels = {channels}, taps = {taps}, groups = {groups}>'
 
 
 def epilogue(root, other, dims, extra=""):
@@ -502,6 +522,19 @@ def matmul():
                   op + f"%r = graph.map (%c, %a2) [{identity(3)}, affine_map<(d0, d1, d2) -> (d2, d1)>] {{\n^bb0(%x: f32, %y: f32):\n"
                   f"  %s = arith.addf %x, %y : f32\n  %h = arith.truncf %s : f32 to f16\n  graph.yield %h : f16\n}} : ({to}, {tq}) -> {h}\n"
                   f"graph.yield %c, %r : {to}, {h}", attrs=["", mark, ""], rtol=1e-3, atol=2e-3)
+        # A single row by marked int4 weights is rounded; more rows, or the same weights unmarked, are not.
+        for group in (32, 64, 128):
+            k, n = 200, 83
+            stored, w = int4_panels(k, n, group)
+            mark, t = packing("columns", n, k, format=f"int4g{group}"), tensor([n, k], "f32")
+            for name, rows, marked in (("rounded", 1, True), ("exact", 1, False), ("rows", 2, True)):
+                a = f32(rows, k)
+                used = np.stack([rounded_row(row, group) for row in a]) if name == "rounded" else a.astype(np.float64)
+                ta, to = tensor([rows, k], "f32"), tensor([rows, n], "f32")
+                g.add(f"matmul_int4g{group}_{name}", "matmul", [([rows, k], "f32", a), ([n, k], "f32", stored)],
+                      [([rows, n], "f32", (used @ w).astype(np.float32))],
+                      f"%c = graph.matmul %a0, %a1 {{transpose_b}} : ({ta}, {t}) -> {to}\ngraph.yield %c : {to}",
+                      attrs=["", mark + (", graph.rounded" if marked else "")], rtol=1e-5, atol=1e-5)
         # Neither packed; b of a state's buffer.
         a, b, cap = f32(2, 3, 5, 24), f32(2, 1, s, 24), f32(2, 1, 128, 24)
         cap[:, :, :s] = b

@@ -95,6 +95,25 @@ def perplexity(program, ids):
     return float(np.exp(-np.mean(np.concatenate(total))))
 
 
+def single_rows(program, ids, prompt):
+    """Logits of tokens prompt … of a text, each run by itself behind the ones before."""
+    program.reset()
+    program.run(ids[:prompt])
+    rows = [program.run([token])[1][0, -1] for token in ids[prompt:]]
+    program.reset()
+    return np.stack(rows)
+
+
+def divergence(logits, others):
+    """Mean Kullback–Leibler divergence of the predictions of `others` from those of `logits`, in nats."""
+    def logs(rows):
+        rows = rows.astype(np.float64)
+        rows = rows - rows.max(axis=-1, keepdims=True)
+        return rows - np.log(np.exp(rows).sum(axis=-1, keepdims=True))
+    p, q = logs(logits), logs(others)
+    return float((np.exp(p) * (p - q)).sum(axis=-1).mean())
+
+
 def converse(program, prompt, end, most):
     """Greedy answer: (answer's tokens, logits of every run, JSON of the runs)."""
     program.reset()

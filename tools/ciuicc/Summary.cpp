@@ -100,6 +100,8 @@ json summarize(ModuleOp module, const Options &options, const legalize::Legalize
                {"bytes", static_cast<int64_t>(weight.getBytes())}};
       row["relative_error"] =
           weight.getRelativeError() ? weight.getRelativeError()->convertToDouble() : 0;
+      row["activation_error"] =
+          weight.getActivationError() ? weight.getActivationError()->convertToDouble() : 0;
       row["predicted_loss"] =
           weight.getPredictedLoss() ? weight.getPredictedLoss()->convertToDouble() : 0;
       formats.push_back(row);

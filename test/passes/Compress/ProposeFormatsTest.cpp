@@ -22,7 +22,7 @@ constexpr int64_t extent = 64, weightBytes = extent * extent * 4;
 
 // Four products in a row over weights of 64 × 64 at multiples of their size; the last makes the
 // result.
-std::string moduleText() {
+std::string moduleText(const std::string &rows = "4") {
   std::string text = "func.func @main(%x0: tensor<4x64xf32>) -> tensor<4x64xf32> {\n";
   for (int i = 0; i < 4; ++i) {
     std::string n = std::to_string(i), next = std::to_string(i + 1);
@@ -38,7 +38,11 @@ std::string moduleText() {
             "(tensor<4x64xf32>, "
             "tensor<64x64xf32>) -> tensor<4x64xf32>\n";
   }
-  return text + "  return %x4 : tensor<4x64xf32>\n}\n";
+  text += "  return %x4 : tensor<4x64xf32>\n}\n";
+  for (size_t at = 0; (at = text.find("<4x64", at)) != std::string::npos; ++at) {
+    text.replace(at + 1, 1, rows);
+  }
+  return text;
 }
 
 class Propose : public testing::Test {
@@ -124,6 +128,30 @@ TEST_F(Propose, MeasuresEachFormatOfTheQuality) {
   EXPECT_EQ((*proposals)[3].site.role, WeightRole::Boundary);
   ASSERT_EQ((*proposals)[3].candidates.size(), 1u);
   EXPECT_EQ((*proposals)[3].candidates[0].format, WeightFormat::I8);
+}
+
+// The most that a step of largest / 127 costs: √(64 / 12) / 127. It is part of the loss.
+TEST_F(Propose, RoundingOfSingleRowsIsCounted) {
+  auto rows = propose(policy("balanced"));
+  ASSERT_TRUE(mlir::succeeded(rows));
+  const Candidate &exact = *find((*rows)[1], WeightFormat::I4G64);
+  EXPECT_FALSE((*rows)[1].site.oneRow);
+  EXPECT_EQ(exact.activationError, 0);
+  module = mlir::parseSourceString<mlir::ModuleOp>(moduleText("1"), &context);
+  auto row = propose(policy("balanced"));
+  ASSERT_TRUE(mlir::succeeded(row));
+  const Candidate &rounded = *find((*row)[1], WeightFormat::I4G64);
+  EXPECT_TRUE((*row)[1].site.oneRow);
+  EXPECT_NEAR(rounded.activationError, 0.01818, 1e-5);
+  EXPECT_EQ(rounded.relativeError, exact.relativeError);
+  const double square = exact.relativeError * exact.relativeError;
+  EXPECT_NEAR(rounded.predictedLoss / exact.predictedLoss, (square + 0.01818 * 0.01818) / square,
+              1e-4);
+  EXPECT_EQ(find((*row)[1], WeightFormat::I8)->activationError, 0);
+  // near keeps rows exact even by int4 weights.
+  auto near = propose(policy("near", "int4g64"));
+  ASSERT_TRUE(mlir::succeeded(near));
+  EXPECT_EQ(find((*near)[1], WeightFormat::I4G64)->activationError, 0);
 }
 
 TEST_F(Propose, ThreadsDoNotChangeAnything) {

@@ -47,10 +47,10 @@ def int8_error(w):
     return relative(np.round(w / scale) * scale, w)
 
 
-def compile_and_run(*options):
+def compile_and_run(*options, entries=("main:batch=1..8",)):
     """{weight: format}, the compile JSON, the error of the output."""
     program = FOLDER / "tiny.ciuic"
-    status, compiled = call("ciuicc", MODEL, "--entry", "main:batch=1..8", "-o", program, *options)
+    status, compiled = call("ciuicc", MODEL, *(word for e in entries for word in ("--entry", e)), "-o", program, *options)
     assert status == 0, compiled
     status, ran = call("ciuic-run", program, "--input", f"x=@{FOLDER}/x.npy", "--output", f"y=@{FOLDER}/y.npy")
     assert status == 0, ran
@@ -110,6 +110,28 @@ formats, _, _ = compile_and_run("--quality", "small", "--formats", "int8")
 assert set(formats.values()) == {"int8"}, formats
 formats, _, _ = compile_and_run("--quality", "near", "--formats", "f16")
 assert set(formats.values()) == {"f16"}, formats
+
+# Rows of int4 products are rounded under balanced and small where an entry has a single row, and only there.
+ENTRIES = ("one:batch=1", "main:batch=2..8")
+for options, entries, rounded in ((("balanced",), ENTRIES, True), (("small",), ENTRIES, True), (("balanced",), ENTRIES[1:], False),
+                                  (("near", "--formats", "int4g64"), ENTRIES, False)):
+    formats, compiled, _ = compile_and_run("--quality", *options, entries=entries)
+    for row in compiled["formats"]:
+        group = int(row["format"].partition("g")[2] or 0)
+        expected = np.sqrt(group / 12) / 127 if rounded else 0
+        assert abs(row["activation_error"] - expected) < 1e-12, (options, entries, row)
+    program, outputs = FOLDER / "tiny.ciuic", {}
+    for name, rows in (("single", X[:1]), ("several", X)):
+        if name == "single" and "one:batch=1" not in entries:
+            continue
+        np.save(FOLDER / "rows.npy", rows)
+        status, ran = call("ciuic-run", program, "--input", f"x=@{FOLDER}/rows.npy", "--output", f"y=@{FOLDER}/y.npy")
+        assert status == 0, ran
+        outputs[name] = np.load(FOLDER / "y.npy")[:1].astype(np.float64)
+    if len(outputs) == 2:
+        difference = relative(outputs["single"], outputs["several"])
+        bound = np.sqrt(sum(row["activation_error"] ** 2 for row in compiled["formats"]))
+        assert difference <= 2 * bound + 1e-5 and (difference > 1e-4) == rounded, (options, difference, bound)
 
 for options, word in ((("--quality", "near", "--formats", "int5"), "int4g64"), (("--formats", "int8"), "--quality"),
                       (("--quality", "balanced", "--formats", "int8"), "int4g64")):
