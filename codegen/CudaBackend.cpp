@@ -359,8 +359,8 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
     }
   }
   const auto &[generation, lowest] = *ptx.begin();
-  code.blobs.push_back({"compute_" + std::to_string(generation),
-                        std::vector<char>(lowest.begin(), lowest.end())});
+  code.blobs.push_back(
+      {"compute_" + generation.name(), std::vector<char>(lowest.begin(), lowest.end())});
   code.blobs.back().bytes.push_back(0); // drivers take PTX as a C string
   return code;
 }

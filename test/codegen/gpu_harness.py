@@ -87,8 +87,11 @@ class Driver:
 
 def run(group, folder, number, driver):
     launches = json.loads((Path(folder) / f"g{number}.json").read_text())
-    files = {v: Path(folder) / f"g{number}.{v}" for v in (f"sm_{driver.capability}a", f"sm_{driver.capability}", "ptx")}
-    modules = {v: driver.module(file) for v, file in files.items() if file.exists()}
+    files = [Path(folder) / f"g{number}.sm_{driver.capability}{family}" for family in ("a", "")]
+    files.append(Path(folder) / f"g{number}.ptx")
+    modules = {file.suffix[1:]: driver.module(file) for file in files if file.exists()}
+    if len(modules) < 2:
+        raise SystemExit(f"g{number}: machine code and PTX are expected in {folder}")
     faults, count = [], 0
     for case in group.cases:
         if case[0] in launches:
