@@ -10,7 +10,7 @@
 #include "codegen/Kernel/Generator.h"
 #include "codegen/Lowering.h"
 #include "codegen/Ptxas.h"
-#include "ir/Graph/LibraryCall.h"
+#include "ir/Graph/CudaLibrary.h"
 #include "kernels/cuda/Embed.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -41,7 +41,7 @@ struct Generation {
   bool exact = false;
 
   std::string name() const { return std::to_string(capability) + (exact ? "a" : ""); }
-  StringRef ptxVersion() const { return capability >= 90 ? "+ptx80" : "+ptx71"; }
+  StringRef ptxVersion() const { return capability >= 90 ? "+ptx80" : "+ptx74"; }
   bool operator<(const Generation &o) const {
     return std::pair(capability, exact) < std::pair(o.capability, o.exact);
   }
@@ -49,10 +49,6 @@ struct Generation {
 Generation generationOf(int capability) { return {capability >= 90 ? 90 : 80, capability == 90}; }
 /// The same without what only one chip has.
 Generation portable(Generation generation) { return {generation.capability}; }
-
-bool isVendorCall(StringRef function) {
-  return function.starts_with("cublaslt.") || function.starts_with("cudnn.");
-}
 
 void initialiseTarget() {
   LLVMInitializeNVPTXTarget();
@@ -163,8 +159,9 @@ Text ptxOf(graph::KernelOp kernel, Generation generation) {
   auto call = graph::libraryCallOf(kernel);
   if (succeeded(call) && !*call) {
     if (int64_t cluster = gpuPlanOf(kernel, generation.capability)->cluster; cluster > 1) {
-      code->getFunction(kernel.getSymName())
-          ->addFnAttr("nvvm.cluster_dim", std::to_string(cluster) + ",1,1");
+      llvm::Function *function = code->getFunction(kernel.getSymName());
+      function->addFnAttr("nvvm.cluster_dim", std::to_string(cluster) + ",1,1");
+      function->addFnAttr("nvvm.minctasm", std::to_string(GpuPlan::clusterBlocks));
     }
   } else {
     if (std::string error = linkLibrary(*code, generation); !error.empty()) {
@@ -254,6 +251,14 @@ FailureOr<std::string> emitPtx(graph::KernelOp kernel, int capability) {
 }
 
 FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel) {
+  auto call = graph::libraryCallOf(kernel);
+  if (failed(call)) {
+    return failure();
+  }
+  if (*call) {
+    kernels::cuda::Block block = graph::cudaBlockOf(**call);
+    return CudaLaunch{block.threads, block.sharedBytes, block.maxGrid};
+  }
   FailureOr<GpuPlan> plan = gpuPlanOf(kernel, 90);
   if (failed(plan)) {
     return kernel.emitError("no plan for a GPU follows from this body for template ")
@@ -270,7 +275,7 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
     if (failed(call)) {
       return failure();
     }
-    if (!*call || !isVendorCall((*call)->function)) {
+    if (!*call || !(*call)->vendor) {
       kernels.push_back(kernel);
     }
   }
