@@ -24,6 +24,7 @@ struct KernelLibrary {
 struct LaunchSize {
   int64_t threads = 0, sharedBytes = 0, maxGrid = 0;
   bool fixedGrid = false; ///< every launch has maxGrid blocks; else as many as it has units
+  bool overlaps = false;  ///< it may begin before the kernel in front of it has ended
 };
 
 /// What the file says about its making.
