@@ -6,6 +6,8 @@
 //
 //   4 · queries · keys · width operations a head (half of it when causal); moves q, k, v and the
 //   result once, k and v again per tile of queries, mostly from L2.
+//   H100, f16, 32 heads of 128, causal, as compiled: 2048 queries 87 µs (396 TFLOP/s), cuDNN
+//   through torch 91; without warpgroups 161.
 #include "kernels/cuda/Abi.h"
 #include "kernels/cuda/AttentionHead.h"
 #include "kernels/cuda/Warpgroup.h"

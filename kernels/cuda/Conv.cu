@@ -8,7 +8,9 @@
 // same taps, so a tile is made of such, and its depth has these taps only.
 //
 //   2 · pixels · channels · taps · columns operations; reads the input once per tile of columns,
-//   the filter once per tile of pixels.
+//   the filter once per tile of pixels. H100, f16, 3×3, batch 2: 64²·320 channels 57 µs (263
+//   TFLOP/s), 32²·640 60, 16²·1280 87, 8²·1280 81; cuDNN through torch 37, 36, 35 and 25: few tiles
+//   leave most of the chip idle, and a tile's loads are not far enough ahead.
 #include "kernels/cuda/Product.h"
 
 using namespace ciuic::cuda;

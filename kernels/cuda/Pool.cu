@@ -14,7 +14,7 @@ namespace {
 struct Reach {
   int64_t from, to, padded;
   CIUIC_DEVICE Reach(int64_t origin, int64_t size, int64_t dilation, int64_t extent,
-                    int64_t padAfter) {
+                     int64_t padAfter) {
     from = origin >= 0 ? 0 : ceilDiv(-origin, dilation);
     to = most(from, least(size, ceilDiv(most(int64_t(0), extent - origin), dilation)));
     padded = least(size, ceilDiv(most(int64_t(0), extent + padAfter - origin), dilation));

@@ -12,6 +12,7 @@
 #include "kernels/cuda/Abi.h"
 #include "kernels/cuda/ProductShape.h"
 #include "kernels/cuda/Tile.h"
+#include "kernels/cuda/Warpgroup.h"
 
 namespace ciuic::cuda {
 
@@ -174,6 +175,11 @@ struct TileProduct {
 
   template <typename A, typename B, typename To>
   static CIUIC_DEVICE void run(const A &a, const B &b, int steps, const To &to) {
+#if CIUIC_HAS_WARPGROUPS
+    if constexpr (A::Deep && B::Deep) {
+      return runTogether(a, b, steps, to);
+    }
+#endif
     float sum[M][N][4] = {};
     const int lane = laneIndex(), matrix = lane / 8, r = lane % 8;
     const int row0 = warpIndex() / 2 * kWarpSide, column0 = warpIndex() % 2 * kWarpSide;
@@ -221,6 +227,42 @@ struct TileProduct {
     }
     barrier();
   }
+
+#if CIUIC_HAS_WARPGROUPS
+  /// Both tiles deep: the matrix units read them where they lie, parts of 64 rows.
+  template <typename A, typename B, typename To>
+  static CIUIC_DEVICE void runTogether(const A &a, const B &b, int steps, const To &to) {
+    constexpr int kParts = Tile / 64;
+    float sum[kParts][Tile / 8][4] = {};
+    passOver<Tile>(
+        a, b, steps,
+        [&](uint32_t at) CIUIC_INLINED {
+          beginProducts();
+#pragma unroll
+          for (int s = 0; s < kStep<T> / 16; ++s) {
+#pragma unroll
+            for (int m = 0; m < kParts; ++m) {
+              multiplyLines(sum[m], describeLines(at + m * 64 * kProductRowBytes + s * 32, 0),
+                            describeLines(at + kOperand + s * 32, 0), 1, T());
+            }
+          }
+          commitProducts();
+        },
+        [&]() CIUIC_INLINED {
+          awaitProducts<0>();
+#pragma unroll
+          for (int m = 0; m < kParts; ++m) {
+            arrived(sum[m]);
+          }
+          publishShared();
+        });
+#pragma unroll
+    for (int m = 0; m < kParts; ++m) {
+      handOver<Tile>(sum[m], m * 64 + warpIndex() * 16, 0, to);
+    }
+    barrier();
+  }
+#endif
 };
 
 /// f32: a thread has every eighth row and every sixteenth column.
