@@ -88,7 +88,7 @@ class Driver:
 def run(group, folder, number, driver):
     launches = json.loads((Path(folder) / f"g{number}.json").read_text())
     files = [Path(folder) / f"g{number}.sm_{driver.capability}{family}" for family in ("a", "")]
-    files += sorted(Path(folder).glob(f"g{number}.compute_*"))
+    files.append(Path(folder) / f"g{number}.ptx")
     modules = {file.suffix[1:]: driver.module(file) for file in files if file.exists()}
     if len(modules) < 2:
         raise SystemExit(f"g{number}: machine code and PTX are expected in {folder}")
