@@ -146,6 +146,15 @@ LogicalResult AttentionOp::verify() {
       differ(at(k, getKeyLayout(), 's'), at(v, getValueLayout(), 's'))) {
     return emitOpError("(C3) batch, width and key extents must agree");
   }
+  if (getMask()) {
+    auto mask = dimsOf(getMask());
+    AffineExpr full[] = {q[0], heads, at(q, getQueryLayout(), 's'), at(k, getKeyLayout(), 's')};
+    for (auto [extent, target] : llvm::zip(llvm::reverse(mask), llvm::reverse(full))) {
+      if (!isOne(extent) && differ(extent, target)) {
+        return emitOpError("(C4) the mask must broadcast to [batch, heads, queries, keys]");
+      }
+    }
+  }
   return success();
 }
 

@@ -106,7 +106,7 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure]> {
     With H query heads and G key/value heads, query head h reads key/value head h / (H / G). `mask` is added
     (f32, broadcastable to [batch, H, queries, keys]); with `causal`, query i sees keys j ≤ i + keys − queries.
     Layouts say each operand's order of dims; `layout` is the result's.
-    (C1) four dims each; (C2) G divides H; (C3) batch, width and key extents agree.
+    (C1) four dims each; (C2) G divides H; (C3) batch, width and key extents agree; (C4) the mask broadcasts.
   }];
   let arguments = (ins Graph_Tensor:$query, Graph_Tensor:$key, Graph_Tensor:$value, Optional<Graph_Tensor>:$mask,
     F32Attr:$scale, UnitAttr:$causal, Graph_HeadLayoutAttr:$query_layout, Graph_HeadLayoutAttr:$key_layout,

@@ -155,6 +155,8 @@ public:
   mlir::AffineExpr cst(int64_t v) { return mlir::getAffineConstantExpr(v, context); }
   /// `axis` counted from the front; fails on one out of range.
   mlir::FailureOr<int64_t> axis(int64_t axis, int64_t rank);
+  /// Whether an input is a vector of this extent; unify makes an extent that is not known be it.
+  bool isVector(unsigned input, mlir::AffineExpr extent);
   /// Numpy broadcast of two shapes.
   mlir::FailureOr<llvm::SmallVector<mlir::AffineExpr>>
   broadcast(llvm::ArrayRef<mlir::AffineExpr> a, llvm::ArrayRef<mlir::AffineExpr> b);

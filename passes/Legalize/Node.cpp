@@ -152,6 +152,10 @@ FailureOr<int64_t> Node::axis(int64_t axis, int64_t rank) {
   return positive;
 }
 
+bool Node::isVector(unsigned input, AffineExpr extent) {
+  return has(input) && in(input).rank() == 1 && importer.unify(in(input).dims[0], extent);
+}
+
 FailureOr<SmallVector<AffineExpr>> Node::broadcast(ArrayRef<AffineExpr> x, ArrayRef<AffineExpr> y) {
   if (x.size() < y.size()) {
     std::swap(x, y);

@@ -53,7 +53,8 @@ std::optional<HostGather> hostGatherOf(KernelOp kernel) {
     return std::nullopt;
   }
   int64_t row = elementBytes(cast<RankedTensorType>(gather.getInput().getType()).getElementType());
-  for (AffineExpr dim : ArrayRef(dimsOf(gather.getInput())).drop_front()) {
+  auto dims = dimsOf(gather.getInput());
+  for (AffineExpr dim : ArrayRef(dims).drop_front()) {
     auto constant = dyn_cast<AffineConstantExpr>(dim);
     if (!constant) {
       return std::nullopt;

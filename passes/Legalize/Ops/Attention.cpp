@@ -43,15 +43,21 @@ graph::HeadLayoutAttr layoutAttr(Node &node, HeadLayout layout) {
 }
 
 /// The additive f32 mask that a mask input stands for, with four dims.
-FailureOr<Value> additiveMask(Node &node, Tensor &mask, AffineExpr keys) {
+/// It broadcasts to `full`: batch, heads, queries, keys.
+FailureOr<Value> additiveMask(Node &node, Tensor &mask, ArrayRef<AffineExpr> full) {
   if (mask.rank() < 2 || mask.rank() > 4) {
     return node.invalid("the mask must have two to four dims");
   }
-  if (!isOne(mask.dims.back()) && node.importer.equal(mask.dims.back(), keys) == false) {
+  if (!isOne(mask.dims.back()) && node.importer.equal(mask.dims.back(), full[3]) == false) {
     return node.unsupported("a mask of fewer keys than there are");
   }
   SmallVector<AffineExpr> dims(4 - mask.rank(), node.cst(1));
   llvm::append_range(dims, mask.dims);
+  for (unsigned d = 0; d < 4; ++d) {
+    if (!isOne(dims[d]) && !node.importer.unify(dims[d], full[d])) {
+      return node.invalid("the mask does not broadcast to batch, heads, queries and keys");
+    }
+  }
   Value additive;
   Type f32 = node.b.getF32Type();
   if (mask.isBool()) {
@@ -130,6 +136,8 @@ LogicalResult importAttention(Node &node) {
   auto h = constantOf(q->heads()), g = constantOf(k->heads());
   if (!h || !g || *g < 1 || *h % *g != 0 || !node.importer.unify(k->sequence(), v->sequence()) ||
       !node.importer.unify(k->heads(), v->heads()) ||
+      !node.importer.unify(graph::dimsOf(q->value)[0], graph::dimsOf(k->value)[0]) ||
+      !node.importer.unify(graph::dimsOf(q->value)[0], graph::dimsOf(v->value)[0]) ||
       !node.importer.unify(q->width(), k->width())) {
     return node.invalid("query, key and value have heads or extents that do not agree");
   }
@@ -139,7 +147,8 @@ LogicalResult importAttention(Node &node) {
   }
   Value mask;
   if (node.has(3)) {
-    auto additive = additiveMask(node, node.in(3), k->sequence());
+    auto additive = additiveMask(
+        node, node.in(3), {graph::dimsOf(q->value)[0], q->heads(), q->sequence(), k->sequence()});
     if (failed(additive)) {
       return failure();
     }

@@ -52,6 +52,18 @@ Value flatPositions(Node &node, Tensor &indices, ArrayRef<AffineExpr> dims, int6
   });
 }
 
+/// Whether the indices (input 1) of an *Elements operator may stand where they do: beside the axis
+/// they reach no further than the input.
+bool within(Node &node, ArrayRef<AffineExpr> dims, int64_t axis) {
+  for (size_t d = 0; d < dims.size(); ++d) {
+    if (static_cast<int64_t>(d) != axis &&
+        node.importer.lessOrEqual(node.in(1).dims[d], dims[d]) == false) {
+      return false;
+    }
+  }
+  return true;
+}
+
 bool hasIndices(Node &node, unsigned i) {
   return node.has(i) && (node.in(i).element.isInteger(64) || node.in(i).element.isInteger(32)) &&
          !node.in(i).isUnsigned;
@@ -65,8 +77,8 @@ LogicalResult importGatherElements(Node &node) {
     return node.invalid("needs integer indices of the input's rank");
   }
   auto axis = node.axis(node.attr("axis", 0), x.rank());
-  if (failed(axis)) {
-    return failure();
+  if (failed(axis) || !within(node, x.dims, *axis)) {
+    return failed(axis) ? failure() : node.invalid("indices reach beyond the input");
   }
   Value positions = flatPositions(node, node.in(1), x.dims, *axis);
   Value flat = node.reshape(node.value(x), {canonical(graph::productOf(x.dims, node.context))});
@@ -162,17 +174,20 @@ LogicalResult importScatterNd(Node &node) {
 
 LogicalResult importScatterElements(Node &node) {
   Tensor &x = node.in(0);
-  if (!hasIndices(node, 1) || !node.has(2) || node.in(2).element != x.element ||
-      node.in(1).rank() != x.rank() || x.rank() == 0 ||
-      !graph::sameDims(node.in(1).dims, node.in(2).dims)) {
+  bool agree = hasIndices(node, 1) && node.has(2) && node.in(2).element == x.element &&
+               node.in(1).rank() == x.rank() && node.in(2).rank() == x.rank() && x.rank() > 0;
+  for (int64_t d = 0; agree && d < x.rank(); ++d) {
+    agree = static_cast<bool>(node.importer.unify(node.in(1).dims[d], node.in(2).dims[d]));
+  }
+  if (!agree) {
     return node.invalid("needs integer indices and updates of one shape and of the input's rank");
   }
   if (node.attrString("reduction", "none") != "none") {
     return node.unsupported("a reduction");
   }
   auto axis = node.axis(node.attr("axis", 0), x.rank());
-  if (failed(axis)) {
-    return failure();
+  if (failed(axis) || !within(node, x.dims, *axis)) {
+    return failed(axis) ? failure() : node.invalid("indices reach beyond the input");
   }
   Value positions = flatPositions(node, node.in(1), x.dims, *axis);
   AffineExpr many = canonical(graph::productOf(node.in(1).dims, node.context));

@@ -174,9 +174,8 @@ Value perChannel(Node &node, Value y, Tensor &scale, Tensor &bias) {
 
 LogicalResult importInstanceNorm(Node &node) {
   Tensor &x = node.in(0);
-  if (x.rank() < 3 || !node.has(1) || !node.has(2) || node.in(1).rank() != 1 ||
-      node.in(2).rank() != 1) {
-    return node.invalid("needs an input with spatial dims, a scale and a bias vector");
+  if (x.rank() < 3 || !node.isVector(1, x.dims[1]) || !node.isVector(2, x.dims[1])) {
+    return node.invalid("needs an input with spatial dims, a scale and a bias per channel");
   }
   SmallVector<int64_t> axes;
   for (int64_t i = 2; i < x.rank(); ++i) {
@@ -203,6 +202,9 @@ LogicalResult importGroupNorm(Node &node) {
   y = node.reshape(y, x.dims);
   // Opset 18 has one scale per group, opset 21 one per channel.
   auto n = constantOf(node.in(1).dims[0]);
+  if (!node.isVector(2, node.in(1).dims[0])) {
+    return node.invalid("scale and bias differ in length");
+  }
   if (n == groups && groups != *channels) {
     int64_t each = *channels / groups;
     auto repeat = [&](Tensor &t) {

@@ -81,11 +81,17 @@ LogicalResult importReduce(Node &node) {
     return failure();
   }
   if (axes->empty()) {
-    if (node.attr("noop_with_empty_axes", 0) != 0) {
+    // No reduction, and yet what a composite does beside it: |x|, x², log x.
+    bool composite = name == "ReduceL1" || name == "ReduceL2" || name == "ReduceSumSquare" ||
+                     name == "ReduceLogSum";
+    bool noop = node.attr("noop_with_empty_axes", 0) != 0;
+    if (noop && !composite) {
       return node.alias(0, 0);
     }
-    axes->resize(x.rank());
-    std::iota(axes->begin(), axes->end(), 0);
+    if (!noop) {
+      axes->resize(x.rank());
+      std::iota(axes->begin(), axes->end(), 0);
+    }
   }
   bool keep = node.attr("keepdims", 1) != 0, folded = false;
   if (failed(foldReduce(node, x, keep, name, folded)) || folded) {
@@ -98,37 +104,40 @@ LogicalResult importReduce(Node &node) {
   if (!isFloat && (name == "ReduceL2" || name == "ReduceLogSum" || name == "ReduceLogSumExp")) {
     return node.unsupported("integers");
   }
+  auto reduce = [&](ReduceKind kind, Value v) {
+    return axes->empty() ? v : node.reduce(kind, v, *axes);
+  };
   Value v = node.value(x);
   Type element = x.element;
   if (x.isBool()) {
     v = node.cast(v, node.b.getI32Type());
   }
   if (name == "ReduceSum") {
-    v = node.reduce(ReduceKind::sum, v, *axes);
+    v = reduce(ReduceKind::sum, v);
   } else if (name == "ReduceMean") {
-    v = node.reduce(ReduceKind::mean, v, *axes);
+    v = reduce(ReduceKind::mean, v);
   } else if (name == "ReduceMax") {
-    v = node.reduce(ReduceKind::max, v, *axes);
+    v = reduce(ReduceKind::max, v);
   } else if (name == "ReduceMin") {
-    v = node.reduce(ReduceKind::min, v, *axes);
+    v = reduce(ReduceKind::min, v);
   } else if (name == "ReduceProd") {
-    v = node.reduce(ReduceKind::prod, v, *axes);
+    v = reduce(ReduceKind::prod, v);
   } else if (name == "ReduceL1") {
-    v = node.reduce(ReduceKind::sum, absolute(node, v), *axes);
+    v = reduce(ReduceKind::sum, absolute(node, v));
   } else if (name == "ReduceSumSquare") {
-    v = node.reduce(ReduceKind::sum, square(node, v), *axes);
+    v = reduce(ReduceKind::sum, square(node, v));
   } else if (name == "ReduceL2") {
-    v = each(node, node.reduce(ReduceKind::sum, square(node, v), *axes),
+    v = each(node, reduce(ReduceKind::sum, square(node, v)),
              [](Scalars &s, Value a) -> Value { return math::SqrtOp::create(s.b, s.loc, a); });
   } else if (name == "ReduceLogSum") {
-    v = logarithm(node, node.reduce(ReduceKind::sum, v, *axes));
+    v = logarithm(node, reduce(ReduceKind::sum, v));
   } else { // ReduceLogSumExp, shifted by the maximum so that nothing overflows.
-    Value most = node.reduce(ReduceKind::max, v, *axes);
+    Value most = reduce(ReduceKind::max, v);
     Tensor a = node.tensor(v), m = node.tensor(most);
     Value e = node.map({&a, &m}, a.dims, element, [](Scalars &s, ArrayRef<Value> y) -> Value {
       return math::ExpOp::create(s.b, s.loc, Value(arith::SubFOp::create(s.b, s.loc, y[0], y[1])));
     });
-    Tensor sum = node.tensor(logarithm(node, node.reduce(ReduceKind::sum, e, *axes)));
+    Tensor sum = node.tensor(logarithm(node, reduce(ReduceKind::sum, e)));
     v = node.map({&sum, &m}, sum.dims, element, [](Scalars &s, ArrayRef<Value> y) -> Value {
       return arith::AddFOp::create(s.b, s.loc, y[0], y[1]);
     });

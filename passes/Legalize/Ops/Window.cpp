@@ -103,17 +103,24 @@ graph::ImageLayoutAttr channelsFirst(Node &node) {
   return graph::ImageLayoutAttr::get(node.context, graph::ImageLayout::channels_first);
 }
 
-/// y + bias[channel].
-Value addBias(Node &node, Value y, Tensor &bias) {
+/// The result y + bias[channel], or y where no bias is given.
+LogicalResult setWithBias(Node &node, Value y) {
+  if (!node.has(2)) {
+    return node.set(0, y);
+  }
   auto dims = graph::dimsOf(y);
+  Type element = cast<RankedTensorType>(y.getType()).getElementType();
+  if (!node.isVector(2, dims[1]) || node.in(2).element != element) {
+    return node.invalid("the bias needs one element per output channel, of the input's type");
+  }
   unsigned rank = dims.size();
-  return node.mapWith({y, node.value(bias)},
-                      {node.b.getMultiDimIdentityMap(rank),
-                       AffineMap::get(rank, 0, getAffineDimExpr(1, node.context))},
-                      dims, cast<RankedTensorType>(y.getType()).getElementType(),
-                      [](Scalars &s, ArrayRef<Value> v) -> Value {
-                        return arith::AddFOp::create(s.b, s.loc, v[0], v[1]);
-                      });
+  Value sum = node.mapWith({y, node.value(2)},
+                           {node.b.getMultiDimIdentityMap(rank),
+                            AffineMap::get(rank, 0, getAffineDimExpr(1, node.context))},
+                           dims, element, [](Scalars &s, ArrayRef<Value> v) -> Value {
+                             return arith::AddFOp::create(s.b, s.loc, v[0], v[1]);
+                           });
+  return node.set(0, sum);
 }
 
 /// Input and filter of a convolution, with constant kernel extents.
@@ -168,7 +175,7 @@ LogicalResult importConv(Node &node) {
                                   node.b.getDenseI64ArrayAttr(w->pads),
                                   node.b.getDenseI64ArrayAttr(w->dilations),
                                   node.b.getI64IntegerAttr(group), channelsFirst(node));
-  return node.set(0, node.has(2) ? addBias(node, y, node.in(2)) : y);
+  return setWithBias(node, y);
 }
 
 LogicalResult importConvTranspose(Node &node) {
@@ -217,7 +224,7 @@ LogicalResult importConvTranspose(Node &node) {
       node.b.getDenseI64ArrayAttr(w->strides), node.b.getDenseI64ArrayAttr(w->pads),
       node.b.getDenseI64ArrayAttr(w->dilations), node.b.getI64IntegerAttr(group),
       channelsFirst(node));
-  return node.set(0, node.has(2) ? addBias(node, y, node.in(2)) : y);
+  return setWithBias(node, y);
 }
 
 LogicalResult importPool(Node &node) {

@@ -458,6 +458,13 @@ func.func @f(%q: tensor<1x6x4x32xf32>, %k: tensor<1x2x4x32xf32>, %v: tensor<1x2x
 }
 
 // -----
+func.func @f(%q: tensor<1x6x4x32xf32>, %k: tensor<1x2x5x32xf32>, %m: tensor<4x4xf32>) {
+  // expected-error@+1 {{(C4) the mask must broadcast to [batch, heads, queries, keys]}}
+  %y = graph.attention %q bhsd, %k bhsd, %k bhsd mask %m scale 1.0 to bhsd : (tensor<1x6x4x32xf32>, tensor<1x2x5x32xf32>, tensor<1x2x5x32xf32>, tensor<4x4xf32>) -> tensor<1x6x4x32xf32>
+  return
+}
+
+// -----
 func.func @f(%x: tensor<1x6x4x31xf32>, %c: tensor<1x4x31xf32>) {
   // expected-error@+1 {{(C1) needs four dims, the last constant and even}}
   %y = graph.rope %x bhsd, %c, %c : (tensor<1x6x4x31xf32>, tensor<1x4x31xf32>, tensor<1x4x31xf32>) -> tensor<1x6x4x31xf32>

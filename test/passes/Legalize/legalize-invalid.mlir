@@ -84,3 +84,53 @@ onnx.graph @main(%x "x" : tensor<2x6x4xf32>, %i "i" : tensor<3x5x1xi64>)
   %z = onnx.node "GatherND"(%x, %i) {batch_dims = 1 : i64} outputs ["z"] : (tensor<2x6x4xf32>, tensor<3x5x1xi64>) -> !onnx.unknown
   onnx.return %z as ["z"] : !onnx.unknown
 }
+
+// -----
+
+// Updates that reach beside the operand.
+onnx.graph @main(%x "x" : tensor<6x4xf32>, %i "i" : tensor<3x5xi64>, %u "u" : tensor<3x5xf32>)
+    attributes {files = ["model.onnx"], opset = {ai.onnx = 23 : i64}} {
+  // expected-error @below {{[input.node] node "z" (ScatterElements): indices reach beyond the input}}
+  %z = onnx.node "ScatterElements"(%x, %i, %u) outputs ["z"] : (tensor<6x4xf32>, tensor<3x5xi64>, tensor<3x5xf32>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}
+
+// -----
+
+// A bias that is not one element per output channel.
+onnx.graph @main(%x "x" : tensor<1x4x8x8xf32>, %w "w" : tensor<4x6x3x3xf32>, %b "b" : tensor<4xf32>)
+    attributes {files = ["model.onnx"], opset = {ai.onnx = 23 : i64}} {
+  // expected-error @below {{[input.node] node "z" (ConvTranspose): the bias needs one element per output channel, of the input's type}}
+  %z = onnx.node "ConvTranspose"(%x, %w, %b) outputs ["z"] : (tensor<1x4x8x8xf32>, tensor<4x6x3x3xf32>, tensor<4xf32>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}
+
+// -----
+
+// A scale that is not one element per channel.
+onnx.graph @main(%x "x" : tensor<2x4x8xf32>, %s "s" : tensor<3xf32>, %b "b" : tensor<4xf32>)
+    attributes {files = ["model.onnx"], opset = {ai.onnx = 23 : i64}} {
+  // expected-error @below {{[input.node] node "z" (InstanceNormalization): needs an input with spatial dims, a scale and a bias per channel}}
+  %z = onnx.node "InstanceNormalization"(%x, %s, %b) outputs ["z"] : (tensor<2x4x8xf32>, tensor<3xf32>, tensor<4xf32>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}
+
+// -----
+
+// A mask for three batches of two.
+onnx.graph @main(%q "q" : tensor<2x4x5x8xf32>, %k "k" : tensor<2x4x6x8xf32>, %v "v" : tensor<2x4x6x8xf32>, %m "m" : tensor<3x1x5x6xf32>)
+    attributes {files = ["model.onnx"], opset = {ai.onnx = 23 : i64}} {
+  // expected-error @below {{[input.node] node "z" (Attention): the mask does not broadcast to batch, heads, queries and keys}}
+  %z = onnx.node "Attention"(%q, %k, %v, %m) outputs ["z"] : (tensor<2x4x5x8xf32>, tensor<2x4x6x8xf32>, tensor<2x4x6x8xf32>, tensor<3x1x5x6xf32>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}
+
+// -----
+
+// Keys of another batch extent than the queries.
+onnx.graph @main(%q "q" : tensor<2x4x5x8xf32>, %k "k" : tensor<3x4x6x8xf32>, %v "v" : tensor<3x4x6x8xf32>)
+    attributes {files = ["model.onnx"], opset = {ai.onnx = 23 : i64}} {
+  // expected-error @below {{[input.node] node "z" (Attention): query, key and value have heads or extents that do not agree}}
+  %z = onnx.node "Attention"(%q, %k, %v) outputs ["z"] : (tensor<2x4x5x8xf32>, tensor<3x4x6x8xf32>, tensor<3x4x6x8xf32>) -> !onnx.unknown
+  onnx.return %z as ["z"] : !onnx.unknown
+}

@@ -70,3 +70,16 @@ onnx.graph @main(%x "x" : tensor<?xf32, #onnx.dims<["n"]>>) attributes {files = 
   %y = onnx.node "Where"(%c, %s, %zero) outputs ["y"] : (!onnx.unknown, !onnx.unknown, tensor<1xi64>) -> !onnx.unknown
   onnx.return %y as ["y"] : !onnx.unknown
 }
+
+// -----
+
+// A reduction over no axis still squares.
+// CHECK-LABEL: func.func @main
+// CHECK-NOT: graph.reduce
+// CHECK: arith.mulf
+// CHECK-NOT: graph.reduce
+// CHECK: return
+onnx.graph @main(%x "x" : tensor<3x4xf32>) attributes {files = ["m"], opset = {ai.onnx = 18 : i64}} {
+  %y = onnx.node "ReduceSumSquare"(%x) {noop_with_empty_axes = 1 : i64} outputs ["y"] : (tensor<3x4xf32>) -> !onnx.unknown
+  onnx.return %y as ["y"] : !onnx.unknown
+}
