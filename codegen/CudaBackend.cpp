@@ -101,10 +101,12 @@ std::string makePrivate(llvm::Module &code, StringRef kernel) {
     function.setName(kernel + "." + function.getName());
   }
   for (llvm::GlobalVariable &variable : code.globals()) {
-    if (!variable.isDeclaration()) { // dynamic shared memory is a declaration
+    // Dynamic shared memory is a declaration, whose name the back end takes as it is.
+    bool isShared = variable.isDeclaration();
+    if (!isShared) {
       variable.setLinkage(llvm::GlobalValue::InternalLinkage);
     }
-    variable.setName(kernel + "." + variable.getName());
+    variable.setName(kernel + (isShared ? "_" : ".") + variable.getName());
   }
   return "";
 }
@@ -320,8 +322,9 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
       code.blobs.push_back({variant, std::move(job.cubin)});
     }
   }
-  const std::string &lowest = ptx.begin()->second;
-  code.blobs.push_back({"ptx", std::vector<char>(lowest.begin(), lowest.end())});
+  const auto &[generation, lowest] = *ptx.begin();
+  code.blobs.push_back({"compute_" + std::to_string(generation),
+                        std::vector<char>(lowest.begin(), lowest.end())});
   code.blobs.back().bytes.push_back(0); // drivers take PTX as a C string
   return code;
 }

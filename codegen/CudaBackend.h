@@ -19,7 +19,8 @@ struct CudaOptions {
   std::string ptxas;
 };
 
-/// `variant` is `sm_90` (a cubin) or `ptx`, as the program's table of code names it.
+/// `variant` is `sm_90` (a cubin) or `compute_80` (PTX for that and later capabilities), as the
+/// program's table of code names it.
 struct CudaBlob {
   std::string variant;
   std::vector<char> bytes;

@@ -46,7 +46,7 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
   // Views have folded, so that weights stand at the products that read them; the maps it makes are
-  // fused next.
+  // fused next. For the host alone.
   function.addPass(createWidenHalves());
   if (options.fuse) {
     // Maps of maps before grouping: a group holds what could not become one map.
@@ -68,6 +68,8 @@ void buildFormatPipeline(OpPassManager &manager) {
 }
 
 void buildMemPipeline(OpPassManager &manager) {
+  // Formats are known, so it is known which products are the vendor's.
+  manager.nest<func::FuncOp>().addPass(createSplitEpilogues());
   manager.addPass(createOutlineKernels());
   manager.addPass(createLowerToMem());
 }

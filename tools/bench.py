@@ -97,7 +97,7 @@ def budget(tools, work):
     prompt = rng.integers(17, 49152, 256).tolist()
     rows = []
     for name, entries, feeds in (("resnet50", ["main:batch_size=1"], zoo.MODELS["resnet50"].inputs({"batch_size": 1})),
-                                 ("smollm2", zoo.SMOLLM2_ENTRIES, language.feeds(prompt, 0))):
+                                 ("smollm2", zoo.SMOLLM2_SINGLE, language.feeds(prompt, 0))):
         path = zoo.MODELS[name].path()
         whole, half = work / "whole.ciuic", work / "half.ciuic"
         tools.compile(path, whole, entries, "100%")
@@ -126,7 +126,7 @@ def compile_cost(tools, work):
     path = zoo.MODELS["smollm2"].path()
     command = [str(tools.folder / "ciuicc"), str(path), "-o", str(work / "cost.ciuic"), "--target", "host", "--vram", "50%",
                "--json"]
-    for entry in zoo.SMOLLM2_ENTRIES:
+    for entry in zoo.SMOLLM2_SINGLE:
         command += ["--entry", entry]
     begin = time.monotonic()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL)

@@ -3,6 +3,7 @@
 #include "codegen/Program/ProgramBuilder.h"
 
 #include "codegen/Program/WeightPacking.h"
+#include "ir/Graph/CudaLibrary.h"
 #include "runtime/format/Expr.h"
 #include "runtime/format/ProgramWriter.h"
 #include "runtime/format/program_generated.h"
@@ -93,13 +94,9 @@ public:
     program.arena_bytes = summary("arena_bytes");
     program.host_bytes = module->getAttrOfType<IntegerAttr>("plan.host_bytes").getInt();
     for (auto kernel : module.getOps<graph::KernelOp>()) {
-      auto row = std::make_unique<format::KernelT>();
-      row->name = row->symbol = kernel.getSymName().str();
-      row->scratch_bytes = kernel.getScratch();
-      row->arg_count =
-          kernel.getFunctionType().getNumInputs() + kernel.getFunctionType().getNumResults();
-      kernels[kernel.getSymName()] = program.kernels.size();
-      program.kernels.push_back(std::move(row));
+      if (failed(addKernel(kernel))) {
+        return mlir::failure();
+      }
     }
     for (auto weight : module.getOps<plan::WeightOp>()) {
       addWeight(weight);
@@ -118,6 +115,33 @@ public:
 private:
   int64_t summary(StringRef name) {
     return module->getAttrOfType<DictionaryAttr>("plan.summary").getAs<IntegerAttr>(name).getInt();
+  }
+
+  LogicalResult addKernel(graph::KernelOp kernel) {
+    auto call = graph::libraryCallOf(kernel);
+    if (failed(call)) {
+      return mlir::failure();
+    }
+    auto row = std::make_unique<format::KernelT>();
+    row->name = row->symbol = kernel.getSymName().str();
+    row->scratch_bytes = kernel.getScratch();
+    row->arg_count =
+        kernel.getFunctionType().getNumInputs() + kernel.getFunctionType().getNumResults();
+    if (*call) {
+      row->arg_count += graph::workspaceOf(**call) > 0;
+      if ((*call)->vendor) {
+        row->symbol = (*call)->function;
+      }
+    }
+    auto size = info.launches.find(row->name);
+    if (size != info.launches.end()) {
+      row->block_threads = size->second.threads;
+      row->shared_bytes = size->second.sharedBytes;
+      row->max_grid = size->second.maxGrid;
+    }
+    kernels[kernel.getSymName()] = program.kernels.size();
+    program.kernels.push_back(std::move(row));
+    return success();
   }
 
   void addWeight(plan::WeightOp weight) {
@@ -265,11 +289,12 @@ private:
     auto row = std::make_unique<format::BufferT>();
     StringRef kind = buffer.getKind();
     row->name = buffer.getName().str();
-    row->kind = kind == "input"    ? format::BufferKind::Input
-                : kind == "output" ? format::BufferKind::Output
-                : kind == "slot"   ? format::BufferKind::Slot
-                : kind == "dims"   ? format::BufferKind::Dims
-                                   : format::BufferKind::Activation;
+    row->kind = kind == "input"     ? format::BufferKind::Input
+                : kind == "output"  ? format::BufferKind::Output
+                : kind == "slot"    ? format::BufferKind::Slot
+                : kind == "dims"    ? format::BufferKind::Dims
+                : kind == "scratch" ? format::BufferKind::Scratch
+                                    : format::BufferKind::Activation;
     row->offset = buffer.getOffset();
     row->bytes = buffer.getBytes();
     row->first_step = buffer.getFirstStep();
@@ -313,7 +338,15 @@ private:
                              range.getWrite() ? format::Access::Write : format::Access::Read});
     }
     launch.params.assign(op.getParams().begin(), op.getParams().end());
-    launch.grid = exprOf(op.getGrid().getResult(0));
+    auto size = info.launches.find(op.getKernel().str());
+    bool fixed = size != info.launches.end() && size->second.fixedGrid;
+    launch.grid = exprOf(fixed ? getAffineConstantExpr(size->second.maxGrid, op.getContext())
+                               : op.getGrid().getResult(0));
+    if (op.getShape()) {
+      for (AffineExpr extent : op.getShape()->getResults()) {
+        launch.shape.push_back(exprOf(extent));
+      }
+    }
     auto step = newStep(op, format::Stream::Compute, nameOf(op, op.getKernel()));
     step->body.Set(std::move(launch));
     entry.steps.push_back(std::move(step));
@@ -400,6 +433,10 @@ private:
 
 } // namespace
 
+static bool isCode(const format::KernelT &kernel, const ProgramInfo &info) {
+  return info.deviceKind != "cuda" || info.launches.contains(kernel.name);
+}
+
 LogicalResult writeProgram(ModuleOp module, const std::string &path, const ProgramInfo &info,
                            std::span<const KernelLibrary> libraries, const ReadWeight &read,
                            const Progress &progress) {
@@ -418,6 +455,9 @@ LogicalResult writeProgram(ModuleOp module, const std::string &path, const Progr
   for (const KernelLibrary &library : libraries) {
     uint32_t blob = writer->addKernelBlob(library.bytes, library.variant);
     for (auto &kernel : program->kernels) {
+      if (!isCode(*kernel, info)) {
+        continue; // a call of the vendor's library
+      }
       kernel->blobs.push_back(blob);
     }
   }

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,11 +20,18 @@ struct KernelLibrary {
   std::string bytes;
 };
 
+/// How a GPU launches a kernel.
+struct LaunchSize {
+  int64_t threads = 0, sharedBytes = 0, maxGrid = 0;
+  bool fixedGrid = false; ///< every launch has maxGrid blocks; else as many as it has units
+};
+
 /// What the file says about its making.
 struct ProgramInfo {
   std::string deviceKind = "host", target, producer, quality = "exact", profileName;
   uint64_t modelHash = 0, profileHash = 0;
   int64_t budgetBytes = 0, reserveBytes = 0;
+  std::map<std::string, LaunchSize> launches; ///< of a GPU's kernels with code, by name
 };
 
 /// Reads `out.size()` bytes from `offset` on of the stored weight; false after emitting what went

@@ -24,3 +24,11 @@
 #include "ir/Graph/GraphAttrs.h.inc"
 #define GET_OP_CLASSES
 #include "ir/Graph/GraphOps.h.inc"
+
+namespace ciuic::graph {
+
+/// Whether `op` is compiled for CUDA: `graph.device = "cuda"` stands on it or on an op around it (the
+/// module; kernels carry it themselves). The host otherwise.
+bool isForCuda(mlir::Operation *op);
+
+} // namespace ciuic::graph

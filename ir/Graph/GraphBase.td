@@ -30,6 +30,7 @@ def Graph_Dialect : Dialect {
     * *packing*: a weight that kernels multiply by is stored in panels, in a format that Compress may choose.
     * *fusion*: ops computed together by one kernel; *kernel*: a fusion outlined, named and shared by its launches.
     * *state*: an argument and a result marked `graph.state = K` are one buffer that lives as long as the session.
+    * *device*: `graph.device` on the module says what the program runs on; kernels carry it once they are outlined.
     Function arguments and results carry the model's names in `graph.name`.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::mlir::func::FuncDialect"];
@@ -53,11 +54,13 @@ def Graph_PackingAttr : AttrDef<Graph_Dialect, "Packing"> {
   let description = [{
     Panels of sixteen columns (kernels/pack/Pack.h): `groups` × `columns` columns of depth `taps` × `channels`, in
     `format` (f32, f16, bf16, int8, int4g32, int4g64, int4g128). `source` says how the model stores it: `columns`
-    ([N, K]), `rows` ([K, N]), `conv`, `conv_transpose` or `depthwise`.
+    ([N, K]), `rows` ([K, N]), `conv`, `conv_transpose` or `depthwise`. `layout` is the order inside a panel: `panel16`
+    (the host's) or `rows16` (each column's values together).
   }];
   let parameters = (ins StringRefParameter<>:$format, "int64_t":$columns, "int64_t":$channels, "int64_t":$taps, "int64_t":$groups,
-    StringRefParameter<>:$source);
-  let assemblyFormat = "`<` $format `,` $source `,` `columns` `=` $columns `,` `channels` `=` $channels `,` `taps` `=` $taps `,` `groups` `=` $groups `>`";
+    StringRefParameter<>:$source, StringRefParameter<"the order inside a panel", "\"panel16\"">:$layout);
+  let assemblyFormat = "`<` $format `,` $source `,` `columns` `=` $columns `,` `channels` `=` $channels `,` `taps` `=` $taps `,` `groups` `=` $groups (`,` `layout` `=` $layout^)? `>`";
+  let genVerifyDecl = 1;
 }
 
 // A tensor of the graph level: ranked, and where a dim is dynamic the encoding says which expression it is.

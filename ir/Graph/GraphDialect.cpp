@@ -34,11 +34,35 @@ LogicalResult SymbolAttr::verify(function_ref<InFlightDiagnostic()> emitError, S
   return success();
 }
 
+LogicalResult PackingAttr::verify(function_ref<InFlightDiagnostic()> emitError, StringRef format,
+                                  int64_t columns, int64_t channels, int64_t taps, int64_t groups,
+                                  StringRef source, StringRef layout) {
+  if (layout != "panel16" && layout != "rows16") {
+    return emitError() << "the layout of panels is panel16 or rows16, not " << layout;
+  }
+  return success();
+}
+
+bool ciuic::graph::isForCuda(Operation *op) {
+  for (; op; op = op->getParentOp()) {
+    if (auto device = op->getAttrOfType<StringAttr>("graph.device")) {
+      return device == "cuda";
+    }
+  }
+  return false;
+}
+
 LogicalResult GraphDialect::verifyOperationAttribute(Operation *op, NamedAttribute attribute) {
   if (attribute.getName() == "graph.symbols") {
     auto symbols = dyn_cast<ArrayAttr>(attribute.getValue());
     if (!isa<func::FuncOp>(op) || !symbols || !llvm::all_of(symbols, llvm::IsaPred<SymbolAttr>)) {
       return op->emitError("graph.symbols stands on a function and is an array of #graph.symbol");
+    }
+  }
+  if (attribute.getName() == "graph.device") {
+    auto device = dyn_cast<StringAttr>(attribute.getValue());
+    if (!isa<ModuleOp, KernelOp>(op) || !device || (device != "host" && device != "cuda")) {
+      return op->emitError("graph.device stands on a module or kernel and is \"host\" or \"cuda\"");
     }
   }
   return success();

@@ -31,6 +31,7 @@ def Graph_KernelOp : Graph_Op<"kernel", [Symbol, IsolatedFromAbove, SingleBlockI
     where `tiled` is set, the grid is per tile unit (a weight panel) and launches name the range of tiles.
     Argument attributes: `graph.physical` (an affine map of constants: the extents whose strides a state's buffer has),
     `graph.packing` (a #graph.packing: how codegen finds a weight).
+    On CUDA kernels carry `graph.device`, and a unit is what one block computes at a time.
     (C1) block arguments have the types of `function_type`'s inputs; (C2) yielded values those of its results; (C3) the
     grid is one expression of the symbols.
   }];

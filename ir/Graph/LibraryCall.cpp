@@ -3,7 +3,11 @@
 // of its enum.
 #include "ir/Graph/LibraryCall.h"
 
+#include "ir/Graph/CudaLibrary.h"
+#include "ir/Graph/Product.h"
 #include "ir/Graph/Weights.h"
+#include "kernels/VendorCalls.h"
+#include "kernels/cuda/Catalog.h"
 #include "kernels/host/Abi.h"
 #include "kernels/host/Catalog.h"
 
@@ -13,10 +17,13 @@ using namespace mlir;
 
 namespace ciuic::graph {
 
-PackingAttr packingOf(KernelOp kernel, unsigned argument) {
+static Marks marksOf(KernelOp kernel, unsigned argument) {
   auto attrs = kernel.getArgAttrs();
-  return attrs ? cast<DictionaryAttr>((*attrs)[argument]).getAs<PackingAttr>("graph.packing")
-               : PackingAttr();
+  return attrs ? cast<DictionaryAttr>((*attrs)[argument]) : Marks();
+}
+
+PackingAttr packingOf(KernelOp kernel, unsigned argument) {
+  return packingOf(marksOf(kernel, argument));
 }
 
 static Bounds boundsOf(KernelOp kernel) {
@@ -52,10 +59,17 @@ class Describer {
 public:
   explicit Describer(KernelOp kernel) : kernel(kernel), context(kernel.getContext()) {
     call.root = &kernel.getBody().front().front();
+    call.cuda = isForCuda(kernel);
     bounds = boundsOf(kernel);
   }
 
   FailureOr<std::optional<LibraryCall>> run() {
+    if (call.cuda && call.root->getNumOperands() >= 2) {
+      if (auto product = vendorProductOf(call.root, marksOf(call.root->getOperand(0)),
+                                         marksOf(call.root->getOperand(1)), bounds)) {
+        return vendor(std::move(*product));
+      }
+    }
     return llvm::TypeSwitch<Operation *, FailureOr<std::optional<LibraryCall>>>(call.root)
         .Case<MatmulOp>([&](MatmulOp op) {
           return kernel.getTemplateKind() == Template::matmul ? matmul(op) : batchMatmul(op);
@@ -81,12 +95,31 @@ private:
     return argument ? std::optional(argument.getArgNumber()) : std::nullopt;
   }
 
-  LogicalResult needF32(ValueRange values) {
+  Marks marksOf(Value value) {
+    auto argument = argumentOf(value);
+    return argument ? graph::marksOf(kernel, *argument) : Marks();
+  }
+  SmallVector<AffineExpr> stridesOf(Value value) { return graph::stridesOf(value, marksOf(value)); }
+
+  /// The operands' type must be one that the library computes with: f32 on the host; on CUDA also
+  /// f16 and bf16, the same for all of them. Sets `suffix` to its name.
+  LogicalResult needType(ValueRange values) {
+    Type first = elementOf(values.front());
+    suffix = first.isF16() ? "f16" : first.isBF16() ? "bf16" : "f32";
     for (Value value : values) {
-      if (!elementOf(value).isF32()) {
-        return call.root->emitError("[unsupported.element-type] this operation is computed in f32 "
-                                    "only, an operand is ")
-               << elementOf(value);
+      Type element = elementOf(value);
+      bool known = element.isF32() || (call.cuda && (element.isF16() || element.isBF16()));
+      if (!known || element != first) {
+        auto error =
+            call.root->emitError("[unsupported.element-type] this operation is computed in ");
+        error << (call.cuda ? "one of f32, f16 and bf16, the operands are "
+                            : "f32 only, an operand is ");
+        if (call.cuda) {
+          llvm::interleaveComma(values, error, [&](Value v) { error << elementOf(v); });
+        } else {
+          error << element;
+        }
+        return error;
       }
       if (!isa<BlockArgument>(value)) {
         return call.root->emitError(
@@ -96,27 +129,14 @@ private:
     return success();
   }
 
-  /// Row-major strides of an operand's buffer: those of its largest extents where it is a state.
-  SmallVector<AffineExpr> stridesOf(Value value) {
-    SmallVector<AffineExpr> extents = dimsOf(value);
-    auto attrs = kernel.getArgAttrs();
-    auto argument = argumentOf(value);
-    if (attrs && argument) {
-      if (auto physical =
-              cast<DictionaryAttr>((*attrs)[*argument]).getAs<AffineMapAttr>("graph.physical")) {
-        extents = llvm::to_vector(physical.getValue().getResults());
-      }
-    }
-    SmallVector<AffineExpr> strides(extents.size(), cst(1));
-    for (size_t i = extents.size(); i-- > 1;) {
-      strides[i - 1] = strides[i] * extents[i];
-    }
-    return strides;
+  /// The function's name on this device: `host` or ciuic_cuda_NAME_TYPE.
+  std::string functionName(StringRef host) {
+    return call.cuda ? ("ciuic_cuda_" + host.drop_front(6) + "_" + suffix).str() : host.str();
   }
 
   /// Appends the suffix of the weight's format to the function's name and notes the panels.
   LogicalResult usePacked(Value weight, StringRef function, bool tiles) {
-    PackingAttr packing = packingOf(kernel, *argumentOf(weight));
+    PackingAttr packing = graph::packingOf(kernel, *argumentOf(weight));
     if (!packing) {
       return call.root->emitError(
           "[unsupported.computed-weight] the second operand must be a stored weight");
@@ -124,33 +144,90 @@ private:
     call.function = (function + packing.getFormat()).str();
     call.params = {0, kernels::panelCount(packSpecOf(packing))};
     call.tiles = tiles;
-    if (tiles) {
+    if (tiles && !call.cuda) {
       call.params.append({0, packSpecOf(packing).columns});
     }
     return success();
   }
 
-  Result finish() { return std::optional(std::move(call)); }
+  Result finish() {
+    if (call.cuda) {
+      for (AffineExpr e : call.args) {
+        call.atBounds.push_back(evaluate(e, bounds.upper).value_or(int64_t(1) << 40));
+      }
+    }
+    return std::optional(std::move(call));
+  }
 
-  Result matmul(MatmulOp op) {
-    if (failed(needF32(ValueRange(op.getA()))) ||
-        failed(usePacked(op.getB(), "ciuic_matmul_", true))) {
+  /// A product of `rows` rows by a weight in panels.
+  LogicalResult usePackedProduct(Value a, Value weight, AffineExpr rows) {
+    if (failed(needType(ValueRange(a)))) {
       return failure();
     }
-    call.function += roundsRow(kernel) ? "_rounded" : "";
+    bool few = upper(rows) <= kernels::cuda::kGemvRows;
+    std::string name = call.cuda
+                           ? ("ciuic_cuda_" + Twine(few ? "gemv_" : "matmul_") + suffix + "_").str()
+                           : "ciuic_matmul_";
+    return usePacked(weight, name, true);
+  }
+
+  /// The vendor's product; what stands behind it in the body is an epilogue that it computes.
+  Result vendor(VendorProduct product) {
+    call.function = kernels::kVendorMatmul;
+    call.vendor = true;
+    call.args = std::move(product.shape);
+    call.params = std::move(product.params);
+    call.pointers = {argumentOf(call.root->getOperand(0)), argumentOf(call.root->getOperand(1))};
+    Block &body = kernel.getBody().front();
+    Value computed = call.root->getResult(0);
+    if (auto map = dyn_cast<MapOp>(call.root->getNextNode())) {
+      VendorEpilogueMatch match = matchVendorEpilogue(map, computed);
+      if (match.isWholeMap) {
+        int64_t &bits = call.params[kernels::kVendorEpilogue];
+        for (auto [operand, bit] : {std::pair(match.bias, kernels::kVendorBias),
+                                    std::pair(match.residual, kernels::kVendorResidual)}) {
+          if (operand) {
+            bits |= bit;
+            call.pointers.push_back(argumentOf(map.getInputs()[*operand]));
+          }
+        }
+        computed = map.getResult(0);
+      }
+    }
+    auto yielded = body.getTerminator()->getOperands();
+    bool ordered = yielded.size() == 1 && yielded[0] == computed &&
+                   call.pointers.size() == body.getNumArguments();
+    for (auto [i, pointer] : llvm::enumerate(call.pointers)) {
+      ordered &= pointer == static_cast<unsigned>(i);
+    }
+    if (!ordered) {
+      return call.root->emitError(
+          "[internal.vendor-call] the vendor's product takes A, B, bias and residual, in this "
+          "order, and stores one result: ciuic-split-epilogues must have run");
+    }
+    return finish();
+  }
+
+  Result matmul(MatmulOp op) {
     auto a = dimsOf(op.getA()), c = dimsOf(op.getResult());
-    AffineExpr k = a.back(), n = c.back();
-    call.args = {productOf(ArrayRef(a).drop_back(), context), n, k, k, n};
+    AffineExpr rows = productOf(ArrayRef(a).drop_back(), context), k = a.back(), n = c.back();
+    if (failed(usePackedProduct(op.getA(), op.getB(), rows))) {
+      return failure();
+    }
+    call.function += !call.cuda && roundsRow(kernel) ? "_rounded" : "";
+    call.args = {rows, n, k, k, n};
     call.pointers = {argumentOf(op.getA()), argumentOf(op.getB())};
     return finish();
   }
 
   Result gather(GatherOp op) {
     auto table = argumentOf(op.getInput());
-    if (!table || !packingOf(kernel, *table)) {
-      return std::optional<LibraryCall>();
+    PackingAttr packing = table ? graph::packingOf(kernel, *table) : PackingAttr();
+    if (!packing || isPlainTable(packing, elementOf(op.getInput()))) {
+      return std::optional<LibraryCall>(); // rows of a tensor, which generated code gathers
     }
-    if (failed(usePacked(op.getInput(), "ciuic_gather_", false))) {
+    if (failed(
+            usePacked(op.getInput(), call.cuda ? "ciuic_cuda_gather_" : "ciuic_gather_", false))) {
       return failure();
     }
     auto dims = dimsOf(op.getInput());
@@ -160,43 +237,30 @@ private:
     return finish();
   }
 
+  /// Panels whose rows are those of the model's own [N, K] tensor.
+  static bool isPlainTable(PackingAttr packing, Type element) {
+    StringRef own = element.isF16() ? "f16" : element.isBF16() ? "bf16" : "f32";
+    return packing.getLayout() == "rows16" && packing.getFormat() == own;
+  }
+
   Result batchMatmul(MatmulOp op) {
-    if (failed(needF32({op.getA(), op.getB()}))) {
+    if (failed(needType({op.getA(), op.getB()}))) {
       return failure();
     }
-    call.function = "ciuic_batch_matmul";
-    auto c = dimsOf(op.getResult());
-    auto a = dimsOf(op.getA()), b = dimsOf(op.getB());
-    auto sa = stridesOf(op.getA()), sb = stridesOf(op.getB());
-    size_t batch = c.size() - 2;
-    SmallVector<AffineExpr> extents, strideA, strideB;
-    auto strideAt = [&](ArrayRef<AffineExpr> dims, ArrayRef<AffineExpr> strides, size_t i) {
-      size_t own = dims.size() - 2, skip = batch - own;
-      return i < skip || isOne(dims[i - skip]) ? cst(0) : strides[i - skip];
-    };
-    for (size_t i = 0; i < batch; ++i) {
-      if (!isOne(c[i])) {
-        extents.push_back(c[i]);
-        strideA.push_back(strideAt(a, sa, i));
-        strideB.push_back(strideAt(b, sb, i));
-      }
-    }
-    if (extents.size() > 3) {
+    call.function = functionName("ciuic_batch_matmul");
+    StridedProduct p = stridedProductOf(op, marksOf(op.getA()), marksOf(op.getB()));
+    if (p.extents.size() > 3) {
       return op.emitError("[unsupported.batch-dims] a matrix product over ")
-             << extents.size() << " batch dims; at most three are supported";
+             << p.extents.size() << " batch dims; at most three are supported";
     }
-    while (extents.size() < 3) {
-      extents.insert(extents.begin(), cst(1));
-      strideA.insert(strideA.begin(), cst(0));
-      strideB.insert(strideB.begin(), cst(0));
+    while (p.extents.size() < 3) {
+      p.extents.insert(p.extents.begin(), cst(1));
+      p.strideA.insert(p.strideA.begin(), cst(0));
+      p.strideB.insert(p.strideB.begin(), cst(0));
     }
-    bool ta = op.getTransposeA(), tb = op.getTransposeB();
-    AffineExpr m = c[batch], n = c[batch + 1], k = a[a.size() - (ta ? 2 : 1)];
-    AffineExpr aRow = sa[a.size() - (ta ? 1 : 2)], aK = sa[a.size() - (ta ? 2 : 1)];
-    AffineExpr bK = sb[b.size() - (tb ? 1 : 2)], bCol = sb[b.size() - (tb ? 2 : 1)];
-    call.args = {extents[0], extents[1], extents[2], m,    n,  k,
-                 strideA[0], strideA[1], strideA[2], aRow, aK, strideB[0],
-                 strideB[1], strideB[2], bK,         bCol, n};
+    call.args = {p.extents[0], p.extents[1], p.extents[2], p.m,    p.n,  p.k,
+                 p.strideA[0], p.strideA[1], p.strideA[2], p.aRow, p.aK, p.strideB[0],
+                 p.strideB[1], p.strideB[2], p.bK,         p.bCol, p.n};
     call.pointers = {argumentOf(op.getA()), argumentOf(op.getB())};
     return finish();
   }
@@ -206,10 +270,9 @@ private:
     if (op.getMask()) {
       operands.push_back(op.getMask());
     }
-    if (failed(needF32(operands))) {
+    if (failed(needType(operands))) {
       return failure();
     }
-    call.function = "ciuic_attention";
     // batch, head, sequence, width of each operand.
     auto ordered = [&](ArrayRef<AffineExpr> values, HeadLayout layout) {
       bool bhsd = layout == HeadLayout::bhsd;
@@ -223,6 +286,8 @@ private:
          sk = ordered(stridesOf(op.getKey()), op.getKeyLayout());
     auto sv = ordered(stridesOf(op.getValue()), op.getValueLayout()),
          so = ordered(stridesOf(op.getResult()), op.getLayout());
+    bool few = call.cuda && upper(q[2]) <= kernels::cuda::kDecodeQueries;
+    call.function = functionName(few ? "ciuic_decode_attention" : "ciuic_attention");
     SmallVector<AffineExpr> mask(4, cst(0));
     if (op.getMask()) {
       auto dims = dimsOf(op.getMask());
@@ -287,11 +352,11 @@ private:
   Result conv(Op op) {
     constexpr bool transposed = std::is_same_v<Op, ConvTransposeOp>;
     auto in = image(op.getInput()), out = image(op.getResult());
-    if (failed(in) || failed(out) || failed(needF32(ValueRange(op.getInput())))) {
+    if (failed(in) || failed(out) || failed(needType(ValueRange(op.getInput())))) {
       return failure();
     }
     if (op.getLayout() != ImageLayout::channels_last) {
-      return op.emitError("[internal.layout] the host computes windows with channels last");
+      return op.emitError("[internal.layout] windows are computed with channels last");
     }
     auto shape = cast<RankedTensorType>(op.getFilter().getType()).getShape().drop_front(2);
     auto [kh, kw] = pairOf(shape, 1);
@@ -308,16 +373,18 @@ private:
       std::swap(dilationH, dilationW);
       std::swap(top, left);
     }
-    PackingAttr packing = packingOf(kernel, argumentOf(op.getFilter()).value_or(0));
+    PackingAttr packing = graph::packingOf(kernel, argumentOf(op.getFilter()).value_or(0));
     bool depthwise = packing && packing.getSource() == "depthwise";
     int64_t groups = depthwise ? 1 : op.getGroup();
-    bool pointwise = !transposed && groups == 1 && !depthwise && kh * kw == 1 &&
-                     strideH * strideW == 1 && llvm::all_of(pads, [](int64_t p) { return p == 0; });
+    bool pointwise = false;
+    if constexpr (!transposed) {
+      pointwise = !depthwise && isPointwise(op);
+    }
     call.pointers = {argumentOf(op.getInput()), argumentOf(op.getFilter())};
     AffineExpr channels = (*out)[3];
     if (pointwise) {
       AffineExpr pixels = (*in)[0] * (*in)[1] * (*in)[2];
-      if (failed(usePacked(op.getFilter(), "ciuic_matmul_", true))) {
+      if (failed(usePackedProduct(op.getInput(), op.getFilter(), pixels))) {
         return failure();
       }
       call.args = {pixels, channels, (*in)[3], (*in)[3], channels};
@@ -329,12 +396,11 @@ private:
     if (failed(usePacked(op.getFilter(), "", false))) {
       return failure();
     }
-    if (call.function != "f32") {
-      return op.emitError(
-                 "[unsupported.filter-format] filters of this convolution are stored as f32, not ")
-             << call.function;
+    if (call.function != suffix) {
+      return op.emitError("[unsupported.filter-format] filters of this convolution are stored as ")
+             << suffix << ", not " << call.function;
     }
-    call.function = name.str();
+    call.function = functionName(name);
     int64_t unitRows = kernels::convUnitRows(upper((*out)[1]), upper((*out)[2]));
     call.args = {(*in)[0],  (*in)[1],       (*in)[2],       (*in)[3],     (*out)[1],     (*out)[2],
                  channels,  cst(kh),        cst(kw),        cst(strideH), cst(strideW),  cst(top),
@@ -344,7 +410,7 @@ private:
 
   Result pool(PoolOp op) {
     auto in = image(op.getInput()), out = image(op.getResult());
-    if (failed(in) || failed(out) || failed(needF32(ValueRange(op.getInput())))) {
+    if (failed(in) || failed(out) || failed(needType(ValueRange(op.getInput())))) {
       return failure();
     }
     auto [kh, kw] = pairOf(op.getKernel(), 1);
@@ -353,7 +419,7 @@ private:
     ArrayRef<int64_t> pads = op.getPads();
     auto [top, left] = pairOf(pads.take_front(pads.size() / 2), 0);
     auto [bottom, right] = pairOf(pads.drop_front(pads.size() / 2), 0);
-    call.function = "ciuic_pool";
+    call.function = functionName("ciuic_pool");
     call.args = {(*in)[0],
                  (*in)[1],
                  (*in)[2],
@@ -381,6 +447,7 @@ private:
   MLIRContext *context;
   Bounds bounds;
   LibraryCall call;
+  std::string suffix; ///< the operands' type
 };
 
 } // namespace
@@ -390,6 +457,9 @@ FailureOr<std::optional<LibraryCall>> libraryCallOf(KernelOp kernel) {
 }
 
 AffineExpr unitsOf(const LibraryCall &call, ArrayRef<int64_t> params) {
+  if (call.cuda) {
+    return cudaUnitsOf(call, params);
+  }
   ArrayRef<AffineExpr> a = call.args;
   StringRef f = call.function;
   if (f.starts_with("ciuic_matmul_")) {
@@ -422,6 +492,9 @@ AffineExpr unitsOf(const LibraryCall &call, ArrayRef<int64_t> params) {
 }
 
 int64_t scratchOf(const LibraryCall &call, ArrayRef<int64_t> upper) {
+  if (call.cuda) {
+    return 0;
+  }
   SmallVector<int64_t> args = llvm::map_to_vector(
       call.args, [&](AffineExpr e) { return evaluate(e, upper).value_or(int64_t(1) << 40); });
   StringRef f = call.function;

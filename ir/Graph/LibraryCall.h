@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Kernels whose loops are a function of the host library (kernels/host/Abi.h): which one, with what
-// arguments. The lowering asks for units and scratch, code generation for the call, so both see one
-// description.
+// Kernels whose loops are a function of the device's library (kernels/host/Abi.h has the arguments,
+// kernels/VendorCalls.h those of the vendor's): which one, with what arguments. The lowering asks
+// for units, scratch and workspace, code generation for the call, so both see one description.
 #pragma once
 
 #include "ir/Graph/Graph.h"
@@ -21,13 +21,19 @@ struct LibraryCall {
       params; ///< {first panel, end panel} of the whole weight; with tiles then {first column, row
               ///< stride} of the results' places; empty if it takes none
   bool tiles = false; ///< any run of whole tiles of panels may be computed alone
+  bool cuda = false;
+  bool vendor =
+      false; ///< a call of the vendor's library: args are its shape, the kernel has no code
+  /// CUDA: args with every symbol at its upper bound.
+  llvm::SmallVector<int64_t> atBounds;
 };
 
 /// The call behind a kernel, or none if the kernel's template is generated. Fails, with a
 /// diagnostic at the op, where the library has no function for it (element types, ranks).
 mlir::FailureOr<std::optional<LibraryCall>> libraryCallOf(KernelOp kernel);
 
-/// Units of a launch with these params.
+/// Units of a launch with these params; on CUDA the blocks that have something to do, one for a
+/// vendor's call.
 mlir::AffineExpr unitsOf(const LibraryCall &call, llvm::ArrayRef<int64_t> params);
 
 /// Scratch bytes of one worker with every symbol at its upper bound.

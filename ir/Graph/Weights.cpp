@@ -9,6 +9,8 @@ namespace ciuic {
 kernels::PackSpec packSpecOf(graph::PackingAttr packing) {
   kernels::PackSpec spec;
   spec.format = kernels::formatOfName(packing.getFormat()).value_or(kernels::WeightFormat::F32);
+  spec.layout =
+      kernels::layoutOfName(packing.getLayout()).value_or(kernels::WeightLayout::Panel16);
   spec.columns = packing.getColumns();
   spec.channels = packing.getChannels();
   spec.taps = packing.getTaps();
@@ -42,7 +44,9 @@ int64_t tileBytesOf(graph::PackingAttr packing) {
   }
   int64_t panels = kernels::panelCount(spec), panel = kernels::panelBytes(spec),
           block = kernels::kMatmulPanels;
-  int64_t blocks = std::max<int64_t>(1, 256 * 1024 / std::max<int64_t>(1, block * panel));
+  // Copies over a bus reach its rate from a few MiB on.
+  int64_t least = spec.layout == kernels::WeightLayout::Rows16 ? 4 << 20 : 256 << 10;
+  int64_t blocks = std::max<int64_t>(1, least / std::max<int64_t>(1, block * panel));
   return std::min(panels, blocks * block) * panel;
 }
 

@@ -18,7 +18,7 @@ kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type elem
 int64_t packedBytes(graph::PackingAttr packing);
 
 /// The smallest run of panels worth moving alone, in bytes: whole blocks of panels that a kernel
-/// works on at once, of about 256 KiB.
+/// works on at once, of about 256 KiB, on CUDA 4 MiB.
 int64_t tileBytesOf(graph::PackingAttr packing);
 
 } // namespace ciuic

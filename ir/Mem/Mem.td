@@ -130,7 +130,8 @@ def Mem_OutputOp : Mem_Op<"output", [HasParent<"EntryOp">]> {
 
 def Mem_AllocOp : Mem_Op<"alloc", [HasParent<"EntryOp">]> {
   let summary = "Begins the life of an activation, or of an output's place in the host tier";
-  let arguments = (ins StrAttr:$name, OptionalAttr<I64Attr>:$offset);
+  let description = [{ With `workspace` the bytes are one launch's own, its last write. }];
+  let arguments = (ins StrAttr:$name, OptionalAttr<I64Attr>:$offset, UnitAttr:$workspace);
   let results = (outs Mem_BufferType:$buffer);
   let assemblyFormat = "$name attr-dict `:` type($buffer)";
 }
@@ -163,6 +164,7 @@ def Mem_GetStateOp : Mem_Op<"get_state", [HasParent<"EntryOp">]> {
 def Mem_LaunchOp : Mem_Op<"launch", [HasParent<"EntryOp">, AttrSizedOperandSegments]> {
   let summary = "Runs a kernel: reads, then writes, in the order of the kernel's arguments and results";
   let description = [{
+    A kernel that needs a workspace has one more write, an `alloc` of its own.
     `params` reach the kernel as they are; a launch over tiles passes their range. `grid` counts the units of work.
     `cost` says what the launch costs at the bounds: `class`, `flops`, `bytes`, `rows`, `format`; planning adds `microseconds`. `tiled`
     names the read that may come in tiles. With `gather_rows` the launch may instead run on the host tier: rows of a

@@ -91,9 +91,10 @@ def Plan_BufferOp : Plan_Op<"buffer", [HasParent<"EntryOp">]> {
 
 def Plan_LaunchOp : Plan_Op<"launch", [HasParent<"EntryOp">]> {
   let summary = "Runs a kernel on the compute stream";
+  let description = [{ `shape` are the extents of a call of the vendor's library (kernels/VendorCalls.h). }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, TypedArrayAttrBase<Plan_AccessAttr, "ranges">:$args, DenseI64ArrayAttr:$params,
-    AffineMapAttr:$grid, DenseI64ArrayAttr:$waits, F64Attr:$microseconds);
-  let assemblyFormat = "$kernel $args `params` $params `grid` $grid `waits` $waits `us` $microseconds attr-dict";
+    AffineMapAttr:$grid, DenseI64ArrayAttr:$waits, F64Attr:$microseconds, OptionalAttr<AffineMapAttr>:$shape);
+  let assemblyFormat = "$kernel $args `params` $params (`shape` $shape^)? `grid` $grid `waits` $waits `us` $microseconds attr-dict";
 }
 
 def Plan_CopyOp : Plan_Op<"copy", [HasParent<"EntryOp">]> {

@@ -48,7 +48,7 @@ struct ApplyFormatsPass : ciuic::impl::ApplyFormatsBase<ApplyFormatsPass> {
         PackingAttr old = weight.getPackingAttr();
         weight.setPackingAttr(PackingAttr::get(&getContext(), format.getValue(), old.getColumns(),
                                                old.getChannels(), old.getTaps(), old.getGroups(),
-                                               old.getSource()));
+                                               old.getSource(), old.getLayout()));
         weight.setRelativeErrorAttr(record.getAs<FloatAttr>("relative_error"));
         weight.setActivationErrorAttr(record.getAs<FloatAttr>("activation_error"));
         weight.setPredictedLossAttr(record.getAs<FloatAttr>("predicted_loss"));

@@ -118,6 +118,10 @@ std::string measure(WeightProposal &proposal, const FormatPolicy &policy, const 
         (boundary ? wide && kernels::groupSize(format) > 0 : format <= WeightFormat::BF16)) {
       continue;
     }
+    // On CUDA products of many rows take 16-bit weights of the activations' own type alone.
+    if (isForCuda(weight) && format <= WeightFormat::BF16 && format != stored.format) {
+      continue;
+    }
     if (!magnitudes.finite || (format == WeightFormat::F16 && magnitudes.largest > largestHalf)) {
       continue;
     }

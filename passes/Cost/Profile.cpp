@@ -68,6 +68,28 @@ public:
     return value && value->is_string() ? value->get<std::string>() : "";
   }
 
+  bool flag(const char *key) {
+    const Json *value = find(key);
+    if (value && !value->is_boolean()) {
+      fail(key, "must be true or false");
+    }
+    return value && value->is_boolean() && value->get<bool>();
+  }
+
+  std::vector<std::string> texts(const char *key) {
+    const Json *value = find(key);
+    std::vector<std::string> list;
+    for (const Json &item : value && value->is_array() ? *value : Json::array()) {
+      if (item.is_string() && !item.get<std::string>().empty()) {
+        list.push_back(item.get<std::string>());
+      }
+    }
+    if (value && (!value->is_array() || list.size() != value->size() || list.size() > 64)) {
+      fail(key, "must be a list of at most 64 texts");
+    }
+    return list;
+  }
+
   const Json &child(const char *key) {
     static const Json empty = Json::object();
     const Json *value = find(key);
@@ -160,6 +182,11 @@ std::vector<MatmulRate> readMatmul(const Json &list, std::string path, std::stri
   return rates;
 }
 
+bool isArchitecture(std::string_view text) {
+  return text.size() >= 5 && text.size() <= 6 && text.substr(0, 3) == "sm_" &&
+         text.find_first_not_of("0123456789", 3) == std::string_view::npos;
+}
+
 Json linkJson(const solver::Link &link) {
   Json rates = Json::array();
   for (const solver::RatePoint &point : link.rates) {
@@ -180,6 +207,11 @@ std::variant<Profile, std::string> parseProfile(std::string_view text) {
   Reader reader(json, "", wrong);
   profile.name = reader.text("name");
   profile.device = reader.text("device");
+  profile.measured = reader.flag("measured");
+  if (profile.device == "cuda") {
+    profile.architecture = reader.text("architecture");
+    profile.cards = reader.texts("cards");
+  }
   profile.reserveBytes = reader.whole("reserve_bytes", 0, kMostBytes);
   Reader link(reader.child("link"), "link", wrong);
   profile.toDevice = readLink(link.child("to_device"), "link.to_device", wrong);
@@ -208,6 +240,9 @@ std::variant<Profile, std::string> parseProfile(std::string_view text) {
   if (profile.device != "host" && profile.device != "cuda") {
     reader.fail("device", "must be \"host\" or \"cuda\"");
   }
+  if (profile.device == "cuda" && !isArchitecture(profile.architecture)) {
+    reader.fail("architecture", "must be like \"sm_90\"");
+  }
   if (!wrong.empty()) {
     return "profile: " + wrong;
   }
@@ -226,6 +261,7 @@ std::string printProfile(const Profile &profile) {
   Json json = {
       {"name", profile.name},
       {"device", profile.device},
+      {"measured", profile.measured},
       {"reserve_bytes", profile.reserveBytes},
       {"link", {{"to_device", linkJson(profile.toDevice)}, {"to_host", linkJson(profile.toHost)}}},
       {"launch_us", profile.launchMicroseconds},
@@ -235,12 +271,29 @@ std::string printProfile(const Profile &profile) {
       {"attention_gflops", profile.attentionGigaflops},
       {"elementwise_gflops", profile.elementwiseGigaflops},
       {"hide", {{"compute", profile.hideCompute}, {"memory", profile.hideMemory}}}};
+  if (profile.device == "cuda") {
+    json["architecture"] = profile.architecture;
+    json["cards"] = profile.cards;
+  }
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 uint64_t profileHash(const Profile &profile) {
   std::string text = printProfile(profile);
   return XXH3_64bits(text.data(), text.size());
+}
+
+std::optional<std::string> profileOfCard(std::string_view card) {
+  for (std::string_view name : builtinProfileNames()) {
+    auto parsed = parseProfile(*builtinProfile(name));
+    const auto *profile = std::get_if<Profile>(&parsed);
+    for (const std::string &part : profile ? profile->cards : std::vector<std::string>()) {
+      if (card.find(part) != std::string_view::npos) {
+        return std::string(name);
+      }
+    }
+  }
+  return std::nullopt;
 }
 
 Prediction predict(const Profile &profile, const Work &work) {

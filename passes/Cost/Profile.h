@@ -31,7 +31,10 @@ struct MatmulRate {
 
 struct Profile {
   std::string name;
-  std::string device; // "host", "cuda"
+  std::string device;             // "host", "cuda"
+  bool measured = true;           // false: figures of a data sheet
+  std::string architecture;       // cuda: what kernels are compiled for, "sm_90"
+  std::vector<std::string> cards; // cuda: parts of the names by which drivers call the card
   int64_t reserveBytes = 0;
   solver::Link toDevice, toHost;
   double launchMicroseconds = 0;
@@ -73,5 +76,8 @@ uint64_t profileHash(const Profile &profile);
 /// The JSON of a profile that the project brings; nothing if there is none of that name.
 std::optional<std::string_view> builtinProfile(std::string_view name);
 std::vector<std::string_view> builtinProfileNames();
+
+/// The built-in profile of the card that its driver calls `card`; nothing if none is.
+std::optional<std::string> profileOfCard(std::string_view card);
 
 } // namespace ciuic::cost

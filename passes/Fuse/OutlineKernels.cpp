@@ -2,6 +2,7 @@
 // Fusions become kernels. Equal ones share: same template, types, symbols and marks of the
 // arguments, and equivalent bodies, so two layers that differ only in their weights launch the same
 // code.
+#include "passes/Fuse/Marks.h"
 #include "passes/Fuse/Passes.h"
 
 #include "mlir/IR/OperationSupport.h"
@@ -17,38 +18,6 @@ namespace ciuic {
 } // namespace ciuic
 
 namespace {
-
-/// What the kernel must know of an operand beyond its type: how a weight is packed, that a single
-/// row by it is rounded, and that a state's buffer has the strides of its largest extents.
-DictionaryAttr argumentAttrs(Value operand, func::FuncOp function) {
-  Builder b(function.getContext());
-  if (Operation *leaf = operand.getDefiningOp(); leaf && isa<WeightOp, ConstantOp>(leaf)) {
-    auto packing = leaf->getAttrOfType<PackingAttr>("packing");
-    SmallVector<NamedAttribute> marks;
-    if (packing) {
-      marks.push_back(b.getNamedAttr("graph.packing", packing));
-    }
-    if (leaf->hasAttr("activation_error")) {
-      marks.push_back(b.getNamedAttr("graph.rounded", b.getUnitAttr()));
-    }
-    return b.getDictionaryAttr(marks);
-  }
-  // A state reaches its readers as the argument itself or as the result of the launch that appends
-  // to it.
-  while (auto append = operand.getDefiningOp<FusionOp>()) {
-    if (append.getTemplateKind() != Template::append) {
-      break;
-    }
-    operand = append.getInputs()[0];
-  }
-  auto argument = dyn_cast<BlockArgument>(operand);
-  if (!argument || argument.getOwner() != &function.getBody().front() ||
-      !function.getArgAttr(argument.getArgNumber(), "graph.state")) {
-    return b.getDictionaryAttr({});
-  }
-  auto physical = function.getArgAttr(argument.getArgNumber(), "graph.physical");
-  return b.getDictionaryAttr({b.getNamedAttr("graph.physical", physical)});
-}
 
 struct OutlineKernelsPass : ciuic::impl::OutlineKernelsBase<OutlineKernelsPass> {
   void runOnOperation() override {
@@ -67,7 +36,7 @@ struct OutlineKernelsPass : ciuic::impl::OutlineKernelsBase<OutlineKernelsPass> 
             {fusion,
              ArrayAttr::get(&getContext(),
                             llvm::map_to_vector(fusion.getInputs(), [&](Value v) -> Attribute {
-                              return argumentAttrs(v, function);
+                              return ciuic::marksOf(v, function);
                             }))});
       }
       for (auto [fusion, marks] : fusions) {
@@ -92,6 +61,9 @@ struct OutlineKernelsPass : ciuic::impl::OutlineKernelsBase<OutlineKernelsPass> 
           kernel = KernelOp::create(top, fusion.getLoc(), (name + "_" + Twine(number)).str(), type,
                                     fusion.getTemplateKind(), symbols, one, int64_t(0), marks);
           kernel.getBody().takeBody(fusion.getBody());
+          if (isForCuda(module)) {
+            kernel->setAttr("graph.device", b.getStringAttr("cuda"));
+          }
           bucket.push_back(kernel);
         }
         auto launch =

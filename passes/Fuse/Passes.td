@@ -21,7 +21,7 @@ def FoldViews : Pass<"ciuic-fold-views", "::mlir::func::FuncOp"> {
 def ChannelsLast : Pass<"ciuic-channels-last", "::mlir::func::FuncOp"> {
   let summary = "Compute convolutions, pooling and resizing with channels last";
   let description = [{
-    The host's kernels (and tensor cores) want channels contiguous. Each such op is wrapped in transposes, which then
+    The kernels of both devices (and tensor cores) want channels contiguous. Each such op is wrapped in transposes, which then
     move down through maps, reductions, concats, pads and slices until they cancel; what remains stands at inputs
     and outputs.
   }];
@@ -55,7 +55,8 @@ def WidenHalves : Pass<"ciuic-widen-halves", "::mlir::func::FuncOp"> {
     %f = graph.map (%x) … arith.extf … -> tensor<4x8xf32>
     %y = graph.matmul %f, %w : (tensor<4x8xf32>, tensor<8x8xf16>) -> tensor<4x8xf16>
     ```
-    Before maps are fused.
+    Before maps are fused. CUDA's kernels read halves themselves; there only an attention's f32 mask becomes one
+    of its operands' type.
   }];
   let dependentDialects = ["::ciuic::graph::GraphDialect", "::mlir::arith::ArithDialect"];
 }
@@ -86,9 +87,25 @@ def SelectLayouts : Pass<"ciuic-select-layouts", "::mlir::ModuleOp"> {
     A weight is packed when every matmul, convolution or transposed convolution that reads it, in any entry, asks for
     the same panels; gathers (a tied embedding) read the panels too. A weight that something else reads as a plain
     tensor, or that two ops want packed differently, is read through a second, plain weight of the same bytes.
-    Fusions must be formed.
+    Fusions must be formed. The order inside a panel is the device's: `panel16` on the host, `rows16` on CUDA.
   }];
   let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def SplitEpilogues : Pass<"ciuic-split-epilogues", "::mlir::func::FuncOp"> {
+  let summary = "CUDA: leave to a vendor's product what it computes itself, and make the rest a kernel";
+  let description = [{
+    The vendor's product adds a bias and a residual (kernels/VendorCalls.h). Other maps behind it become a flat fusion:
+    ```mlir
+    %y = graph.fusion matmul(%x, %w, %b) { matmul, map: gelu(product + b) }
+    // becomes
+    %p = graph.fusion matmul(%x, %w, %b) { matmul, map: product + b }
+    %y = graph.fusion flat(%p) { map: gelu(p) }
+    ```
+    The inputs of such a fusion are the call's pointers, in its order. Which products the vendor computes follows from
+    bounds, types and the weight's format, so formats must be chosen. On the host nothing changes.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect", "::mlir::arith::ArithDialect"];
 }
 
 def OutlineKernels : Pass<"ciuic-outline-kernels", "::mlir::ModuleOp"> {

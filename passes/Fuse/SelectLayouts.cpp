@@ -29,14 +29,18 @@ PackingAttr wantedPacking(Operation *op, unsigned operand) {
     return {};
   }
   auto shape = cast<RankedTensorType>(op->getOperand(1).getType()).getShape();
+  bool cuda = isForCuda(op);
+  StringRef layout = cuda ? "rows16" : "panel16";
   if (auto matmul = dyn_cast<MatmulOp>(op)) {
     if (shape.size() != 2 || matmul.getTransposeA()) {
       return {};
     }
     bool columns = matmul.getTransposeB();
     return PackingAttr::get(context, exactFormat(op->getOperand(1)), shape[columns ? 0 : 1],
-                            shape[columns ? 1 : 0], 1, 1, columns ? "columns" : "rows");
+                            shape[columns ? 1 : 0], 1, 1, columns ? "columns" : "rows", layout);
   }
+  // The host's windows read f32 filters whatever the model stores.
+  StringRef format = cuda ? exactFormat(op->getOperand(1)) : "f32";
   int64_t taps = 1;
   for (int64_t extent : shape.drop_front(std::min<size_t>(2, shape.size()))) {
     taps *= extent;
@@ -44,14 +48,14 @@ PackingAttr wantedPacking(Operation *op, unsigned operand) {
   if (auto conv = dyn_cast<ConvOp>(op)) {
     int64_t group = conv.getGroup(), columns = shape[0] / group;
     if (group > 1 && columns == 1 && shape[1] == 1) {
-      return PackingAttr::get(context, "f32", shape[0], 1, taps, 1, "depthwise");
+      return PackingAttr::get(context, format, shape[0], 1, taps, 1, "depthwise", layout);
     }
-    return PackingAttr::get(context, "f32", columns, shape[1], taps, group, "conv");
+    return PackingAttr::get(context, format, columns, shape[1], taps, group, "conv", layout);
   }
   if (auto conv = dyn_cast<ConvTransposeOp>(op)) {
     int64_t group = conv.getGroup();
-    return PackingAttr::get(context, "f32", shape[1], shape[0] / group, taps, group,
-                            "conv_transpose");
+    return PackingAttr::get(context, format, shape[1], shape[0] / group, taps, group,
+                            "conv_transpose", layout);
   }
   return {};
 }

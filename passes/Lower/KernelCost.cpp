@@ -35,6 +35,8 @@ double flopsOf(Operation &op, ArrayRef<int64_t> symbols, KernelCost &cost) {
   std::string &kind = cost.kind;
   if (auto matmul = dyn_cast<MatmulOp>(op)) {
     kind = "matmul";
+    Type element = cast<RankedTensorType>(matmul.getB().getType()).getElementType();
+    cost.format = element.isF16() ? "f16" : element.isBF16() ? "bf16" : "f32";
     auto rank = cast<RankedTensorType>(matmul.getA().getType()).getRank();
     cost.rows = static_cast<int64_t>(elements(matmul.getA(), symbols) /
                                      std::max(1.0, extent(matmul.getA(), rank - 1, symbols)));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Values become buffers. One pass over each function assigns every tensor a buffer (sharing where
 // an op only renames), then a second one places allocs and frees around first and last use.
+#include "ir/Graph/CudaLibrary.h"
 #include "ir/Graph/KernelGeometry.h"
 #include "ir/Graph/LibraryCall.h"
 #include "ir/Graph/Weights.h"
@@ -70,7 +71,7 @@ private:
       bytes = ciuic::packedBytes(packing);
       tile = ciuic::tileBytesOf(packing);
       format = packing.getFormat().str();
-      layout = "panel16";
+      layout = packing.getLayout().str();
     }
     std::string symbol = "w" + std::to_string(symbols.size() - 1);
     std::string name =
@@ -251,7 +252,7 @@ private:
           return failure();
         }
         buffers[result] = ciuic::mem::AllocOp::create(
-            b, launch.getLoc(), *type, b.getStringAttr(nameOf(launch)), IntegerAttr());
+            b, launch.getLoc(), *type, b.getStringAttr(nameOf(launch)), IntegerAttr(), UnitAttr());
       }
       writes.push_back(buffers[result]);
     }
@@ -262,6 +263,11 @@ private:
                                          b.getNamedAttr("format", b.getStringAttr(cost.format)),
                                          b.getNamedAttr("rows", b.getI64IntegerAttr(cost.rows))});
     auto call = *libraryCallOf(kernel); // setGeometry() has seen it succeed
+    if (int64_t workspace = call ? workspaceOf(*call) : 0) {
+      writes.push_back(ciuic::mem::AllocOp::create(
+          b, launch.getLoc(), BufferType::get(b.getContext(), Tier::device, workspace),
+          b.getStringAttr(nameOf(launch) + ".workspace"), IntegerAttr(), b.getUnitAttr()));
+    }
     SmallVector<int64_t> params = call ? call->params : SmallVector<int64_t>();
     IntegerAttr tiled =
         call && call->tiles ? b.getI64IntegerAttr(*call->pointers[1]) : IntegerAttr();
@@ -385,7 +391,9 @@ LogicalResult setGeometry(KernelOp kernel) {
   FailureOr<AffineExpr> grid = *call ? FailureOr<AffineExpr>(unitsOf(**call, (*call)->params))
                                      : gridOf(kernel.getTemplateKind(), body);
   FailureOr<int64_t> scratch = *call ? FailureOr<int64_t>(scratchOf(**call, bounds.upper))
-                                     : scratchBytesOf(kernel.getTemplateKind(), body, bounds);
+                               : isForCuda(kernel)
+                                   ? FailureOr<int64_t>(0) // registers and shared memory
+                                   : scratchBytesOf(kernel.getTemplateKind(), body, bounds);
   if (failed(grid) || failed(scratch)) {
     return kernel.emitError("[internal.kernel-geometry] no units follow from the body of this ")
            << stringifyTemplate(kernel.getTemplateKind()) << " kernel";

@@ -2,6 +2,7 @@
 // Placed entries become flat steps. Waits are derived here from what each op touches, in program
 // order: a copy waits for the last launch that read what it overwrites, a launch for the copies it
 // awaits. The runtime's loader proves the result free of races again, knowing nothing of this pass.
+#include "ir/Graph/LibraryCall.h"
 #include "passes/Lower/Passes.h"
 #include "passes/Lower/Tiling.h"
 
@@ -14,6 +15,7 @@
 using namespace mlir;
 namespace mem = ciuic::mem;
 namespace plan = ciuic::plan;
+namespace graph = ciuic::graph;
 
 namespace ciuic {
 #define GEN_PASS_DEF_LOWERTOPLAN
@@ -218,18 +220,34 @@ private:
       }
       plan::LaunchOp::create(b, launch.getLoc(), launch.getKernelAttr(), b.getArrayAttr(args),
                              launch.getParamsAttr(), launch.getGridAttr(),
-                             b.getDenseI64ArrayAttr(waits.getArrayRef()), b.getF64FloatAttr(us));
+                             b.getDenseI64ArrayAttr(waits.getArrayRef()), b.getF64FloatAttr(us),
+                             shapeOf(launch));
     }
     lastLaunch = steps++;
   }
 
+  /// The extents of a vendor's call, which it cannot read from the dims block.
+  AffineMapAttr shapeOf(mem::LaunchOp launch) {
+    if (!graph::isForCuda(module)) {
+      return {};
+    }
+    auto kernel = symbols.lookup<graph::KernelOp>(launch.getKernel());
+    auto call = *graph::libraryCallOf(kernel); // the kernel's geometry came from it
+    return call && call->vendor ? AffineMapAttr::get(AffineMap::get(0, entry.getSymbols().size(),
+                                                                    call->args, b.getContext()))
+                                : AffineMapAttr();
+  }
+
   /// ids go down, rows are gathered there and come up: staging areas lie behind everything else in
-  /// the host tier.
+  /// the host tier. A GPU reads the rows where they lie.
   void hostGather(mem::LaunchOp launch, ArrayRef<int64_t> waits, double us) {
     Value ids = launch.getReads()[1], result = launch.getWrites()[0];
-    int64_t idsHost = llvm::alignTo(std::max(hostEnd, spillBase), alignment);
-    int64_t staging = llvm::alignTo(idsHost + bytesOf(ids), alignment);
-    hostEnd = staging + bytesOf(result);
+    int64_t idsHost = -1, staging = -1;
+    if (!graph::isForCuda(module)) {
+      idsHost = llvm::alignTo(std::max(hostEnd, spillBase), alignment);
+      staging = llvm::alignTo(idsHost + bytesOf(ids), alignment);
+      hostEnd = staging + bytesOf(result);
+    }
     auto weight = launch.getReads()[0].getDefiningOp<mem::GetWeightOp>();
     plan::GatherOp::create(b, launch.getLoc(), launch.getKernelAttr(), weight.getWeightAttr(),
                            b.getI64IntegerAttr(offsetOf(ids)), b.getI64IntegerAttr(bytesOf(ids)),
@@ -268,8 +286,11 @@ private:
     for (auto &[buffer, life] : lives) {
       if (auto alloc = buffer.getDefiningOp<mem::AllocOp>()) {
         bool output = outputs.contains(buffer);
-        emit(alloc.getName(), output ? "output" : "activation", *alloc.getOffset(), bytesOf(buffer),
-             life.first, output ? end : life.second);
+        emit(alloc.getName(),
+             output                 ? "output"
+             : alloc.getWorkspace() ? "scratch"
+                                    : "activation",
+             *alloc.getOffset(), bytesOf(buffer), life.first, output ? end : life.second);
       }
     }
     auto slots = module->getAttrOfType<DictionaryAttr>("mem.plan");

@@ -31,7 +31,8 @@ SmallVector<int64_t> tileParamsOf(PackingAttr packing, int64_t begin, int64_t en
 
 std::optional<ColumnResult> columnResultOf(KernelOp kernel, const LibraryCall &call) {
   ValueRange results = kernel.getBody().front().getTerminator()->getOperands();
-  if (!call.tiles || results.size() != 1 ||
+  // CUDA's kernels know no columns of a result that lie apart.
+  if (!call.tiles || call.cuda || results.size() != 1 ||
       dimsOf(results.front()) != dimsOf(call.root->getResult(0))) {
     return std::nullopt;
   }

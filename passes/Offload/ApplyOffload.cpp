@@ -176,7 +176,7 @@ private:
       value = AllocOp::create(
           b, alloc.getLoc(),
           BufferType::get(b.getContext(), Tier::host, alloc.getBuffer().getType().getBytes()),
-          b.getStringAttr(nameOfBuffer(buffer)), IntegerAttr());
+          b.getStringAttr(nameOfBuffer(buffer)), IntegerAttr(), UnitAttr());
       mapping.map(source, value);
     }
     return value;
@@ -190,7 +190,7 @@ private:
       value = AllocOp::create(b, alloc.getLoc(),
                               BufferType::get(b.getContext(), Tier::device, segment.bytes),
                               b.getStringAttr(nameOfBuffer(segment.buffer) + " tile"),
-                              b.getI64IntegerAttr(segment.offset));
+                              b.getI64IntegerAttr(segment.offset), UnitAttr());
     }
     return value;
   }
@@ -219,7 +219,7 @@ private:
     if (!value) {
       auto alloc = source.getDefiningOp<AllocOp>();
       value = AllocOp::create(b, alloc.getLoc(), alloc.getBuffer().getType(), alloc.getNameAttr(),
-                              b.getI64IntegerAttr(segment.offset));
+                              b.getI64IntegerAttr(segment.offset), alloc.getWorkspaceAttr());
       mapping.map(source, value);
     }
     return value;
@@ -262,6 +262,7 @@ private:
           operand->unit < 0 ? IntegerAttr() : b.getI64IntegerAttr(operand->slot)));
       if (launch.getTiled() && *launch.getTiled() == k) {
         params = *tileParams(launch, planned);
+        params.truncate(launch.getParams().size()); // CUDA's kernels take the panels alone
         auto kernel = kernels.lookup<ciuic::graph::KernelOp>(launch.getKernel());
         grid = AffineMap::get(0, grid.getNumSymbols(),
                               ciuic::graph::unitsOf(**ciuic::graph::libraryCallOf(kernel), params));

@@ -66,8 +66,11 @@ struct VerifyMemLevelPass : ciuic::impl::VerifyMemLevelBase<VerifyMemLevelPass> 
       }
       if (auto launch = dyn_cast<LaunchOp>(op)) {
         auto kernel = symbols.lookup<ciuic::graph::KernelOp>(launch.getKernel());
+        size_t writes = launch.getWrites().size();
+        auto last = writes ? launch.getWrites().back().getDefiningOp<AllocOp>() : AllocOp();
+        writes -= last && last.getWorkspace();
         if (!kernel || kernel.getFunctionType().getNumInputs() != launch.getReads().size() ||
-            kernel.getFunctionType().getNumResults() != launch.getWrites().size()) {
+            kernel.getFunctionType().getNumResults() != writes) {
           return launch.emitError("[internal.mem-level] (V2) needs a kernel with as many arguments "
                                   "and results: ")
                  << launch.getKernel();

@@ -79,7 +79,8 @@ static LogicalResult writeCuda(ArrayRef<graph::KernelOp> all, StringRef output,
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
   llvm::errs() << kernels.size() << " kernels: " << ms << " ms; ptxas: " << code->ptxas << "\n";
   for (const codegen::CudaBlob &blob : code->blobs) {
-    std::ofstream((output + "." + blob.variant).str(), std::ios::binary)
+    bool isPtx = StringRef(blob.variant).starts_with("compute_");
+    std::ofstream((output + "." + (isPtx ? "ptx" : blob.variant)).str(), std::ios::binary)
         .write(blob.bytes.data(), blob.bytes.size());
   }
   for (graph::KernelOp kernel : kernels) {

@@ -40,7 +40,7 @@ def main():
         work = Path(folder)
         for name, vram, options in CASES:
             program = work / "model.ciuic"
-            compiled = tools.compile(path, program, zoo.SMOLLM2_ENTRIES, vram, options)
+            compiled = tools.compile(path, program, zoo.SMOLLM2_SINGLE, vram, options)
             row = {"quality": name, "budget": vram, "bits": mean_bits(compiled), "weights_bytes": compiled["weights_bytes"],
                    "streamed_bytes": compiled["streamed_bytes"],
                    "predicted_loss": sum(f["predicted_loss"] for f in compiled["formats"]),

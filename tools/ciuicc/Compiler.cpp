@@ -3,16 +3,19 @@
 // diagnostics.
 #include "tools/ciuicc/Compiler.h"
 
+#include "codegen/CudaBackend.h"
 #include "codegen/HostBackend.h"
 #include "codegen/Program/ProgramBuilder.h"
 #include "frontend/Import.h"
 #include "ir/Diagnostics.h"
+#include "ir/Graph/CudaLibrary.h"
 #include "ir/Mem/Mem.h"
 #include "ir/Plan/Plan.h"
 #include "passes/Legalize/Legalize.h"
 #include "passes/Offload/BuildProblem.h"
 #include "passes/Pipelines.h"
 #include "tools/ciuicc/Compression.h"
+#include "tools/ciuicc/Machine.h"
 #include "tools/ciuicc/Summary.h"
 #include "tools/report/Report.h"
 
@@ -34,22 +37,6 @@ namespace {
 constexpr int64_t granule = solver::kBudgetGranule;
 
 int64_t roundUp(int64_t bytes) { return (bytes + granule - 1) / granule * granule; }
-
-/// Half of the memory that is available for new work.
-int64_t halfOfFreeMemory() {
-  int64_t available = 0;
-  if (FILE *file = fopen("/proc/meminfo", "r")) {
-    char line[256];
-    while (fgets(line, sizeof line, file)) {
-      long long kib;
-      if (sscanf(line, "MemAvailable: %lld kB", &kib) == 1) {
-        available = kib * 1024;
-      }
-    }
-    fclose(file);
-  }
-  return available / 2 / granule * granule;
-}
 
 class Compilation {
 public:
@@ -120,7 +107,7 @@ private:
   }
 
   PipelineOptions pipeline() const {
-    return {!options.disableRaise, !options.disableFusion, options.profile, !options.noState,
+    return {!options.disableRaise, !options.disableFusion, device.profileName, !options.noState,
             options.states};
   }
 
@@ -143,17 +130,19 @@ private:
   }
 
   bool stages() {
-    auto profileOrError = loadProfile(options.profile);
-    if (auto *error = std::get_if<std::string>(&profileOrError)) {
-      return fail("usage.profile", *error);
+    auto deviceOrError = chooseDevice(options);
+    if (auto *error = std::get_if<std::string>(&deviceOrError)) {
+      auto [code, message] = splitErrorCode(*error);
+      return fail(std::string(code), std::string(message));
     }
-    profile = std::get<cost::Profile>(profileOrError);
+    device = std::get<Device>(std::move(deviceOrError));
     auto policyOrError = compress::parsePolicy(options.quality, options.formats);
     if (auto *error = std::get_if<std::string>(&policyOrError)) {
       auto [code, message] = splitErrorCode(*error);
       return fail(std::string(code), std::string(message));
     }
     policy = std::get<compress::FormatPolicy>(policyOrError);
+    policy.roundRows &= !device.target.cuda; // its kernels multiply rows as they are
 
     onStage("importing", -1);
     auto imported = frontend::importOnnx(options.model, context);
@@ -169,6 +158,9 @@ private:
     onStage("legalizing", -1);
     if (!legalizeEntries()) {
       return false;
+    }
+    if (device.target.cuda) {
+      (*module)->setAttr("graph.device", StringAttr::get(&context, "cuda"));
     }
     onStage("fusing", -1);
     if (!runPasses(*module, [&](OpPassManager &m) { buildGraphPipeline(m, pipeline()); })) {
@@ -189,7 +181,7 @@ private:
     }
     if (!options.report.empty()) {
       auto arena = (*module)->getAttrOfType<IntegerAttr>("mem.budget");
-      offload = viewOf(*module, profile, arena.getInt()).problem;
+      offload = viewOf(*module, device.profile, arena.getInt()).problem;
     }
     if (!runPasses(*module, [&](OpPassManager &m) { buildOffloadPipeline(m, pipeline()); })) {
       return false;
@@ -203,7 +195,7 @@ private:
     if (stopsAfter("plan")) {
       return failure.code.empty();
     }
-    summary = summarize(*module, options, report, budgetBytes, profile.reserveBytes);
+    summary = summarize(*module, options, report, budgetBytes, device.profile.reserveBytes);
     return (options.dryRun || write()) && (options.report.empty() || writeReport());
   }
 
@@ -249,7 +241,7 @@ private:
       MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
       return files->readFile(weight.getFile(), weight.getOffset() + offset, bytes, error);
     };
-    return succeeded(chooseFormats(input, profile)) &&
+    return succeeded(chooseFormats(input, device.profile)) &&
            runPasses(*module, [](OpPassManager &m) { buildFormatPipeline(m); });
   }
 
@@ -260,7 +252,7 @@ private:
   /// The need, and from it the budget in bytes. `planned` is the module, or its clone, at the mem
   /// level.
   bool setBudget(ModuleOp planned) {
-    ModuleView view = viewOf(planned, profile, std::nullopt);
+    ModuleView view = viewOf(planned, device.profile, std::nullopt);
     solver::OffloadOptions all;
     all.streaming = false;
     auto solved = solver::solveOffload(view.problem, all);
@@ -268,7 +260,7 @@ private:
     if (!resident) {
       return fail("internal.need", "the plan that keeps everything in memory does not exist");
     }
-    int64_t need = roundUp(resident->arenaBytes), reserve = profile.reserveBytes;
+    int64_t need = roundUp(resident->arenaBytes), reserve = device.profile.reserveBytes;
     switch (options.budget.kind) {
     case Budget::Kind::Need:
       budgetBytes = reserve + need;
@@ -281,7 +273,10 @@ private:
       budgetBytes = options.budget.bytes;
       break;
     case Budget::Kind::Auto:
-      budgetBytes = halfOfFreeMemory();
+      budgetBytes = freeBytes(device) / granule * granule;
+      if (budgetBytes == 0) {
+        return fail("usage.no-gpu", "--vram auto: no GPU answers on this machine; give a size");
+      }
       break;
     }
     // The arena is counted in granules, so the budget that it may fill is too.
@@ -300,8 +295,12 @@ private:
     if (!plan) {
       return fail("internal.report", "the plan of the report does not exist");
     }
-    ReportInfo info{options.model, options.quality,      profile.name,
-                    budgetBytes,   profile.reserveBytes, {}};
+    ReportInfo info{options.model,
+                    options.quality,
+                    device.profile.name,
+                    budgetBytes,
+                    device.profile.reserveBytes,
+                    {}};
     for (const auto &row : summary["formats"]) {
       info.formats.push_back({row["name"], row["format"], row["bytes"], row["relative_error"]});
     }
@@ -322,27 +321,20 @@ private:
 
   bool write() {
     onStage("generating kernels", -1);
+    codegen::ProgramInfo info;
+    std::vector<codegen::KernelLibrary> libraries;
     SmallVector<graph::KernelOp> kernels(module->getOps<graph::KernelOp>());
-    codegen::HostOptions host;
-    host.threads = threadCount();
-    auto code = codegen::compileHostKernels(kernels, host);
-    if (failed(code)) {
+    if (failed(device.target.cuda ? generateForCuda(kernels, info, libraries)
+                                  : generateForHost(kernels, info, libraries))) {
       return false;
     }
-    std::vector<codegen::KernelLibrary> libraries{
-        {"x86-64-v3", std::string(code->v3.begin(), code->v3.end())}};
-    if (!code->v4.empty()) {
-      libraries.push_back({"x86-64-v4", std::string(code->v4.begin(), code->v4.end())});
-    }
-    codegen::ProgramInfo info;
-    info.target = "x86-64";
     info.producer = "ciuicc 0.1.0";
     info.quality = options.quality;
-    info.profileName = profile.name;
-    info.profileHash = cost::profileHash(profile);
+    info.profileName = device.profile.name;
+    info.profileHash = cost::profileHash(device.profile);
     info.modelHash = modelHash();
     info.budgetBytes = budgetBytes;
-    info.reserveBytes = profile.reserveBytes;
+    info.reserveBytes = device.profile.reserveBytes;
     auto read = [this](plan::WeightOp weight, int64_t offset, std::span<std::byte> out) {
       std::string error;
       MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
@@ -360,6 +352,62 @@ private:
         }));
   }
 
+  LogicalResult generateForHost(ArrayRef<graph::KernelOp> kernels, codegen::ProgramInfo &info,
+                                std::vector<codegen::KernelLibrary> &libraries) {
+    codegen::HostOptions host;
+    host.threads = threadCount();
+    auto code = codegen::compileHostKernels(kernels, host);
+    if (failed(code)) {
+      return mlir::failure();
+    }
+    libraries.push_back({"x86-64-v3", std::string(code->v3.begin(), code->v3.end())});
+    if (!code->v4.empty()) {
+      libraries.push_back({"x86-64-v4", std::string(code->v4.begin(), code->v4.end())});
+    }
+    info.target = "x86-64";
+    return success();
+  }
+
+  LogicalResult generateForCuda(ArrayRef<graph::KernelOp> kernels, codegen::ProgramInfo &info,
+                                std::vector<codegen::KernelLibrary> &libraries) {
+    codegen::CudaOptions cuda;
+    cuda.threads = threadCount();
+    cuda.capabilities.clear();
+    for (const std::string &architecture : device.target.architectures) {
+      cuda.capabilities.push_back(std::atoi(architecture.c_str() + 3));
+      info.target += (info.target.empty() ? "" : ",") + architecture;
+    }
+    auto code = codegen::compileCudaKernels(kernels, cuda);
+    if (failed(code)) {
+      return mlir::failure();
+    }
+    for (const codegen::CudaBlob &blob : code->blobs) {
+      libraries.push_back({blob.variant, std::string(blob.bytes.begin(), blob.bytes.end())});
+    }
+    info.deviceKind = "cuda";
+    for (graph::KernelOp kernel : kernels) {
+      auto call = graph::libraryCallOf(kernel);
+      if (failed(call)) {
+        return mlir::failure();
+      }
+      if (*call && (*call)->vendor) {
+        continue;
+      }
+      codegen::LaunchSize &size = info.launches[kernel.getSymName().str()];
+      if (*call) {
+        kernels::cuda::Block block = graph::cudaBlockOf(**call);
+        size = {block.threads, block.sharedBytes, block.maxGrid, false};
+        continue;
+      }
+      auto launch = codegen::cudaLaunchOf(kernel);
+      if (failed(launch)) {
+        return mlir::failure();
+      }
+      size = {launch->threads, launch->sharedBytes, launch->grid, true};
+    }
+    return success();
+  }
+
   /// Of the plan and the model's name-independent text: two models with the same hash compute the
   /// same steps.
   uint64_t modelHash() {
@@ -375,7 +423,7 @@ private:
   OwningOpRef<ModuleOp> module;
   std::shared_ptr<onnx::WeightFiles> files;
   legalize::LegalizeReport report;
-  cost::Profile profile;
+  Device device;
   compress::FormatPolicy policy;
   solver::OffloadProblem offload; ///< the problem that the plan solves, kept for the report
   int64_t budgetBytes = 0;

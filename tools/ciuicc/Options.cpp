@@ -5,6 +5,7 @@
 #include "ir/Diagnostics.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -50,9 +51,50 @@ std::variant<Budget, std::string> parseBudget(const std::string &text) {
   return budget;
 }
 
+std::variant<Target, std::string> parseTarget(const std::vector<std::string> &parts) {
+  std::string text,
+      problem = "': give host, cuda, or cuda with architectures like cuda:sm_80,sm_90";
+  for (const std::string &part : parts) {
+    text += (text.empty() ? "" : ",") + part;
+  }
+  problem = "--target '" + text + problem;
+  Target target;
+  if (text == "host") {
+    return target;
+  }
+  target.cuda = true;
+  if (text == "cuda") {
+    return target;
+  }
+  for (size_t i = 0; i < parts.size(); ++i) {
+    std::string name = parts[i];
+    if (name.rfind("cuda:", 0) == 0) {
+      name = name.substr(5);
+    } else if (i == 0) {
+      return problem;
+    }
+    bool good = name.size() >= 5 && name.size() <= 6 && name.rfind("sm_", 0) == 0 &&
+                name.find_first_not_of("0123456789", 3) == std::string::npos;
+    if (!good || name[3] == '0') {
+      return problem;
+    }
+    target.architectures.push_back(name);
+  }
+  // sm_100 after sm_90.
+  std::sort(target.architectures.begin(), target.architectures.end(),
+            [](const std::string &a, const std::string &b) {
+              return a.size() != b.size() ? a.size() < b.size() : a < b;
+            });
+  target.architectures.erase(std::unique(target.architectures.begin(), target.architectures.end()),
+                             target.architectures.end());
+  return target;
+}
+
 static const char *footer = R"(Examples:
   ciuicc model.onnx --vram 6G                  compile for a budget of 6 GiB
   ciuicc model.onnx --vram 50% --dry-run       what half of the need would cost
+  ciuicc model.onnx --profile rtx4090 --vram 16G
+                                               plan for a card that is not here
   ciuicc llm.onnx --entry prefill:seq=1..256,past=0..768 --entry decode:seq=1,past=0..1023
   ciuicc model.onnx --stop-after graph         print what is computed
 
@@ -62,6 +104,7 @@ Exit status: 0 done, 2 usage, 3 the model is damaged, 4 the model asks for what 
 std::variant<Options, int> parseOptions(int argc, char **argv) {
   Options options;
   std::string vram;
+  std::vector<std::string> targets;
   CLI::App app{"Compiles an ONNX model into one program that runs inside a hard memory budget.",
                "ciuicc"};
   app.footer(footer);
@@ -72,11 +115,15 @@ std::variant<Options, int> parseOptions(int argc, char **argv) {
   app.add_option("--vram", vram,
                  "The budget: SIZE (bytes, or a number with K, M, G), PERCENT of the need, or auto "
                  "(what is free); default: the need");
-  app.add_option("--target", options.targets, "host (default where no GPU is)")->delimiter(',');
+  app.add_option("--target", targets,
+                 "host, cuda (this machine's GPU) or cuda:sm_80,sm_90,… (default: the profile's "
+                 "device, else what this machine has)")
+      ->delimiter(',');
   app.add_option("--entry", options.entries,
                  "A shape profile NAME:dim=a..b,…; repeat it for several over the same weights");
-  app.add_option("--profile", options.profile, "Device profile to plan with: a name or a JSON file")
-      ->capture_default_str();
+  app.add_option("--profile", options.profile,
+                 "Device profile to plan with: a name (h100, rtx4090, …) or a JSON file (default: "
+                 "that of this machine's GPU, or host-generic)");
   app.add_option("--quality", options.quality, "exact, near, balanced or small")
       ->check(CLI::IsMember({"exact", "near", "balanced", "small"}))
       ->capture_default_str();
@@ -131,10 +178,12 @@ std::variant<Options, int> parseOptions(int argc, char **argv) {
     }
     options.budget = std::get<Budget>(budget);
   }
-  for (const std::string &target : options.targets) {
-    if (target != "host") {
-      return usage("--target " + target + ": this build makes programs for 'host' only");
+  if (!targets.empty()) {
+    auto target = parseTarget(targets);
+    if (auto *error = std::get_if<std::string>(&target)) {
+      return usage(*error);
     }
+    options.target = std::get<Target>(target);
   }
   if (options.output.empty() && options.stopAfter.empty()) {
     std::string stem = options.model;

@@ -101,8 +101,11 @@ def _draw_llama_mini(rng, case):
 
 
 SMOLLM2_LAYERS = 30
-SMOLLM2_ENTRIES = ["prefill:batch_size=1,sequence_length=1..256,past_sequence_length=0..768",
-                   "decode:batch_size=1,sequence_length=1,past_sequence_length=0..1023"]
+# One to four sequences at once: the default bounds of a dim that is not named.
+SMOLLM2_ENTRIES = ["prefill:sequence_length=1..256,past_sequence_length=0..768",
+                   "decode:sequence_length=1,past_sequence_length=0..1023"]
+# One sequence alone: figures that are compared with what serves one.
+SMOLLM2_SINGLE = [entry.replace(":", ":batch_size=1,", 1) for entry in SMOLLM2_ENTRIES]
 
 MODELS = {m.name: m for m in (
     Model("minilm", "sentence embedding, BERT, 6 layers", _made("minilm"),

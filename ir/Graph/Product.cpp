@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// See Product.h.
+#include "ir/Graph/Product.h"
+
+#include "ir/Graph/Weights.h"
+#include "kernels/VendorCalls.h"
+#include "kernels/cuda/Catalog.h"
+
+using namespace mlir;
+
+namespace ciuic::graph {
+namespace {
+
+Type elementOf(Value value) { return cast<RankedTensorType>(value.getType()).getElementType(); }
+
+std::optional<int64_t> vendorTypeOf(Type type) {
+  if (type.isF32()) {
+    return kernels::kVendorF32;
+  }
+  if (type.isF16()) {
+    return kernels::kVendorF16;
+  }
+  if (type.isBF16()) {
+    return kernels::kVendorBF16;
+  }
+  return std::nullopt;
+}
+
+/// Types of A, B and D, where the library multiplies them: one type, or sums kept in f32.
+std::optional<SmallVector<int64_t>> vendorTypesOf(Value a, Type b, Value d) {
+  auto typeA = vendorTypeOf(elementOf(a)), typeB = vendorTypeOf(b),
+       typeD = vendorTypeOf(elementOf(d));
+  if (!typeA || !typeB || !typeD || *typeA != *typeB ||
+      (*typeD != *typeA && *typeD != kernels::kVendorF32)) {
+    return std::nullopt;
+  }
+  return SmallVector<int64_t>{*typeA, *typeB, *typeD};
+}
+
+bool isMany(AffineExpr rows, const Bounds &bounds) {
+  return intervalOf(rows, bounds).upper.value_or(INT64_MAX) > kernels::cuda::kGemvRows;
+}
+
+/// A[M, K] times a weight in panels that holds its own type.
+std::optional<VendorProduct> packedProduct(Value a, Value d, PackingAttr packing, AffineExpr rows,
+                                           const Bounds &bounds) {
+  MLIRContext *context = packing.getContext();
+  auto cst = [&](int64_t value) { return getAffineConstantExpr(value, context); };
+  Type element = elementOf(a);
+  StringRef own = element.isF16()    ? "f16"
+                  : element.isBF16() ? "bf16"
+                  : element.isF32()  ? "f32"
+                                     : "";
+  auto types = vendorTypesOf(a, element, d);
+  if (packing.getFormat() != own || packing.getLayout() != "rows16" || packing.getGroups() != 1 ||
+      !types || !isMany(rows, bounds)) {
+    return std::nullopt;
+  }
+  AffineExpr n = cst(packing.getColumns()), k = cst(packing.getTaps() * packing.getChannels());
+  VendorProduct product;
+  product.shape = {cst(1), rows, n, k, k, k, n, cst(0), cst(0), cst(0)};
+  product.params = std::move(*types);
+  product.params.append({0, 1, 0, 0, kernels::panelCount(packSpecOf(packing))});
+  return product;
+}
+
+/// One stride for all batch dims, if there is one.
+std::optional<AffineExpr> commonStride(ArrayRef<AffineExpr> extents, ArrayRef<AffineExpr> strides) {
+  for (size_t i = 0; i + 1 < extents.size(); ++i) {
+    if (!sameDim(strides[i], strides[i + 1] * extents[i + 1])) {
+      return std::nullopt;
+    }
+  }
+  return strides.empty() ? std::nullopt : std::optional(strides.back());
+}
+
+std::optional<VendorProduct> batchedProduct(MatmulOp op, Marks a, Marks b, const Bounds &bounds) {
+  MLIRContext *context = op.getContext();
+  auto cst = [&](int64_t value) { return getAffineConstantExpr(value, context); };
+  StridedProduct p = stridedProductOf(op, a, b);
+  auto types = vendorTypesOf(op.getA(), elementOf(op.getB()), op.getResult());
+  bool aRows = isOne(p.aK), bRows = isOne(p.bCol);
+  if (!types || !isMany(p.m, bounds) || !(aRows || isOne(p.aRow)) || !(bRows || isOne(p.bK))) {
+    return std::nullopt;
+  }
+  AffineExpr strideA = cst(0), strideB = cst(0);
+  if (!p.extents.empty()) {
+    auto commonA = commonStride(p.extents, p.strideA), commonB = commonStride(p.extents, p.strideB);
+    if (!commonA || !commonB) {
+      return std::nullopt;
+    }
+    strideA = *commonA, strideB = *commonB;
+  }
+  VendorProduct product;
+  product.shape = {productOf(p.extents, context), p.m, p.n,     p.k,     aRows ? p.aRow : p.aK,
+                   bRows ? p.bK : p.bCol,         p.n, strideA, strideB, p.m * p.n};
+  product.params = std::move(*types);
+  product.params.append({!aRows, !bRows, 0});
+  return product;
+}
+
+} // namespace
+
+PackingAttr packingOf(Marks marks) {
+  return marks ? marks.getAs<PackingAttr>("graph.packing") : PackingAttr();
+}
+
+SmallVector<AffineExpr> stridesOf(Value operand, Marks marks) {
+  SmallVector<AffineExpr> extents = dimsOf(operand);
+  if (auto physical = marks ? marks.getAs<AffineMapAttr>("graph.physical") : AffineMapAttr()) {
+    extents = llvm::to_vector(physical.getValue().getResults());
+  }
+  SmallVector<AffineExpr> strides(extents.size(), getAffineConstantExpr(1, operand.getContext()));
+  for (size_t i = extents.size(); i-- > 1;) {
+    strides[i - 1] = strides[i] * extents[i];
+  }
+  return strides;
+}
+
+StridedProduct stridedProductOf(MatmulOp op, Marks aMarks, Marks bMarks) {
+  auto zero = getAffineConstantExpr(0, op.getContext());
+  auto a = dimsOf(op.getA()), b = dimsOf(op.getB()), c = dimsOf(op.getResult());
+  auto sa = stridesOf(op.getA(), aMarks), sb = stridesOf(op.getB(), bMarks);
+  size_t batch = c.size() - 2;
+  auto strideAt = [&](ArrayRef<AffineExpr> dims, ArrayRef<AffineExpr> strides, size_t i) {
+    size_t own = dims.size() - 2, skip = batch - own;
+    return i < skip || isOne(dims[i - skip]) ? zero : strides[i - skip];
+  };
+  StridedProduct p;
+  for (size_t i = 0; i < batch; ++i) {
+    if (!isOne(c[i])) {
+      p.extents.push_back(c[i]);
+      p.strideA.push_back(strideAt(a, sa, i));
+      p.strideB.push_back(strideAt(b, sb, i));
+    }
+  }
+  bool ta = op.getTransposeA(), tb = op.getTransposeB();
+  p.m = c[batch], p.n = c[batch + 1], p.k = a[a.size() - (ta ? 2 : 1)];
+  p.aRow = sa[a.size() - (ta ? 1 : 2)], p.aK = sa[a.size() - (ta ? 2 : 1)];
+  p.bK = sb[b.size() - (tb ? 1 : 2)], p.bCol = sb[b.size() - (tb ? 2 : 1)];
+  return p;
+}
+
+bool isPointwise(ConvOp op) {
+  auto isAll = [](ArrayRef<int64_t> values, int64_t value) {
+    return llvm::all_of(values, [&](int64_t v) { return v == value; });
+  };
+  auto shape = cast<RankedTensorType>(op.getFilter().getType()).getShape().drop_front(2);
+  return op.getGroup() == 1 && isAll(shape, 1) && isAll(op.getStrides(), 1) &&
+         isAll(op.getPads(), 0);
+}
+
+std::optional<VendorProduct> vendorProductOf(Operation *op, Marks a, Marks b,
+                                             const Bounds &bounds) {
+  PackingAttr packing = packingOf(b);
+  if (auto conv = dyn_cast<ConvOp>(op)) {
+    bool pixels = conv.getLayout() == ImageLayout::channels_last && isPointwise(conv);
+    return packing && pixels && packing.getSource() == "conv"
+               ? packedProduct(
+                     conv.getInput(), conv.getResult(), packing,
+                     productOf(ArrayRef(dimsOf(conv.getInput())).drop_back(), op->getContext()),
+                     bounds)
+               : std::nullopt;
+  }
+  auto matmul = dyn_cast<MatmulOp>(op);
+  if (!matmul) {
+    return std::nullopt;
+  }
+  return packing
+             ? packedProduct(
+                   matmul.getA(), matmul.getResult(), packing,
+                   productOf(ArrayRef(dimsOf(matmul.getA())).drop_back(), op->getContext()), bounds)
+             : batchedProduct(matmul, a, b, bounds);
+}
+
+VendorEpilogueMatch matchVendorEpilogue(MapOp map, Value product) {
+  VendorEpilogueMatch match;
+  std::optional<unsigned> own;
+  for (auto [i, input] : llvm::enumerate(map.getInputs())) {
+    if (input == product) {
+      if (own || !map.getMap(i).isIdentity()) {
+        return match;
+      }
+      own = i;
+    }
+  }
+  if (!own) {
+    return match;
+  }
+  Block &body = map.getBody().front();
+  auto domain = dimsOf(product);
+  match.sum = body.getArgument(*own);
+  if (map->getNumResults() != 1 || !sameDims(dimsOf(map.getResult(0)), domain)) {
+    return match;
+  }
+  Type element = elementOf(product);
+  while (match.sum.hasOneUse() && !match.residual) {
+    auto add = dyn_cast<arith::AddFOp>(*match.sum.user_begin());
+    if (!add) {
+      break;
+    }
+    auto other = dyn_cast<BlockArgument>(add.getLhs() == match.sum ? add.getRhs() : add.getLhs());
+    if (!other || other.getOwner() != &body || other == match.sum || !other.hasOneUse()) {
+      break;
+    }
+    unsigned operand = other.getArgNumber();
+    Value value = map.getInputs()[operand];
+    AffineMap access = map.getMap(operand);
+    auto dims = dimsOf(value);
+    // A bias is read along the last dim alone, a residual at the product's own index.
+    unsigned rank = domain.size();
+    bool lastOnly = !dims.empty() && sameDim(dims.back(), domain.back()) &&
+                    access.getResults().back() == getAffineDimExpr(rank - 1, map.getContext()) &&
+                    llvm::all_of(ArrayRef(dims).drop_back(), isOne);
+    bool whole = access.isIdentity() && sameDims(dims, domain);
+    bool rows = !llvm::all_of(ArrayRef(domain).drop_back(), isOne);
+    if (elementOf(value) != element || !isa<BlockArgument>(value)) {
+      break;
+    }
+    if (lastOnly && !match.bias && (rows || !whole)) {
+      match.bias = operand;
+    } else if (whole) {
+      match.residual = operand;
+    } else {
+      break;
+    }
+    match.sum = add.getResult();
+    match.adds.push_back(add);
+  }
+  match.isWholeMap =
+      !match.adds.empty() && body.getTerminator()->getOperand(0) == match.sum &&
+      match.adds.size() + 1 == static_cast<size_t>(std::distance(body.begin(), body.end()));
+  return match;
+}
+
+} // namespace ciuic::graph
