@@ -158,10 +158,9 @@ private:
     int64_t slots = ceilDiv(vectors, plan.group * plan.cluster);
     plan.slots = slots * plan.width <= kKept ? slots : 0;
     if (plan.slots == 0) {
-      plan.cluster = 1;
+      plan.cluster = 1; // clusters did not pay for passes over memory
     }
-    int64_t together = plan.threads / plan.group;
-    plan.grid = blocksFor(rows, together);
+    plan.grid = blocksFor(rows, plan.threads / plan.group);
     plan.grid = std::min(plan.grid, kMostBlocks / plan.cluster) * plan.cluster;
     return plan;
   }
@@ -199,11 +198,14 @@ private:
     if (op.getPermutation()[last] == last) {
       return rows();
     }
-    plan.width = 1;
     SmallVector<AffineExpr> dims = graph::dimsOf(op.getResult());
     int64_t across = llvm::find(op.getPermutation(), last) - op.getPermutation().begin();
-    dims[across] = dims[across].ceilDiv(graph::transposeChunk);
-    dims[last] = dims[last].ceilDiv(graph::transposeChunk);
+    // Four bytes a thread on both sides.
+    plan.width = std::max<int64_t>(1, widthAlong(results()) / 4);
+    plan.width = dividing(dividing(plan.width, dims[across]), dims[last]);
+    int64_t tile = graph::transposeChunk * plan.width;
+    dims[across] = dims[across].ceilDiv(tile);
+    dims[last] = dims[last].ceilDiv(tile);
     plan.grid = blocksFor(upper(graph::productOf(dims, context), kUnknown), 1);
     return plan;
   }

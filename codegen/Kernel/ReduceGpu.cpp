@@ -72,6 +72,9 @@ public:
       Value lane = memberIndex(e);
       if (plan.cluster > 1) {
         lane = e.add(lane, e.mul(clusterRank(e), e.constant(plan.group)));
+        // Before the first write into another block: it has started, and has read its last row's
+        // sums.
+        clusterArrive(e);
       }
       first = e.compare(arith::CmpIPredicate::eq, lane, e.constant(0));
       if (plan.slots == 0) {
@@ -122,6 +125,10 @@ private:
       e.width = 1;
       total = combineThreads(e, total, accumulation);
       if (plan.cluster > 1) {
+        if (!joined) {
+          clusterWait(e);
+          joined = true;
+        }
         total = combineCluster(e, total, accumulation);
       }
       r.reductions[op.getResult(0)] = state->finish(total);
@@ -140,6 +147,7 @@ private:
   }
 
   void inRegisters(Value lane, Value valid) {
+    joined = false;
     struct Slot {
       SmallVector<Lane> index;
       Value inside;
@@ -175,12 +183,10 @@ private:
       }
       e.width = 1;
     }
-    if (plan.cluster > 1) {
-      clusterBarrier(e); // nobody leaves, or writes again, before all have read
-    }
   }
 
   void overMemory(Value lane, Value valid) {
+    joined = false;
     const int64_t stride = plan.group * plan.cluster;
     Value lastVector = e.sub(vectors, e.constant(1));
     reduceAll([&](const ReductionState &state) {
@@ -206,9 +212,6 @@ private:
       });
       e.width = 1;
     }
-    if (plan.cluster > 1) {
-      clusterBarrier(e);
-    }
   }
 
   Reducer &r;
@@ -217,6 +220,7 @@ private:
   unsigned last;
   SmallVector<Value> reducedExtents, keptExtents;
   Value vectors, first;
+  bool joined = false; // whether the code so far has waited for the cluster
 };
 
 } // namespace
