@@ -23,8 +23,8 @@ struct KernelLibrary {
 /// How a GPU launches a kernel.
 struct LaunchSize {
   int64_t threads = 0, sharedBytes = 0, maxGrid = 0;
+  bool overlaps = false;  ///< waits by itself for the kernel before it
   bool fixedGrid = false; ///< every launch has maxGrid blocks; else as many as it has units
-  bool overlaps = false;  ///< it may begin before the kernel in front of it has ended
 };
 
 /// What the file says about its making.

@@ -24,7 +24,7 @@ enum class Family {
 
 Family familyOf(const LibraryCall &call) {
   StringRef f = call.function;
-  return call.vendor                                   ? Family::Vendor
+  return call.vendor                                  ? Family::Vendor
          : f.starts_with("ciuic_cuda_gemv_")           ? Family::Gemv
          : f.starts_with("ciuic_cuda_matmul_")         ? Family::Matmul
          : f.starts_with("ciuic_cuda_gather_")         ? Family::Gather
@@ -74,7 +74,8 @@ AffineExpr cudaUnitsOf(const LibraryCall &call, ArrayRef<int64_t> params) {
     int64_t tile = cuda::convTile(bounds, operandBytes(call));
     AffineExpr pixels = a[kernels::kConvBatch] * a[kernels::kConvOutH] * a[kernels::kConvOutW];
     AffineExpr groups = a[kernels::kConvGroups];
-    return pixels.ceilDiv(tile) * groups * a[kernels::kConvOutC].floorDiv(groups).ceilDiv(tile);
+    return pixels.ceilDiv(tile) * groups *
+           a[kernels::kConvOutC].floorDiv(groups).ceilDiv(tile);
   }
   case Family::Depthwise: {
     AffineExpr pixels = a[kernels::kConvBatch] * a[kernels::kConvOutH] * a[kernels::kConvOutW];
@@ -116,8 +117,6 @@ kernels::cuda::Block cudaBlockOf(const LibraryCall &call) {
   }
   return cuda::convBlock(bounds, operandBytes(call));
 }
-
-bool overlapsBefore(const LibraryCall &call) { return call.cuda && familyOf(call) == Family::Gemv; }
 
 int64_t workspaceOf(const LibraryCall &call) {
   ArrayRef<int64_t> a = call.atBounds;

@@ -13,10 +13,6 @@ mlir::AffineExpr cudaUnitsOf(const LibraryCall &call, llvm::ArrayRef<int64_t> pa
 /// The block that the call's function wants. Not for a vendor's call.
 kernels::cuda::Block cudaBlockOf(const LibraryCall &call);
 
-/// True where the call's function waits by itself for the kernel before it, so that a launch may
-/// begin early (kernels/cuda/Overlap.h).
-bool overlapsBefore(const LibraryCall &call);
-
 /// Arena bytes that a launch needs for itself, as its last pointer; 0 for none.
 int64_t workspaceOf(const LibraryCall &call);
 

@@ -381,6 +381,7 @@ private:
     if (failed(code)) {
       return mlir::failure();
     }
+    summary["assembler"] = code->ptxas;
     for (const codegen::CudaBlob &blob : code->blobs) {
       libraries.push_back({blob.variant, std::string(blob.bytes.begin(), blob.bytes.end())});
     }
@@ -396,15 +397,14 @@ private:
       codegen::LaunchSize &size = info.launches[kernel.getSymName().str()];
       if (*call) {
         kernels::cuda::Block block = graph::cudaBlockOf(**call);
-        size = {block.threads, block.sharedBytes, block.maxGrid, false,
-                graph::overlapsBefore(**call)};
+        size = {block.threads, block.sharedBytes, block.maxGrid, block.overlaps, false};
         continue;
       }
       auto launch = codegen::cudaLaunchOf(kernel);
       if (failed(launch)) {
         return mlir::failure();
       }
-      size = {launch->threads, launch->sharedBytes, launch->grid, true, false};
+      size = {launch->threads, launch->sharedBytes, launch->grid, false, true};
     }
     return success();
   }
