@@ -64,7 +64,7 @@ void assembleOne(const std::string &ptxas, AssembleJob &job) {
     job.error = "a temporary file cannot be written: " + error.message();
     return;
   }
-  std::string arch = "-arch=sm_" + std::to_string(job.capability);
+  std::string arch = "-arch=" + job.arch;
   // Kernels in parallel: an option of CUDA 12 and later. The machine code depends on the number of
   // parts, so it is fixed.
   llvm::SmallVector<llvm::StringRef> arguments{ptxas, arch, "-O3", "--split-compile=4",
