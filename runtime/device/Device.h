@@ -44,6 +44,7 @@ struct KernelInfo {
   std::string symbol;
   int64_t scratchBytes = 0;                                // host: of a worker
   uint32_t blockThreads = 0, sharedBytes = 0, maxGrid = 0; // cuda
+  bool overlaps = false; // cuda: it may start while the kernel before it ends, and waits by itself
 };
 /// Stands for a library where `symbol` names a call of a vendor's library.
 inline constexpr uint32_t kNoLibrary = UINT32_MAX;
@@ -111,6 +112,9 @@ public:
   virtual int64_t restBytes() const = 0;
   /// True when times cost a run something, so that only who wants them should ask.
   virtual bool timesCost() const = 0;
+  /// Bytes of the host tier that the system did not pin: they cross the link at a fraction of its
+  /// rate.
+  virtual int64_t unpinnedBytes() const = 0;
   virtual char *hostTier() = 0;
   /// The arena, where the host can address it; null elsewhere.
   virtual char *arena() = 0;

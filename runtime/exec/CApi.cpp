@@ -485,6 +485,7 @@ ciuic_status *ciuic_session_get_stats(const ciuic_session *session, ciuic_run_st
     stats.d2h_bytes = s.d2hBytes;
     stats.disk_bytes = s.diskBytes;
     stats.peak_device_bytes = s.peakDeviceBytes;
+    stats.unpinned_host_bytes = s.unpinnedBytes;
     stats.prologue = s.prologue;
     return deliver(stats, out);
   });

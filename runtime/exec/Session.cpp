@@ -240,7 +240,9 @@ Status Session::execute(std::string_view name) {
   lastStats = {};
   lastStats.entry = static_cast<uint32_t>(e - entries.data());
   lastStats.peakDeviceBytes = deviceBytes();
+  lastStats.unpinnedBytes = context->unpinnedBytes();
   Status status = executeEntry(*e);
+  lastStats.peakDeviceBytes = std::max(lastStats.peakDeviceBytes, deviceBytes());
   if (!status.isOk()) {
     slotsHold = -1;
     for (const auto &use : e->entry->states) {

@@ -34,6 +34,7 @@ struct RunStats {
   double stallMs = 0;   // -1: the device did not measure it
   int64_t h2dBytes = 0, d2hBytes = 0, diskBytes = 0;
   int64_t peakDeviceBytes = 0;
+  int64_t unpinnedBytes = 0; // of the host tier
   bool prologue = false;
 };
 

@@ -210,43 +210,30 @@ private:
 
   /// The extents of a vendor call, and that its operands hold what it touches at the bounds.
   Status checkShape(const StepT &s, const LaunchT &l) {
-    bool vendor = p.kernels[l.kernel]->blobs.empty();
-    if (l.shape.size() != (vendor ? MatmulShape::kValues : 0)) {
-      return broken("E8",
-                    "step '%s' has %zu extents: a vendor call has its own number, others none",
-                    s.name.c_str(), l.shape.size());
-    }
-    if (!vendor) {
-      return Status::ok();
+    const KernelT &kernel = *p.kernels[l.kernel];
+    if (!kernel.blobs.empty()) {
+      return l.shape.empty() ? Status::ok()
+                             : broken("E8", "step '%s' has extents, and calls no vendor's library",
+                                      s.name.c_str());
     }
     std::vector<int64_t> upper;
-    int64_t leastK = 0;
     for (size_t i = 0; i < l.shape.size(); ++i) {
       if (!isCount(*l.shape[i], kMaxDim)) {
         return broken("E3", "step '%s': extent %zu is malformed or may be negative", s.name.c_str(),
                       i);
       }
-      Interval b = *boundsOf(*l.shape[i]);
-      upper.push_back(b.upper);
-      leastK = i == 3 ? b.lower : leastK;
+      upper.push_back(boundsOf(*l.shape[i])->upper);
     }
-    auto call = parseMatmul(l.params, l.args.size());
-    auto bytes = call && leastK > 0 ? matmulBytes(*call, MatmulShape::of(upper)) : std::nullopt;
+    auto bytes = vendorBytes(kernel.symbol, l.params, l.args.size(), upper);
     bool good = bytes.has_value();
-    if (good) {
-      size_t next = 2;
-      good = bytes->a <= l.args[0].bytes() && bytes->b <= l.args[1].bytes();
-      if (call->bias) {
-        good = good && bytes->bias <= l.args[next++].bytes();
-      }
-      if (call->residual) {
-        good = good && bytes->residual <= l.args[next++].bytes();
-      }
-      good = good && bytes->d <= l.args[next].bytes();
+    for (size_t i = 0; good && i < bytes->size(); ++i) {
+      good = (*bytes)[i] <= l.args[i].bytes();
     }
+    // A sum over nothing is no call of a matmul: K is its extent 3.
+    good = good && (kernel.symbol != kCublasLtMatmul || boundsOf(*l.shape[3])->lower > 0);
     if (!good) {
       return broken("E8", "step '%s' is no call of '%s', or its operands do not hold its extents",
-                    s.name.c_str(), p.kernels[l.kernel]->symbol.c_str());
+                    s.name.c_str(), kernel.symbol.c_str());
     }
     return Status::ok();
   }

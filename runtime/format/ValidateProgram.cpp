@@ -92,11 +92,11 @@ bool hasGoodSizes(const ProgramT &p, const KernelT &k) {
   constexpr uint32_t kMostThreads = 1024, kMostShared = 227 << 10, kMostBlocks = INT32_MAX;
   if (p.device_kind != "cuda") {
     return !k.blobs.empty() && k.scratch_bytes >= 0 && k.scratch_bytes <= (1 << 30) &&
-           k.block_threads == 0 && k.shared_bytes == 0 && k.max_grid == 0;
+           k.block_threads == 0 && k.shared_bytes == 0 && k.max_grid == 0 && !k.overlaps;
   }
   if (k.blobs.empty()) {
     return isVendorCall(k.symbol) && k.scratch_bytes == 0 && k.block_threads == 0 &&
-           k.shared_bytes == 0 && k.max_grid == 0;
+           k.shared_bytes == 0 && k.max_grid == 0 && !k.overlaps;
   }
   return k.scratch_bytes == 0 && k.block_threads >= 1 && k.block_threads <= kMostThreads &&
          k.shared_bytes <= kMostShared && k.max_grid >= 1 && k.max_grid <= kMostBlocks;

@@ -10,6 +10,15 @@
 //             stride C are those of D and of the residual; the bias has N elements of type D
 // With panels, B is a run of panels of layout rows16 (its pointer is panel `first`) and the call
 // makes the columns 16 first … min(16 end, N) - 1 of D; D, bias and residual are the whole ones.
+//
+// cudnn.conv: Y = X * W [+ bias] [+ residual], channels last, fp32 accumulation, no reduced
+// precision.
+//   pointers  X, W, [bias], [residual], Y, workspace
+//   params    {type, rank R of 1 to 3, epilogue, groups, then R each of: kernel, strides, padding
+//             before, padding after, dilations}; all operands have the one type
+//   shape     {N, C, OC, R extents of X, R extents of Y}
+//   X is [N, in…, C], W is [OC, kernel…, C / groups] (layout rows16: one run of panels), the bias
+//   has OC elements, residual and Y are [N, out…, OC]
 #pragma once
 
 #include "runtime/base/Status.h"
@@ -19,10 +28,12 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace ciuic::format {
 
 inline constexpr std::string_view kCublasLtMatmul = "cublaslt.matmul";
+inline constexpr std::string_view kCudnnConv = "cudnn.conv";
 inline constexpr int64_t kPanelColumns = 16;
 enum MatmulEpilogue : int64_t { kEpilogueNone = 0, kEpilogueBias = 1, kEpilogueResidual = 2 };
 
@@ -47,6 +58,21 @@ struct MatmulBytes {
   int64_t a, b, bias, residual, d;
 };
 
+struct ConvCall {
+  DType type;
+  int rank;
+  bool bias, residual;
+  int64_t groups;
+  int64_t kernel[3], strides[3], before[3], after[3], dilations[3];
+  size_t pointers() const { return 4 + size_t(bias) + size_t(residual); }
+  size_t extents() const { return 3 + 2 * size_t(rank); }
+};
+
+struct ConvShape {
+  int64_t n, c, oc, in[3], out[3];
+  static ConvShape of(const ConvCall &call, std::span<const int64_t> values);
+};
+
 /// True for a name that a kernel without code may have.
 bool isVendorCall(std::string_view symbol);
 /// Reads the params of a matmul; nothing when they are not a call that this page describes.
@@ -54,5 +80,17 @@ std::optional<MatmulCall> parseMatmul(std::span<const int64_t> params, size_t po
 /// Nothing when an extent is negative, a leading dimension is too small, K is 0 or a size
 /// overflows.
 std::optional<MatmulBytes> matmulBytes(const MatmulCall &call, const MatmulShape &shape);
+
+std::optional<ConvCall> parseConv(std::span<const int64_t> params, size_t pointers);
+/// True where Y has the extents that X, kernel, strides, padding and dilations make.
+bool convFits(const ConvCall &call, const ConvShape &shape);
+
+/// Of any vendor call: how many extents it has, and the bytes it touches from each pointer on, the
+/// workspace left out. Nothing where params and extents are not such a call.
+std::optional<size_t> vendorExtents(std::string_view symbol, std::span<const int64_t> params,
+                                    size_t pointers);
+std::optional<std::vector<int64_t>> vendorBytes(std::string_view symbol,
+                                                std::span<const int64_t> params, size_t pointers,
+                                                std::span<const int64_t> shape);
 
 } // namespace ciuic::format

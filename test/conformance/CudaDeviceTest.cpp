@@ -5,6 +5,7 @@
 #include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/format/VendorCalls.h"
 #include "test/conformance/CudaTestKernels.h"
+#include "test/conformance/Halves.h"
 
 #include <algorithm>
 #include <chrono>
@@ -16,54 +17,11 @@
 
 using namespace ciuic;
 using namespace ciuic::device;
+using namespace ciuic::test;
 
 namespace {
 
 void check(const Status &s) { ASSERT_TRUE(s.isOk()) << s.code() << ": " << s.message(); }
-
-constexpr int64_t kF32 = 1, kF16 = 2, kBF16 = 3;
-
-float roundTo(float v, int64_t type) {
-  uint32_t bits;
-  if (type == kF32) {
-    return v;
-  }
-  if (type == kF16) {
-    return static_cast<float>(static_cast<_Float16>(v));
-  }
-  std::memcpy(&bits, &v, 4);
-  bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
-  std::memcpy(&v, &bits, 4);
-  return v;
-}
-std::vector<char> pack(const std::vector<float> &v, int64_t type) {
-  std::vector<char> out(v.size() * (type == kF32 ? 4 : 2));
-  for (size_t i = 0; i < v.size(); ++i) {
-    if (type == kF32) {
-      std::memcpy(&out[i * 4], &v[i], 4);
-    } else if (type == kF16) {
-      auto h = static_cast<_Float16>(v[i]);
-      std::memcpy(&out[i * 2], &h, 2);
-    } else {
-      float r = roundTo(v[i], kBF16);
-      std::memcpy(&out[i * 2], reinterpret_cast<char *>(&r) + 2, 2);
-    }
-  }
-  return out;
-}
-float unpack(const char *at, int64_t type) {
-  float v = 0;
-  if (type == kF32) {
-    std::memcpy(&v, at, 4);
-  } else if (type == kF16) {
-    _Float16 h;
-    std::memcpy(&h, at, 2);
-    v = static_cast<float>(h);
-  } else {
-    std::memcpy(reinterpret_cast<char *>(&v) + 2, at, 2);
-  }
-  return v;
-}
 
 class CudaDevice : public testing::Test {
 protected:
@@ -411,6 +369,59 @@ TEST_F(CudaDevice, GraphReplaysCost) {
   std::sort(us.begin(), us.end());
   std::printf("300 small kernels: %.0f us a run\n", us[us.size() / 2]);
   EXPECT_LT(us[us.size() / 2], 300 * 10);
+}
+
+// Each kernel reads what the one before it writes. Where kernels may begin early, the chain is as
+// right, and shorter.
+TEST_F(CudaDevice, KernelsThatOverlapAreRightAndSooner) {
+  if (device->variantRank("sm_90") < 0) {
+    GTEST_SKIP() << "this GPU starts no kernel early";
+  }
+  constexpr int kChain = 300, kUnits = 60000;
+  constexpr int64_t kBytes = 262144;
+  double medians[2] = {};
+  for (bool overlaps : {false, true}) {
+    open(4 << 20, 4096);
+    check(context->loadLibrary(cudaOverlapKernels(), &library));
+    KernelInfo info = {"test_chain", 0, 128, 0, 400, overlaps};
+    uint32_t chain = 0;
+    check(context->findKernel(library, info, &chain));
+    std::vector<Command> commands;
+    std::vector<int64_t> amounts;
+    Command fill;
+    fill.kind = CommandKind::Fill;
+    fill.args = {{kBytes, kBytes}};
+    commands.push_back(fill);
+    amounts.push_back(kBytes);
+    for (int i = 0; i < kChain; ++i) {
+      int64_t from = kBytes * (1 + i % 2), to = kBytes * (2 - i % 2);
+      commands.push_back(launch(chain, {{from, kBytes}, {to, kBytes}}, {0}));
+      amounts.push_back(kUnits);
+    }
+    std::unique_ptr<Pass> pass;
+    check(context->prepare(std::move(commands), 0, &pass));
+    std::vector<int64_t> dims = {kUnits};
+    RunValues values;
+    values.amounts = amounts;
+    values.dims = dims;
+    RunCounters counters;
+    std::vector<double> us;
+    std::vector<float> result(kUnits);
+    for (int round = 0; round < 30; ++round) {
+      auto begin = std::chrono::steady_clock::now();
+      check(context->run(*pass, values, &counters));
+      us.push_back(
+          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin)
+              .count());
+      check(context->read(kBytes, result.data(), kUnits * 4));
+      ASSERT_EQ(result, std::vector<float>(kUnits, kChain)) << round;
+    }
+    std::sort(us.begin(), us.end());
+    medians[overlaps] = us[us.size() / 2];
+  }
+  std::printf("a chain of 300 kernels: %.0f us one after the other, %.0f us where they overlap\n",
+              medians[0], medians[1]);
+  EXPECT_LT(medians[1], medians[0]);
 }
 
 // What the process holds: the context, then the arena on top, and nothing of it after the end.

@@ -8,5 +8,8 @@
 namespace ciuic::test {
 
 std::string cudaTestKernels();
+/// test_chain: lets the next kernel begin, waits for the one before, then out[i] = in[i] + 1. For
+/// compute capability 9.0.
+std::string cudaOverlapKernels();
 
 } // namespace ciuic::test

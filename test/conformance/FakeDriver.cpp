@@ -437,6 +437,12 @@ Driver fakeDriver(FakeGpu &gpu) {
   d.moduleGetFunction = moduleGetFunction;
   d.funcSetAttribute = [](FunctionHandle, int, int) -> Result { return gate("funcSetAttribute"); };
   d.launchKernel = launchKernel;
+  d.launchKernelEx = [](const LaunchConfig *c, FunctionHandle function, void **arguments,
+                        void **extra) -> Result {
+    // As if it waited at once.
+    return launchKernel(function, c->gridX, c->gridY, c->gridZ, c->blockX, c->blockY, c->blockZ,
+                        c->sharedBytes, c->stream, arguments, extra);
+  };
   d.launchHostFunc = [](StreamHandle stream, HostFunction function, void *argument) -> Result {
     GATE("launchHostFunc");
     enqueue(stream, [=] { function(argument); });

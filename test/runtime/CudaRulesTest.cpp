@@ -87,6 +87,8 @@ TEST(CudaRules, EachIsEnforced) {
       {"P3", "no grid", [](PlanBuilder &b) { b.program.kernels[1]->max_grid = 0; }},
       {"P3", "grid", [](PlanBuilder &b) { b.program.kernels[1]->max_grid = 1u << 31; }},
       {"P3", "scratch", [](PlanBuilder &b) { b.program.kernels[1]->scratch_bytes = 64; }},
+      {"P3", "a vendor call that overlaps",
+       [](PlanBuilder &b) { b.program.kernels[0]->overlaps = true; }},
       {"P3", "a block of a vendor call",
        [](PlanBuilder &b) { b.program.kernels[0]->block_threads = 32; }},
       {"E8", "too few extents", [&](PlanBuilder &b) { launchAt(b, 0).shape.pop_back(); }},
@@ -129,6 +131,33 @@ TEST(CudaRules, MatmulBytesFollowTheOperands) {
   EXPECT_EQ(none->d + none->a + none->b, 0);
   EXPECT_FALSE(matmulBytes(*call, {3, 5, 7, 4, 8, 4, 10, 100, 28, 6})) << "batches overlap";
   EXPECT_FALSE(matmulBytes(*call, {1, INT64_MAX / 2, 7, 4, 8, 4, 10, 0, 0, 0}));
+}
+
+TEST(CudaRules, ConvolutionsSayWhatTheyTouch) {
+  // bf16, 3 × 5 window, strides 2 and 1, padding 1/0 before and 0/2 after, dilations 1 and 2.
+  std::vector<int64_t> params = {3, 2, 3, 2, 3, 5, 2, 1, 1, 0, 0, 2, 1, 2};
+  auto call = parseConv(params, 6);
+  ASSERT_TRUE(call);
+  EXPECT_EQ(vendorExtents(kCudnnConv, params, 6), 7u);
+  // 9 rows: (9 + 1 - 3) / 2 + 1 = 4; 12 columns: (12 + 2 - 9) / 1 + 1 = 6.
+  std::vector<int64_t> shape = {2, 8, 6, 9, 12, 4, 6};
+  EXPECT_TRUE(convFits(*call, ConvShape::of(*call, shape)));
+  auto bytes = vendorBytes(kCudnnConv, params, 6, shape);
+  ASSERT_TRUE(bytes);
+  EXPECT_EQ(*bytes, (std::vector<int64_t>{2 * 9 * 12 * 8 * 2, 6 * 15 * 4 * 2, 12, 2 * 4 * 6 * 6 * 2,
+                                          2 * 4 * 6 * 6 * 2}));
+  shape[5] = 5;
+  EXPECT_FALSE(convFits(*call, ConvShape::of(*call, shape)));
+  EXPECT_FALSE(parseConv(params, 5)) << "a pointer is missing";
+  EXPECT_FALSE(vendorBytes(kCudnnConv, params, 6, std::vector<int64_t>(6, 1)));
+  EXPECT_FALSE(vendorBytes(kCudnnConv, params, 6, std::vector<int64_t>(7, int64_t(1) << 40)));
+  EXPECT_FALSE(vendorBytes("cudnn.pool", params, 6, shape));
+  for (auto [at, value] :
+       {std::pair{0, 9}, {1, 4}, {2, 4}, {3, 0}, {4, 0}, {6, 0}, {8, -1}, {12, 0}}) {
+    std::vector<int64_t> broken = params;
+    broken[static_cast<size_t>(at)] = value;
+    EXPECT_FALSE(parseConv(broken, 6)) << at;
+  }
 }
 
 TEST(CudaRules, AGatherNeedsNoStaging) {

@@ -39,6 +39,7 @@ std::string jsonReport(const Options &o, const Result &r) {
   json["process_device_bytes"] = r.processBytes >= 0 ? Json(r.processBytes) : Json(nullptr);
   json["arena_bytes"] = r.program.arena_bytes;
   json["host_bytes"] = r.program.host_bytes;
+  json["unpinned_host_bytes"] = r.last.unpinned_host_bytes;
   json["iterations"] = o.iterations;
   json["load_ms"] = r.loadMs;
   json["latency_ms"] = {{"min", r.latencyMs.front()},
@@ -92,6 +93,12 @@ std::string textReport(const Options &o, const Result &r) {
       r.loadMs, mib(r.last.peak_device_bytes), mib(r.budgetBytes), mib(r.last.h2d_bytes),
       mib(r.last.d2h_bytes),
       r.last.stall_ms >= 0 ? formatText("; stalled %.3f ms", r.last.stall_ms).c_str() : "");
+  if (r.last.unpinned_host_bytes > 0) {
+    text +=
+        formatText("%.2f MiB of the host tier are not pinned and stream slowly: raise the limit "
+                   "of locked memory (ulimit -l)\n",
+                   mib(r.last.unpinned_host_bytes));
+  }
   for (const OutputResult &out : r.outputs) {
     std::string shape;
     for (int64_t d : out.dims) {

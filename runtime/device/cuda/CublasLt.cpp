@@ -3,10 +3,7 @@
 #include "runtime/device/cuda/CublasLt.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <dlfcn.h>
-#include <glob.h>
-#include <string>
 
 namespace ciuic::device::cuda {
 
@@ -69,62 +66,13 @@ CublasLt::~CublasLt() {
   }
 }
 
-/// Full names first, those that the loader resolves itself among them.
-static std::vector<std::string> candidates() {
-  static const char *const names[] = {"libcublasLt.so.13", "libcublasLt.so.12"};
-  std::vector<std::string> list;
-  auto add = [&](const std::string &folder) {
-    for (const char *name : names) {
-      list.push_back(folder.empty() ? name : folder + "/" + name);
-    }
-  };
-  if (const char *given = std::getenv("CIUIC_CUDA_LIBS")) {
-    std::string folders = given;
-    for (size_t at = 0; at <= folders.size();) {
-      size_t end = std::min(folders.find(':', at), folders.size());
-      if (end > at) {
-        add(folders.substr(at, end - at));
-      }
-      at = end + 1;
-    }
-  }
-  add("");
-  add("/usr/local/cuda/lib64");
-  std::string environment;
-  if (const char *active = std::getenv("VIRTUAL_ENV")) {
-    environment = std::string(active) + "/lib/python3*/site-packages";
-  }
-  for (const std::string &packages :
-       {environment, std::string("/usr/local/lib/python3*/dist-packages"),
-        std::string("/usr/local/lib/python3*/site-packages"),
-        std::string("/usr/lib/python3*/dist-packages")}) {
-    for (const char *folder : {"/nvidia/cu13/lib", "/nvidia/cublas/lib"}) {
-      glob_t found = {};
-      if (!packages.empty() && ::glob((packages + folder).c_str(), 0, nullptr, &found) == 0) {
-        for (size_t i = 0; i < found.gl_pathc; ++i) {
-          add(found.gl_pathv[i]);
-        }
-      }
-      ::globfree(&found);
-    }
-  }
-  return list;
-}
-
 static Status blasFailure(const char *call, int error) {
   return failure(StatusClass::Environment, "device.cublaslt", "%s failed with status %d of cuBLAS",
                  call, error);
 }
 
 Status CublasLt::open(std::unique_ptr<CublasLt> *out) {
-  void *library = nullptr;
-  for (const std::string &name : candidates()) {
-    // Stays open: unloading it while a context lives is not supported by the library.
-    library = ::dlopen(name.c_str(), RTLD_NOW | RTLD_LOCAL);
-    if (library) {
-      break;
-    }
-  }
+  void *library = openVendorLibrary({"libcublasLt.so.13", "libcublasLt.so.12"}, "cublas");
   if (!library) {
     return failure(StatusClass::Environment, "device.no-cublaslt",
                    "the program calls cuBLASLt, and libcublasLt.so.13 or .12 is not found: install "
@@ -162,7 +110,8 @@ static int dataType(format::DType type) {
 }
 
 Status CublasLt::matmul(const format::MatmulCall &call, const format::MatmulShape &shape,
-                        const MatmulOperands &given, StreamHandle stream) {
+                        std::span<const DeviceAddress> pointers, const VendorWorkspace &workspace,
+                        StreamHandle stream) {
   const Api &f = *api;
   int64_t begin = 0, end = shape.n;
   if (call.panels) {
@@ -173,11 +122,12 @@ Status CublasLt::matmul(const format::MatmulCall &call, const format::MatmulShap
   if (shape.batch == 0 || shape.m == 0 || columns <= 0) {
     return Status::ok();
   }
-  MatmulOperands at = given;
-  int64_t shift = begin * (call.typeD == format::DType::F32 ? 4 : 2);
-  at.d += static_cast<DeviceAddress>(shift);
-  at.bias += static_cast<DeviceAddress>(shift);
-  at.residual += static_cast<DeviceAddress>(shift);
+  auto shift = static_cast<DeviceAddress>(begin * (call.typeD == format::DType::F32 ? 4 : 2));
+  size_t next = 2;
+  DeviceAddress a = pointers[0], b = pointers[1];
+  DeviceAddress bias = call.bias ? pointers[next++] + shift : 0;
+  DeviceAddress residual = call.residual ? pointers[next++] + shift : 0;
+  DeviceAddress d = pointers[next] + shift;
 
   // D^T = B^T A^T: the library's A is our B, rows are our columns.
   struct Descriptors {
@@ -213,7 +163,7 @@ Status CublasLt::matmul(const format::MatmulCall &call, const format::MatmulShap
   if (call.bias) {
     uint32_t epilogue = kEpilogueValueBias;
     TRY_BLAS(descSet, own.desc, kEpilogue, &epilogue, sizeof epilogue);
-    TRY_BLAS(descSet, own.desc, kBiasPointer, &at.bias, sizeof at.bias);
+    TRY_BLAS(descSet, own.desc, kBiasPointer, &bias, sizeof bias);
   }
   auto layout = [&](Descriptor *out, format::DType type, int64_t rows, int64_t cols, int64_t ld,
                     int64_t stride) -> Status {
@@ -239,7 +189,7 @@ Status CublasLt::matmul(const format::MatmulCall &call, const format::MatmulShap
                               call.bias,
                               call.residual,
                               columns,
-                              at.workspaceBytes,
+                              workspace.bytes,
                               shape.batch,
                               shape.m,
                               shape.k,
@@ -252,7 +202,7 @@ Status CublasLt::matmul(const format::MatmulCall &call, const format::MatmulShap
   auto known = algorithms.find(key);
   if (known == algorithms.end()) {
     TRY_BLAS(preferenceCreate, &own.preference);
-    auto most = static_cast<uint64_t>(at.workspaceBytes);
+    auto most = static_cast<uint64_t>(workspace.bytes);
     TRY_BLAS(preferenceSet, own.preference, kMaxWorkspace, &most, sizeof most);
     TRY_BLAS(preferenceSet, own.preference, kReductionMask, &kReduceInComputeType,
              sizeof kReduceInComputeType);
@@ -270,7 +220,7 @@ Status CublasLt::matmul(const format::MatmulCall &call, const format::MatmulShap
                      "with %lld bytes of workspace (status %d)",
                      static_cast<long long>(shape.m), static_cast<long long>(columns),
                      static_cast<long long>(shape.k), static_cast<long long>(shape.batch),
-                     static_cast<long long>(at.workspaceBytes), error);
+                     static_cast<long long>(workspace.bytes), error);
     }
     if (algorithms.size() >= kMostAlgorithms) {
       algorithms.clear(); // the same heuristic gives the same answer again
@@ -281,9 +231,9 @@ Status CublasLt::matmul(const format::MatmulCall &call, const format::MatmulShap
     known = algorithms.emplace(std::move(key), algorithm).first;
   }
   float one = 1, beta = call.residual ? 1.0f : 0.0f;
-  DeviceAddress c = call.residual ? at.residual : at.d;
-  TRY_BLAS(run, handle, own.desc, &one, at.b, own.a, at.a, own.b, &beta, c, own.d, at.d, own.d,
-           known->second.data, at.workspace, known->second.workspaceBytes, stream);
+  DeviceAddress c = call.residual ? residual : d;
+  TRY_BLAS(run, handle, own.desc, &one, b, own.a, a, own.b, &beta, c, own.d, d, own.d,
+           known->second.data, workspace.address, known->second.workspaceBytes, stream);
 #undef TRY_BLAS
   return Status::ok();
 }

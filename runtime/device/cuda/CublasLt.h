@@ -6,7 +6,7 @@
 // nothing that changes between runs or budgets.
 #pragma once
 
-#include "runtime/device/cuda/Driver.h"
+#include "runtime/device/cuda/VendorLibrary.h"
 #include "runtime/format/VendorCalls.h"
 
 #include <map>
@@ -14,11 +14,6 @@
 #include <vector>
 
 namespace ciuic::device::cuda {
-
-struct MatmulOperands {
-  DeviceAddress a, b, bias, residual, d, workspace;
-  int64_t workspaceBytes;
-};
 
 /// Thread-compatible.
 class CublasLt {
@@ -30,7 +25,8 @@ public:
 
   /// Enqueues the product; the stream may be capturing. Nothing is done where it has no elements.
   Status matmul(const format::MatmulCall &call, const format::MatmulShape &shape,
-                const MatmulOperands &operands, StreamHandle stream);
+                std::span<const DeviceAddress> pointers, const VendorWorkspace &workspace,
+                StreamHandle stream);
 
 private:
   struct Api;

@@ -47,6 +47,7 @@ CudaContext::~CudaContext() {
     }
   }
   parts.blas.reset();
+  parts.dnn.reset();
   parts.ring.release();
   for (ModuleHandle module : modules) {
     (void)driver.moduleUnload(module);
@@ -152,7 +153,7 @@ Status CudaContext::pinHostTier() {
 
 int64_t CudaContext::restBytes() const {
   if (parts.heldChanged) {
-    int64_t held = parts.state->processBytes();
+    int64_t held = parts.state->processBytes(false);
     rest = held < 0 ? -1 : std::max<int64_t>(0, held - parts.state->arenaBytes.load());
     parts.heldChanged = false;
   }
@@ -275,12 +276,15 @@ Status CudaContext::findKernel(uint32_t library, const KernelInfo &info, uint32_
   Kernel kernel;
   kernel.info = info;
   if (library == kNoLibrary) {
-    if (info.symbol != format::kCublasLtMatmul) {
+    if (!format::isVendorCall(info.symbol)) {
       return failure(StatusClass::Unsupported, "device.symbol",
                      "this runtime makes no vendor call '%s'", info.symbol.c_str());
     }
-    if (!parts.blas) {
+    if (info.symbol == format::kCublasLtMatmul && !parts.blas) {
       CIUIC_TRY(CublasLt::open(&parts.blas));
+    }
+    if (info.symbol == format::kCudnnConv && !parts.dnn) {
+      CIUIC_TRY(Cudnn::open(&parts.dnn));
     }
   } else {
     if (library >= modules.size()) {

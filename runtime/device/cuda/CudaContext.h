@@ -7,6 +7,7 @@
 
 #include "runtime/device/Device.h"
 #include "runtime/device/cuda/CublasLt.h"
+#include "runtime/device/cuda/Cudnn.h"
 #include "runtime/device/cuda/DeviceState.h"
 #include "runtime/device/cuda/StagingRing.h"
 #include "runtime/device/host/Mapping.h"
@@ -33,6 +34,7 @@ struct Resources {
   int64_t *dims = nullptr; // pinned, kMostDims of them
   std::vector<Kernel> kernels;
   std::unique_ptr<CublasLt> blas;
+  std::unique_ptr<Cudnn> dnn;
   StagingRing ring;
   mutable bool heldChanged = true; // what the process holds should be asked anew
   static constexpr size_t kMostDims = 4096;
@@ -50,6 +52,7 @@ public:
   int64_t deviceBytes() const override { return parts.arenaBytes; }
   int64_t restBytes() const override;
   bool timesCost() const override { return true; }
+  int64_t unpinnedBytes() const override { return parts.hostBytes - parts.pinnedBytes; }
   char *hostTier() override { return hostMap.data(); }
   char *arena() override { return nullptr; }
   Status loadLibrary(std::string_view bytes, uint32_t *out) override;

@@ -60,7 +60,7 @@ public:
         }
       }
     }
-    info.processBytes = state->processBytes();
+    info.processBytes = state->processBytes(true);
     return info;
   }
 

@@ -56,6 +56,7 @@ Status CudaPass::prepare(std::vector<Command> given) {
     uses[streamOf(commands[i])] = true;
   }
   simplifyWaits();
+  markOverlaps();
   DeviceState &state = *parts.state;
   CIUIC_CUDA(state, eventCreate, &fork, kEventDisableTiming);
   for (EventHandle &join : joins) {
@@ -116,8 +117,8 @@ Status CudaPass::prepareCommand(size_t index) {
     p.values.push_back(parts.arena + static_cast<DeviceAddress>(r.offset));
   }
   if (!kernel.function) {
-    p.matmul = format::parseMatmul(c.params, c.args.size());
-    if (!p.matmul || c.maxShape.size() != format::MatmulShape::kValues) {
+    p.isCall = true;
+    if (format::vendorExtents(kernel.info.symbol, c.params, c.args.size()) != c.maxShape.size()) {
       return failure(StatusClass::Environment, "device.command",
                      "command %zu is no call of '%s' that this runtime knows", index,
                      kernel.info.symbol.c_str());
@@ -125,7 +126,8 @@ Status CudaPass::prepareCommand(size_t index) {
     for (size_t i = 0; i + 1 < c.args.size(); ++i) {
       if (c.args[i].bytes > 0 && p.values[i] % 16 != 0) {
         return failure(StatusClass::Environment, "device.command",
-                       "command %zu: an operand of a product is not aligned to 16 bytes", index);
+                       "command %zu: an operand of a vendor call is not aligned to 16 bytes",
+                       index);
       }
     }
     return Status::ok();
@@ -183,43 +185,58 @@ void CudaPass::simplifyWaits() {
   }
 }
 
+/// A kernel may begin early only where the one dependency that this weakens is on a kernel right
+/// before it in the stream: what a copy brought is there when it begins.
+void CudaPass::markOverlaps() {
+  constexpr int kLeastMajor = 9;
+  const Prepared *before = nullptr; // the kernel that stands last in the compute stream
+  for (size_t i = 0; i < commands.size(); ++i) {
+    if (commands[i].stream != Stream::Compute) {
+      continue;
+    }
+    Prepared &p = prepared[i];
+    bool isKernel = commands[i].kind == CommandKind::Launch && !p.isCall && p.grid > 0;
+    p.overlaps = isKernel && before && p.waits.empty() && parts.state->major >= kLeastMajor &&
+                 parts.kernels[commands[i].kernel].info.overlaps;
+    before = isKernel ? &p : nullptr;
+  }
+}
+
 // ---- enqueueing -------------------------------------------------------------------------------
 
-Status CudaPass::checkMatmul(size_t index, std::span<const int64_t> shapes) const {
+Status CudaPass::checkCall(size_t index, std::span<const int64_t> shapes) const {
   const Command &c = commands[index];
-  const format::MatmulCall &call = *prepared[index].matmul;
-  auto extents = shapes.subspan(prepared[index].firstExtent, format::MatmulShape::kValues);
-  auto bytes = format::matmulBytes(call, format::MatmulShape::of(extents));
+  auto bytes = format::vendorBytes(parts.kernels[c.kernel].info.symbol, c.params, c.args.size(),
+                                   extentsOf(index, shapes));
   bool good = bytes.has_value();
-  if (good) {
-    size_t next = 2;
-    good = bytes->a <= c.args[0].bytes && bytes->b <= c.args[1].bytes;
-    good = good && (!call.bias || bytes->bias <= c.args[next++].bytes);
-    good = good && (!call.residual || bytes->residual <= c.args[next++].bytes);
-    good = good && bytes->d <= c.args[next].bytes;
+  for (size_t i = 0; good && i < bytes->size(); ++i) {
+    good = (*bytes)[i] <= c.args[i].bytes;
   }
   return good ? Status::ok()
               : failure(StatusClass::Environment, "device.amount",
-                        "command %zu is refused: the operands of a product do not hold its extents",
+                        "command %zu is refused: the operands of a vendor call do not hold its "
+                        "extents",
                         index);
 }
 
-Status CudaPass::launchMatmul(size_t index, std::span<const int64_t> shapes, StreamHandle stream) {
+Status CudaPass::launchCall(size_t index, std::span<const int64_t> shapes, StreamHandle stream) {
   const Command &c = commands[index];
   const Prepared &p = prepared[index];
-  MatmulOperands at = {};
-  size_t next = 0;
-  at.a = p.values[next++];
-  at.b = p.values[next++];
-  at.bias = p.matmul->bias ? p.values[next++] : 0;
-  at.residual = p.matmul->residual ? p.values[next++] : 0;
-  at.d = p.values[next++];
-  // The library wants 256 bytes of alignment. The size must not depend on where the range lies.
-  at.workspace = (p.values[next] + kWorkspaceAlignment - 1) & ~(kWorkspaceAlignment - 1);
-  at.workspaceBytes =
-      std::max<int64_t>(0, c.args[next].bytes - static_cast<int64_t>(kWorkspaceAlignment));
-  auto extents = shapes.subspan(p.firstExtent, format::MatmulShape::kValues);
-  return parts.blas->matmul(*p.matmul, format::MatmulShape::of(extents), at, stream);
+  std::string_view symbol = parts.kernels[c.kernel].info.symbol;
+  auto extents = extentsOf(index, shapes);
+  // The libraries want 256 bytes of alignment. The size must not depend on where the range lies.
+  size_t last = c.args.size() - 1;
+  VendorWorkspace workspace = {
+      (p.values[last] + kWorkspaceAlignment - 1) & ~(kWorkspaceAlignment - 1),
+      std::max<int64_t>(0, c.args[last].bytes - static_cast<int64_t>(kWorkspaceAlignment))};
+  if (symbol == format::kCudnnConv) {
+    format::ConvCall call = *format::parseConv(c.params, c.args.size());
+    auto shape = format::ConvShape::of(call, extents);
+    return parts.dnn->conv(call, shape, std::span(p.values).first(last), workspace, stream);
+  }
+  format::MatmulCall call = *format::parseMatmul(c.params, c.args.size());
+  return parts.blas->matmul(call, format::MatmulShape::of(extents), std::span(p.values).first(last),
+                            workspace, stream);
 }
 
 /// Rows to places that are apart: those of the pinned part by one copy, the rest through the ring.
@@ -261,13 +278,21 @@ Status CudaPass::execute(size_t index, const Amounts &given, StreamHandle stream
   switch (c.kind) {
   case CommandKind::Launch:
   case CommandKind::Gather: {
-    if (p.matmul) {
-      return launchMatmul(index, given.shapes, stream);
+    if (p.isCall) {
+      return launchCall(index, given.shapes, stream);
     }
     if (p.grid == 0) {
       return Status::ok();
     }
     const Kernel &kernel = parts.kernels[c.kernel];
+    if (p.overlaps) {
+      LaunchAttribute attribute = {kLaunchProgrammaticSerialization, 0, 1, {}};
+      LaunchConfig config = {
+          p.grid, 1,          1, kernel.info.blockThreads, 1, 1, kernel.info.sharedBytes,
+          stream, &attribute, 1};
+      CIUIC_CUDA(state, launchKernelEx, &config, kernel.function, p.arguments.data(), nullptr);
+      return Status::ok();
+    }
     CIUIC_CUDA(state, launchKernel, kernel.function, p.grid, 1, 1, kernel.info.blockThreads, 1, 1,
                kernel.info.sharedBytes, stream, p.arguments.data(), nullptr);
     return Status::ok();
@@ -387,8 +412,8 @@ Status CudaPass::findGraph(const Amounts &given, Graph **out) {
   for (size_t i = 0; i < commands.size(); ++i) {
     if (commands[i].kind != CommandKind::Launch && commands[i].kind != CommandKind::Gather) {
       key.push_back(given.amounts[i]);
-    } else if (prepared[i].matmul) {
-      CIUIC_TRY(checkMatmul(i, given.shapes));
+    } else if (prepared[i].isCall) {
+      CIUIC_TRY(checkCall(i, given.shapes));
     }
   }
   key.insert(key.end(), given.shapes.begin(), given.shapes.end());
@@ -469,8 +494,8 @@ Status CudaPass::runTimed(const RunValues &values, RunCounters *out) {
     }
   }
   for (size_t i = 0; i < commands.size(); ++i) {
-    if (prepared[i].matmul) {
-      CIUIC_TRY(checkMatmul(i, values.shapes));
+    if (prepared[i].isCall) {
+      CIUIC_TRY(checkCall(i, values.shapes));
     }
   }
   EventHandle start = timings.back().begin;

@@ -34,7 +34,8 @@ private:
     std::vector<uint64_t> values;  // of the kernel's arguments
     std::vector<void *> arguments; // addresses of these
     unsigned grid = 0;
-    std::optional<format::MatmulCall> matmul;
+    bool overlaps = false; // starts while the kernel before it ends
+    bool isCall = false;   // of a vendor's library
     size_t firstExtent = 0;
   };
   struct Graph {
@@ -48,13 +49,17 @@ private:
 
   Status prepareCommand(size_t index);
   void simplifyWaits();
-  Status checkMatmul(size_t index, std::span<const int64_t> shapes) const;
+  void markOverlaps();
+  std::span<const int64_t> extentsOf(size_t index, std::span<const int64_t> shapes) const {
+    return shapes.subspan(prepared[index].firstExtent, commands[index].maxShape.size());
+  }
+  Status checkCall(size_t index, std::span<const int64_t> shapes) const;
   Status issue(const Amounts &amounts, bool timed, std::deque<HostCopy> &copies);
   Status execute(size_t index, const Amounts &amounts, StreamHandle stream,
                  std::deque<HostCopy> &copies);
   Status downloadRows(const Command &command, int64_t rows, DeviceAddress from, StreamHandle stream,
                       std::deque<HostCopy> &copies);
-  Status launchMatmul(size_t index, std::span<const int64_t> shapes, StreamHandle stream);
+  Status launchCall(size_t index, std::span<const int64_t> shapes, StreamHandle stream);
   Status capture(const Amounts &amounts, Graph &out);
   Status findGraph(const Amounts &amounts, Graph **out);
   Status runTimed(const RunValues &values, RunCounters *out);

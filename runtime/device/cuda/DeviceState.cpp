@@ -102,10 +102,13 @@ std::optional<MemoryFigures> DeviceState::memory() {
   return monitor ? monitor->memory() : std::nullopt;
 }
 
-int64_t DeviceState::processBytes() {
+int64_t DeviceState::processBytes(bool larger) {
+  auto listed = monitor ? monitor->processBytes() : std::nullopt;
+  if (listed && !larger) {
+    return *listed;
+  }
   auto now = memory();
   int64_t fall = now && freeAtOpening >= 0 ? std::max<int64_t>(0, freeAtOpening - now->free) : -1;
-  auto listed = monitor ? monitor->processBytes() : std::nullopt;
   return listed ? std::max(*listed, fall) : fall;
 }
 

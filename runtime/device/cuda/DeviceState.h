@@ -30,9 +30,10 @@ public:
   Status fail(Result error, const char *call);
 
   std::optional<MemoryFigures> memory();
-  /// What this process holds of the device: the larger of the driver's figure and of the fall of
-  /// free memory since the device was opened; -1: unknown.
-  int64_t processBytes();
+  /// What this process holds of the device; -1: unknown. The driver's own figure where it lists the
+  /// process, else the fall of free memory since the device was opened, which other processes move
+  /// too. A measurement for a budget takes the larger.
+  int64_t processBytes(bool larger);
 
   const Driver driver;
   const int ordinal;

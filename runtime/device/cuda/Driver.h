@@ -54,6 +54,20 @@ namespace attribute {
 inline constexpr int multiprocessors = 16, capabilityMajor = 75, capabilityMinor = 76,
                      hostPointersAreDevicePointers = 91, maxSharedPerBlock = 97;
 } // namespace attribute
+struct LaunchAttribute {
+  int id;
+  int padding;
+  int allowed;
+  char rest[60];
+};
+struct LaunchConfig {
+  unsigned gridX, gridY, gridZ, blockX, blockY, blockZ, sharedBytes;
+  StreamHandle stream;
+  LaunchAttribute *attributes;
+  unsigned attributeCount;
+};
+static_assert(sizeof(LaunchAttribute) == 72 && sizeof(LaunchConfig) == 56);
+inline constexpr int kLaunchProgrammaticSerialization = 6;
 inline constexpr int kFunctionMaxDynamicShared = 8;
 inline constexpr int kJitErrorLog = 5, kJitErrorLogBytes = 6;
 inline constexpr unsigned kStreamNonBlocking = 1, kEventDefault = 0, kEventDisableTiming = 2;
@@ -103,6 +117,8 @@ inline constexpr int kLeastDriver = 12000; // the version of CUDA that a driver 
     (FunctionHandle function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX,     \
      unsigned blockY, unsigned blockZ, unsigned shared, StreamHandle stream, void **arguments,     \
      void **extra))                                                                                \
+  F(launchKernelEx, "cuLaunchKernelEx",                                                            \
+    (const LaunchConfig *config, FunctionHandle function, void **arguments, void **extra))         \
   F(launchHostFunc, "cuLaunchHostFunc",                                                            \
     (StreamHandle stream, HostFunction function, void *argument))                                  \
   F(streamCreate, "cuStreamCreate", (StreamHandle * stream, unsigned flags))                       \

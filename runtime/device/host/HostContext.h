@@ -26,6 +26,7 @@ public:
   int64_t deviceBytes() const override { return arenaMap.size(); }
   int64_t restBytes() const override { return -1; }
   bool timesCost() const override { return false; }
+  int64_t unpinnedBytes() const override { return 0; }
   char *hostTier() override { return hostMap.data(); }
   char *arena() override { return arenaMap.data(); }
   Status loadLibrary(std::string_view bytes, uint32_t *out) override;

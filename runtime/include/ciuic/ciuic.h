@@ -218,6 +218,8 @@ typedef struct ciuic_run_stats {
   int64_t peak_device_bytes; /* arena as mapped, plus reserve; cuda: plus what context, kernels and
                                 libraries were measured to take */
   int prologue;                             /* the slots had to be filled first */
+  int64_t unpinned_host_bytes; /* cuda: of the host tier, what the system did not pin; it is copied at
+                                  a fraction of the link's rate */
 } ciuic_run_stats;
 /* Of the last run. */
 CIUIC_API ciuic_status *ciuic_session_get_stats(const ciuic_session *session,
