@@ -138,6 +138,7 @@ private:
       row->block_threads = size->second.threads;
       row->shared_bytes = size->second.sharedBytes;
       row->max_grid = size->second.maxGrid;
+      row->overlaps = size->second.overlaps;
     }
     kernels[kernel.getSymName()] = program.kernels.size();
     program.kernels.push_back(std::move(row));

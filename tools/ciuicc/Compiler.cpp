@@ -396,14 +396,14 @@ private:
       codegen::LaunchSize &size = info.launches[kernel.getSymName().str()];
       if (*call) {
         kernels::cuda::Block block = graph::cudaBlockOf(**call);
-        size = {block.threads, block.sharedBytes, block.maxGrid, false};
+        size = {block.threads, block.sharedBytes, block.maxGrid, block.overlaps, false};
         continue;
       }
       auto launch = codegen::cudaLaunchOf(kernel);
       if (failed(launch)) {
         return mlir::failure();
       }
-      size = {launch->threads, launch->sharedBytes, launch->grid, true};
+      size = {launch->threads, launch->sharedBytes, launch->grid, false, true};
     }
     return success();
   }
