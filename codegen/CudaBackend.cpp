@@ -10,7 +10,7 @@
 #include "codegen/Kernel/Generator.h"
 #include "codegen/Lowering.h"
 #include "codegen/Ptxas.h"
-#include "ir/Graph/LibraryCall.h"
+#include "ir/Graph/CudaLibrary.h"
 #include "kernels/cuda/Embed.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -36,11 +36,7 @@ namespace {
 
 /// The generation whose instructions a chip's code uses, and the PTX version that has them.
 int generationOf(int capability) { return capability >= 90 ? 90 : 80; }
-StringRef ptxVersion(int generation) { return generation >= 90 ? "+ptx80" : "+ptx71"; }
-
-bool isVendorCall(StringRef function) {
-  return function.starts_with("cublaslt.") || function.starts_with("cudnn.");
-}
+StringRef ptxVersion(int generation) { return generation >= 90 ? "+ptx80" : "+ptx74"; }
 
 void initialiseTarget() {
   LLVMInitializeNVPTXTarget();
@@ -150,8 +146,9 @@ Text ptxOf(graph::KernelOp kernel, int generation) {
   auto call = graph::libraryCallOf(kernel);
   if (succeeded(call) && !*call) {
     if (int64_t cluster = gpuPlanOf(kernel, generation)->cluster; cluster > 1) {
-      code->getFunction(kernel.getSymName())
-          ->addFnAttr("nvvm.cluster_dim", std::to_string(cluster) + ",1,1");
+      llvm::Function *function = code->getFunction(kernel.getSymName());
+      function->addFnAttr("nvvm.cluster_dim", std::to_string(cluster) + ",1,1");
+      function->addFnAttr("nvvm.minctasm", std::to_string(GpuPlan::clusterBlocks));
     }
   } else {
     if (std::string error = linkLibrary(*code, generation); !error.empty()) {
@@ -235,6 +232,14 @@ FailureOr<std::string> emitPtx(graph::KernelOp kernel, int capability) {
 }
 
 FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel) {
+  auto call = graph::libraryCallOf(kernel);
+  if (failed(call)) {
+    return failure();
+  }
+  if (*call) {
+    kernels::cuda::Block block = graph::cudaBlockOf(**call);
+    return CudaLaunch{block.threads, block.sharedBytes, block.maxGrid};
+  }
   FailureOr<GpuPlan> plan = gpuPlanOf(kernel, 90);
   if (failed(plan)) {
     return kernel.emitError("no plan for a GPU follows from this body for template ")
@@ -251,7 +256,7 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
     if (failed(call)) {
       return failure();
     }
-    if (!*call || !isVendorCall((*call)->function)) {
+    if (!*call || !(*call)->vendor) {
       kernels.push_back(kernel);
     }
   }
@@ -323,8 +328,8 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
     }
   }
   const auto &[generation, lowest] = *ptx.begin();
-  code.blobs.push_back({"compute_" + std::to_string(generation),
-                        std::vector<char>(lowest.begin(), lowest.end())});
+  code.blobs.push_back(
+      {"compute_" + std::to_string(generation), std::vector<char>(lowest.begin(), lowest.end())});
   code.blobs.back().bytes.push_back(0); // drivers take PTX as a C string
   return code;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The linker initialises every target LLVM knows, for link-time optimisation, which we do not use.
-// In a static build only the host's back end is linked; the others' entry points are these empty
-// ones. (A shared libLLVM has them all.)
+// In a static build only the back ends of our devices are linked; the others' entry points are
+// these empty ones. (A shared libLLVM has them all.)
 
 #define CIUIC_PART(TARGET, PART)                                                                   \
   extern "C" void LLVMInitialize##TARGET##PART() {}
@@ -23,7 +23,6 @@ CIUIC_TARGET(LoongArch)
 CIUIC_TARGET(M68k)
 CIUIC_TARGET(MSP430)
 CIUIC_TARGET(Mips)
-CIUIC_TARGET(NVPTX)
 CIUIC_TARGET(PowerPC)
 CIUIC_TARGET(RISCV)
 CIUIC_TARGET(SPIRV)

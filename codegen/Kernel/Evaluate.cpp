@@ -57,20 +57,18 @@ static Value integer(OpBuilder &b, Location loc, Value like, int64_t value) {
   return arith::ConstantOp::create(b, loc, attr);
 }
 
-// A division whose result is stored as a half: two units in the last place of f32 are of no account,
-// an exact one costs three times the instructions.
+// A division whose result is stored as a half: two units in the last place of f32 are of no
+// account, an exact one costs three times the instructions.
 static Value divideOnGpu(OpBuilder &b, Location loc, Value x, Value y) {
-  auto one = [&](Value p, Value q) {
-    return callIntrinsic(b, loc, "llvm.nvvm.div.full", {p, q});
-  };
+  auto one = [&](Value p, Value q) { return callIntrinsic(b, loc, "llvm.nvvm.div.full", {p, q}); };
   auto vector = dyn_cast<VectorType>(x.getType());
   if (!vector) {
     return one(x, y);
   }
   Value result = x;
   for (int64_t lane = 0; lane < vector.getNumElements(); ++lane) {
-    Value q = one(vector::ExtractOp::create(b, loc, x, lane),
-                  vector::ExtractOp::create(b, loc, y, lane));
+    Value q =
+        one(vector::ExtractOp::create(b, loc, x, lane), vector::ExtractOp::create(b, loc, y, lane));
     result = vector::InsertOp::create(b, loc, q, result, lane);
   }
   return result;

@@ -3,6 +3,7 @@
 #include "codegen/Kernel/Generator.h"
 #include "codegen/Kernel/Library.h"
 #include "codegen/Kernel/Threads.h"
+#include "ir/Graph/CudaLibrary.h"
 
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
@@ -186,7 +187,11 @@ LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device d
     if (plan->width > 1) {
       widths.insert(widths.begin(), plan->width);
     }
-    SmallVector<Type> arguments(operands + results + 1, pointer);
+    bool workspace = isLibrary && graph::workspaceOf(**call) > 0;
+    if (isLibrary) {
+      plan->threads = plan->group = graph::cudaBlockOf(**call).threads;
+    }
+    SmallVector<Type> arguments(operands + results + workspace + 1, pointer);
     arguments.append(params, i64);
     entry = beginGpuKernel(builder, loc, kernel.getSymName(), arguments, *plan, main);
   } else {

@@ -16,7 +16,8 @@ namespace {
 
 constexpr int64_t kMostBlocks = 1 << 20, kMultiprocessors = 132;
 /// Elements that a thread keeps of its row; threads of the largest block; blocks of a cluster.
-constexpr int64_t kKept = 32, kMostThreads = 512, kMostCluster = 8;
+constexpr int64_t kKept = 32, kMostThreads = 512, kMostCluster = 8,
+                  kBlocksTogether = GpuPlan::clusterBlocks;
 
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t powerOf2Ceil(int64_t v) { return int64_t(llvm::PowerOf2Ceil(std::max<int64_t>(v, 1))); }
@@ -151,18 +152,19 @@ private:
     } else if (plan.group <= kMostThreads) {
       plan.threads = plan.group;
     } else {
-      kept = kKept / plan.width;
+      kept = few ? 1 : kKept / plan.width;
       plan.threads = plan.group = kMostThreads;
       plan.cluster = std::min(kMostCluster, powerOf2Ceil(ceilDiv(vectors, kept * kMostThreads)));
     }
     int64_t slots = ceilDiv(vectors, plan.group * plan.cluster);
     plan.slots = slots * plan.width <= kKept ? slots : 0;
-    if (plan.slots == 0) {
-      plan.cluster = 1;
+    plan.grid = blocksFor(rows, plan.threads / plan.group);
+    if (plan.cluster > 1) {
+      // As many as run at once: each goes through its rows and asks for the next one ahead of time;
+      // and of rows that are read several times, no more are under way than the L2 cache holds.
+      plan.grid =
+          std::min(plan.grid, kMultiprocessors * kBlocksTogether / plan.cluster) * plan.cluster;
     }
-    int64_t together = plan.threads / plan.group;
-    plan.grid = blocksFor(rows, together);
-    plan.grid = std::min(plan.grid, kMostBlocks / plan.cluster) * plan.cluster;
     return plan;
   }
 
@@ -199,11 +201,14 @@ private:
     if (op.getPermutation()[last] == last) {
       return rows();
     }
-    plan.width = 1;
     SmallVector<AffineExpr> dims = graph::dimsOf(op.getResult());
     int64_t across = llvm::find(op.getPermutation(), last) - op.getPermutation().begin();
-    dims[across] = dims[across].ceilDiv(graph::transposeChunk);
-    dims[last] = dims[last].ceilDiv(graph::transposeChunk);
+    // Four bytes a thread on both sides.
+    plan.width = std::max<int64_t>(1, widthAlong(results()) / 4);
+    plan.width = dividing(dividing(plan.width, dims[across]), dims[last]);
+    int64_t tile = graph::transposeChunk * plan.width;
+    dims[across] = dims[across].ceilDiv(tile);
+    dims[last] = dims[last].ceilDiv(tile);
     plan.grid = blocksFor(upper(graph::productOf(dims, context), kUnknown), 1);
     return plan;
   }

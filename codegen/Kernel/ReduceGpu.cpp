@@ -65,6 +65,9 @@ public:
   }
 
   void run() {
+    if (plan.cluster > 1) {
+      clusterBarrier(e); // a block's shared memory is there once it has started
+    }
     forGroupsTogether(e, r.frame.units, [&](Value unit, Value valid) {
       for (auto [d, value] : llvm::zip(r.kept, e.delinearise(unit, keptExtents))) {
         r.base[d] = e.uniform(value);
@@ -72,6 +75,10 @@ public:
       Value lane = memberIndex(e);
       if (plan.cluster > 1) {
         lane = e.add(lane, e.mul(clusterRank(e), e.constant(plan.group)));
+        round = e.builder.createOrFold<arith::DivUIOp>(e.loc, unit, blockCount(e));
+        if (plan.slots > 0) {
+          prefetchNext(lane, e.add(unit, blockCount(e)));
+        }
       }
       first = e.compare(arith::CmpIPredicate::eq, lane, e.constant(0));
       if (plan.slots == 0) {
@@ -101,6 +108,35 @@ private:
     return index;
   }
 
+  /// Asks for the operands' next row, so that memory is busy while the blocks of a cluster wait for
+  /// each other.
+  void prefetchNext(Value lane, Value unit) {
+    constexpr int64_t kLine = 128;
+    Value isNext = e.compare(arith::CmpIPredicate::slt, unit, r.frame.units);
+    e.when(isNext, [&] {
+      SmallVector<Lane> here = r.base;
+      for (auto [d, value] : llvm::zip(r.kept, e.delinearise(unit, keptExtents))) {
+        r.base[d] = e.uniform(value);
+      }
+      for (BlockArgument argument : r.frame.body.getArguments()) {
+        if (!r.isFull(argument)) {
+          continue;
+        }
+        const Buffer &buffer = e.buffers[argument];
+        int64_t perLine = kLine / (plan.width * graph::elementBytes(buffer.element));
+        Value leads = e.compare(arith::CmpIPredicate::eq,
+                                e.builder.createOrFold<arith::RemUIOp>(
+                                    e.loc, lane, e.constant(std::max<int64_t>(1, perLine))),
+                                e.constant(0));
+        e.when(leads, [&] {
+          e.loop(lane, vectors, plan.group * plan.cluster,
+                 [&](Value vector) { e.prefetch(buffer, indexAt(vector)); });
+        });
+      }
+      r.base = here;
+    });
+  }
+
   /// `pass(state)` for each reduction, in order, and what is computed between them.
   void reduceAll(function_ref<SmallVector<Value>(const ReductionState &)> pass) {
     r.reductions.clear();
@@ -122,7 +158,7 @@ private:
       e.width = 1;
       total = combineThreads(e, total, accumulation);
       if (plan.cluster > 1) {
-        total = combineCluster(e, total, accumulation);
+        total = combineCluster(e, total, round, accumulation);
       }
       r.reductions[op.getResult(0)] = state->finish(total);
     }
@@ -175,9 +211,6 @@ private:
       }
       e.width = 1;
     }
-    if (plan.cluster > 1) {
-      clusterBarrier(e); // nobody leaves, or writes again, before all have read
-    }
   }
 
   void overMemory(Value lane, Value valid) {
@@ -206,9 +239,6 @@ private:
       });
       e.width = 1;
     }
-    if (plan.cluster > 1) {
-      clusterBarrier(e);
-    }
   }
 
   Reducer &r;
@@ -216,7 +246,7 @@ private:
   const GpuPlan &plan;
   unsigned last;
   SmallVector<Value> reducedExtents, keptExtents;
-  Value vectors, first;
+  Value vectors, first, round;
 };
 
 } // namespace

@@ -172,43 +172,49 @@ SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values,
   return total;
 }
 
-// Each block leaves its value in its shared memory; all read all, in the order of ranks.
-SmallVector<Value> combineCluster(Emitter &e, ArrayRef<Value> values,
+// Each block writes its value into the shared memory of all; once all are there, a block reads its
+// own memory alone, in the order of ranks. Rounds alternate between two sets of slots: a block that
+// is ahead by a barrier does not overwrite what another one still reads, and nobody waits before it
+// leaves.
+SmallVector<Value> combineCluster(Emitter &e, ArrayRef<Value> values, Value round,
                                   const Emitter::Accumulation &accumulation) {
   OpBuilder &b = e.builder;
+  const int64_t cluster = e.target.plan.cluster;
+  Value parity = remainderOf(e, round, 2), rank = clusterRank(e), thread = threadIndex(e);
+  auto remote = LLVM::LLVMPointerType::get(b.getContext(), 7);
+  auto local = LLVM::LLVMPointerType::get(b.getContext(), 3);
   SmallVector<Value> slots;
   for (Value v : values) {
-    slots.push_back(sharedArray(e, v.getType(), {1}));
+    slots.push_back(sharedArray(e, v.getType(), {2, cluster}));
   }
-  Value zero = e.constant(0);
-  e.when(e.compare(arith::CmpIPredicate::eq, threadIndex(e), zero), [&] {
+  e.when(e.compare(arith::CmpIPredicate::slt, thread, e.constant(cluster)), [&] {
+    Value target = arith::TruncIOp::create(b, e.loc, b.getI32Type(), thread);
     for (auto [slot, v] : llvm::zip(slots, values)) {
-      storeShared(e, v, slot, zero);
+      Type stored = sharedType(e, v.getType());
+      Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, e.loc, slot);
+      Value base = LLVM::IntToPtrOp::create(b, e.loc, local, toI64(e, address));
+      Value number = e.add(e.mul(parity, e.constant(cluster)), rank);
+      Value mine =
+          LLVM::GEPOp::create(b, e.loc, local, stored, base, ArrayRef<LLVM::GEPArg>{number});
+      // The address of this block's slot in the target's memory.
+      Value there = LLVM::CallIntrinsicOp::create(b, e.loc, remote,
+                                                  b.getStringAttr("llvm.nvvm.mapa.shared.cluster"),
+                                                  ValueRange{mine, target})
+                        .getResult(0);
+      Value word =
+          stored == v.getType() ? v : arith::ExtUIOp::create(b, e.loc, stored, v).getResult();
+      // Volatile: other blocks read it, which no pass may argue away.
+      LLVM::StoreOp::create(b, e.loc, word, there, 0, /*isVolatile=*/true);
     }
   });
   clusterBarrier(e);
-  // The address of a block's slot in the cluster's window.
-  auto remote = LLVM::LLVMPointerType::get(b.getContext(), 7);
-  auto local = LLVM::LLVMPointerType::get(b.getContext(), 3);
   SmallVector<Value> total;
-  for (int64_t rank = 0; rank < e.target.plan.cluster; ++rank) {
+  for (int64_t from = 0; from < cluster; ++from) {
     SmallVector<Value> part;
     for (auto [slot, v] : llvm::zip(slots, values)) {
-      Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, e.loc, slot);
-      Value base = LLVM::IntToPtrOp::create(b, e.loc, local, toI64(e, address));
-      Value number = arith::ConstantIntOp::create(b, e.loc, b.getI32Type(), rank);
-      Value there = LLVM::CallIntrinsicOp::create(b, e.loc, remote,
-                                                  b.getStringAttr("llvm.nvvm.mapa.shared.cluster"),
-                                                  ValueRange{base, number})
-                        .getResult(0);
-      Type stored = sharedType(e, v.getType());
-      // Volatile: other blocks write it, which no pass may argue away.
-      Value read = LLVM::LoadOp::create(b, e.loc, stored, there, 0, /*isVolatile=*/true);
-      part.push_back(stored == v.getType()
-                         ? read
-                         : arith::TruncIOp::create(b, e.loc, v.getType(), read).getResult());
+      part.push_back(loadShared(e, v.getType(), slot, {parity, e.constant(from)}));
     }
-    total = rank == 0 ? part : accumulation.combine(total, part);
+    total = from == 0 ? part : accumulation.combine(total, part);
   }
   return total;
 }
@@ -304,32 +310,49 @@ Block *beginGpuKernel(OpBuilder &builder, Location loc, StringRef name, ArrayRef
 void transposeTile(Emitter &e, Value from, Value to, Value column, Value columns,
                    function_ref<Value(Value, Value)> read,
                    function_ref<void(Value, Value, Value)> write) {
+  OpBuilder &b = e.builder;
   Value thread = threadIndex(e);
-  Value x = remainderOf(e, thread, 32), y = quotientOf(e, thread, 32);
-  const int64_t lines = e.target.plan.threads / 32;
-  Value one = e.constant(1), lastRow = e.sub(to, one), lastColumn = e.sub(columns, one);
-  // Beyond the edges the last element stands in: all loads are under way before the first is
+  Value x = e.mul(remainderOf(e, thread, 32), e.constant(e.target.plan.width));
+  Value y = quotientOf(e, thread, 32);
+  const int64_t width = e.target.plan.width, side = 32 * width, lines = e.target.plan.threads / 32;
+  Value step = e.constant(width), one = e.constant(1);
+  Value lastRow = e.sub(to, step), lastColumn = e.sub(columns, one);
+  // Beyond the edges the last elements stand in: all loads are under way before the first is
   // stored.
   SmallVector<Value> values;
-  for (int64_t k = 0; k < 32; k += lines) {
+  e.width = width;
+  for (int64_t k = 0; k < side; k += lines) {
     Value i = e.add(from, x), j = e.add(column, e.add(y, e.constant(k)));
-    values.push_back(read(e.min(i, lastRow), e.min(j, lastColumn)));
+    values.push_back(e.splat(read(e.min(i, lastRow), e.min(j, lastColumn))));
   }
-  Type element = values.front().getType();
-  // Rows of 33 keep threads of one warp off each other's banks.
-  Value tile = sharedArray(e, element, {32, 33});
+  Type element = getElementTypeOrSelf(values.front().getType());
+  auto lane = [&](Value v, int64_t number) {
+    return e.isVector(v) ? vector::ExtractOp::create(b, e.loc, v, number).getResult() : v;
+  };
+  // A column more than the tile has keeps threads of one warp off each other's banks.
+  Value tile = sharedArray(e, element, {side, side + 1});
   for (auto [k, v] : llvm::enumerate(values)) {
-    storeShared(e, v, tile, {e.add(y, e.constant(int64_t(k) * lines)), x});
+    Value line = e.add(y, e.constant(int64_t(k) * lines));
+    for (int64_t l = 0; l < width; ++l) {
+      storeShared(e, lane(v, l), tile, {line, e.add(x, e.constant(l))});
+    }
   }
   blockBarrier(e);
-  for (int64_t k = 0; k < 32; k += lines) {
-    Value line = e.add(y, e.constant(k)); // along the rows
+  for (int64_t k = 0; k < side; k += lines) {
+    Value line = e.add(y, e.constant(k));
     Value i = e.add(from, line), j = e.add(column, x);
-    Value inside =
-        arith::AndIOp::create(e.builder, e.loc, e.compare(arith::CmpIPredicate::slt, i, to),
-                              e.compare(arith::CmpIPredicate::slt, j, columns));
-    e.when(inside, [&] { write(i, j, loadShared(e, element, tile, {x, line})); });
+    Value inside = arith::AndIOp::create(b, e.loc, e.compare(arith::CmpIPredicate::slt, i, to),
+                                         e.compare(arith::CmpIPredicate::slt, j, columns));
+    e.when(inside, [&] {
+      Value v = e.splat(loadShared(e, element, tile, {x, line}));
+      for (int64_t l = 1; l < width; ++l) {
+        Value next = loadShared(e, element, tile, {e.add(x, e.constant(l)), line});
+        v = vector::InsertOp::create(b, e.loc, next, v, l);
+      }
+      write(i, j, v);
+    });
   }
+  e.width = 1;
   blockBarrier(e);
 }
 

@@ -20,8 +20,10 @@ Range threadRange(Emitter &emitter, mlir::Value lower, int64_t width);
 /// the block call it together.
 llvm::SmallVector<mlir::Value> combineThreads(Emitter &emitter, llvm::ArrayRef<mlir::Value> values,
                                               const Emitter::Accumulation &accumulation);
-/// The same over the blocks of a cluster, from values that each block's threads agree on.
+/// The same over the blocks of a cluster, from values that each block's threads agree on; `round`
+/// counts the block's units.
 llvm::SmallVector<mlir::Value> combineCluster(Emitter &emitter, llvm::ArrayRef<mlir::Value> values,
+                                              mlir::Value round,
                                               const Emitter::Accumulation &accumulation);
 
 /// One value for threads of the same column from those of all lines of a block: thread `x` of line

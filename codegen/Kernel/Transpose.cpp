@@ -34,27 +34,32 @@ static void transposeBlock(Emitter &e, SmallVector<Value> &rows) {
 // A GPU block moves one tile at a time: both the operand's and the result's last dim are split.
 static void transposeTiles(KernelFrame &frame, graph::TransposeOp op, unsigned across) {
   Emitter &e = frame.emitter;
+  const int64_t side = graph::transposeChunk * e.target.plan.width;
   SmallVector<AffineExpr> dims = graph::dimsOf(op.getResult()), splitDims = dims;
   unsigned last = dims.size() - 1;
-  splitDims[across] = splitDims[across].ceilDiv(graph::transposeChunk);
-  splitDims[last] = splitDims[last].ceilDiv(graph::transposeChunk);
+  splitDims[across] = splitDims[across].ceilDiv(side);
+  splitDims[last] = splitDims[last].ceilDiv(side);
   SmallVector<Value> splits =
       llvm::map_to_vector(splitDims, [&](AffineExpr d) { return e.symbolic(d); });
   Value units = e.symbolic(graph::productOf(splitDims, e.builder.getContext()));
-  Value chunk = e.constant(graph::transposeChunk);
+  Value chunk = e.constant(side);
   Buffer out = frame.result(0);
   forBlocks(e, units, [&](Value unit) {
     SmallVector<Value> where = e.delinearise(unit, splits);
-    auto indexAt = [&](Value i, Value j) { // i along `across`, j along the last dim
+    auto indexAt = [&](Lane i, Lane j) { // i along `across`, j along the last dim
       SmallVector<Lane> index = llvm::map_to_vector(where, [&](Value v) { return e.uniform(v); });
-      index[across] = e.uniform(i), index[last] = e.uniform(j);
+      index[across] = i, index[last] = j;
       return index;
     };
     transposeTile(
         e, e.mul(where[across], chunk), e.symbolic(dims[across]), e.mul(where[last], chunk),
         e.symbolic(dims[last]),
-        [&](Value i, Value j) { return e.at(op.getResult(), indexAt(i, j)); },
-        [&](Value i, Value j, Value v) { e.store(v, out, indexAt(i, j)); });
+        [&](Value i, Value j) {
+          return e.at(op.getResult(), indexAt({i, Lane::Unit, true}, e.uniform(j)));
+        },
+        [&](Value i, Value j, Value v) {
+          e.store(v, out, indexAt(e.uniform(i), {j, Lane::Unit, true}));
+        });
   });
 }
 

@@ -40,7 +40,9 @@ constexpr int64_t gemvStagedBytes(int64_t M, int64_t K, int64_t parts) {
   return M * parts * ((K + 255) / 256 * 512 + 64);
 }
 
-inline constexpr Block kMatmulBlock, kGatherBlock, kPoolBlock;
+/// Four buffers of a quantised product's steps.
+inline constexpr Block kMatmulBlock = {256, 4 * 24 * 1024};
+inline constexpr Block kGatherBlock, kPoolBlock;
 /// Of any arguments; `attentionBlock` and its like state less for given ones.
 inline constexpr Block kAttentionBlock = {kAttentionThreads, attentionShared(128),
                                           int64_t(1) << 20},
@@ -50,7 +52,7 @@ inline constexpr Block kAttentionBlock = {kAttentionThreads, attentionShared(128
                        kConvBlock = kBatchMatmulBlock;
 
 /// Columns and rows of one unit.
-inline constexpr int64_t kGemvPanels = 1, kMatmulTileRows = 128, kMatmulTilePanels = 8,
+inline constexpr int64_t kGemvPanels = 1, kMatmulTileRows = 64, kMatmulTilePanels = 4,
                          kBatchTileRows = 64, kBatchTileColumns = 64, kAttentionTileRows = 32,
                          kConvTilePixels = 64, kConvTilePanels = 4, kPoolElements = 256;
 

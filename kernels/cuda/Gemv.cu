@@ -96,8 +96,8 @@ struct Activations {
 
   CIUIC_DEVICE Words eight(int tile, int64_t k) const {
     if (staged) {
-      return *reinterpret_cast<const Words *>(
-          ciuic_shared + kGemvSums + (row[tile] * Parts<A>::kParts + part[tile]) * stride + k * 2);
+      return loadWords(ciuic_shared + kGemvSums +
+                       (row[tile] * Parts<A>::kParts + part[tile]) * stride + k * 2);
     }
     Words parts[Parts<A>::kParts];
     eightOf(a + row[tile] * lda, k, K, parts);
@@ -118,8 +118,7 @@ struct Activations {
       eightOf(a + m * lda, k, K, parts);
 #pragma unroll
       for (int p = 0; p < kParts; ++p) {
-        *reinterpret_cast<Words *>(ciuic_shared + kGemvSums + (m * kParts + p) * stride + k * 2) =
-            parts[p];
+        storeWords(ciuic_shared + kGemvSums + (m * kParts + p) * stride + k * 2, parts[p]);
       }
     }
   }

@@ -13,7 +13,7 @@ from gpu_harness import Driver, pack
 from harness import Group, tensor
 
 ELEMENTS = 1 << 26
-LENGTHS = (512, 1024, 2048, 4096, 8192, 16384, 65536)
+LENGTHS = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 BYTES = {"f32": 4, "f16": 2, "bf16": 2}
 
 

@@ -101,11 +101,24 @@ def group_norms():
     return groups
 
 
+def tiles():
+    """Transposes whose extents allow vectors on both sides, beside the odd ones of check_kernels.py."""
+    g = Group()
+    for element, dtype in (("f16", np.float16), ("i8", np.int8), ("f32", np.float32)):
+        for dims, order in (((66, 130), (1, 0)), ((3, 64, 2, 70), (0, 3, 2, 1)), ((2, 5, 128), (2, 0, 1))):
+            x = rng.integers(-100, 100, dims).astype(dtype)
+            to = [dims[i] for i in order]
+            g.add(f"tile_{element}_{len(g.cases)}", "transpose", [(list(dims), element, x)], [(to, element, x.transpose(order).copy())],
+                  f"%r = graph.transpose %a0 [{', '.join(map(str, order))}] : {tensor(dims, element)} -> {tensor(to, element)}\ngraph.yield %r : {tensor(to, element)}")
+    return [g]
+
+
 def every():
     for name in TEMPLATES:
         yield from ((name, group) for group in check_kernels.TEMPLATES[name]())
     yield from (("rows", group) for group in rows())
     yield from (("group_norms", group) for group in group_norms())
+    yield from (("tiles", group) for group in tiles())
 
 
 def main():

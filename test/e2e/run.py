@@ -14,6 +14,7 @@ import zoo
 import halves
 import hostile
 import matrix
+import nodes
 import quality
 import release
 import repeat
@@ -22,7 +23,7 @@ from cli import Tools
 from suite import Suite
 
 
-OTHERS = ("session", "quality", "halves", "repeat", "hostile", "release")
+OTHERS = ("session", "quality", "halves", "nodes", "repeat", "hostile", "release")
 
 
 def main():
@@ -57,6 +58,8 @@ def main():
                 quality.run_quality(suite, tools, work / name)
             elif name == "halves":
                 halves.run_halves(suite, tools, work / name)
+            elif name == "nodes":
+                nodes.run_nodes(suite, tools, work / name, a.full, a.short)
             elif name == "repeat":
                 repeat.run_repeat(suite, tools, work / name, a.short)
             elif name == "hostile":

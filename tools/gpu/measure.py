@@ -2,6 +2,7 @@
 """Times and memory on a GPU: our programs as processes of their own, peers in this process."""
 import json
 import subprocess
+import sys
 import threading
 import time
 
@@ -49,7 +50,10 @@ class Sampler:
 
 def tool(command, **options):
     """stdout of one of our tools, as JSON; its error is the exception's text."""
+    begin = time.monotonic()
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **options)
+    named = " ".join(str(c).rsplit("/", 1)[-1] for c in command if len(str(c)) < 80)
+    print(f"  {time.monotonic() - begin:6.1f} s  {named[:150]}", file=sys.stderr, flush=True)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(map(str, command[:3]))} …: exit {done.returncode}: {done.stderr.strip()[-1500:]} {done.stdout.strip()[-500:]}")
     return json.loads(done.stdout)

@@ -11,7 +11,7 @@ struct ProductCall {
   int64_t params[2]; // first and end panel
 };
 
-// Every function of the family, and the types it takes.
+// Every function of the families: the types of A and W.
 #define CIUIC_GEMV_FUNCTIONS(X)                                                                    \
   X(f16, f16)                                                                                      \
   X(f16, int8)                                                                                     \
@@ -34,3 +34,16 @@ struct ProductCall {
   X(f16, bf16)                                                                                     \
   X(bf16, f32)                                                                                     \
   X(bf16, f16)
+#define CIUIC_MATMUL_FUNCTIONS(X)                                                                  \
+  X(f16, int8)                                                                                     \
+  X(f16, int4g32)                                                                                  \
+  X(f16, int4g64)                                                                                  \
+  X(f16, int4g128)                                                                                 \
+  X(bf16, int8)                                                                                    \
+  X(bf16, int4g32)                                                                                 \
+  X(bf16, int4g64)                                                                                 \
+  X(bf16, int4g128)                                                                                \
+  X(f32, int8)                                                                                     \
+  X(f32, int4g32)                                                                                  \
+  X(f32, int4g64)                                                                                  \
+  X(f32, int4g128)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Times products over weights that no cache holds: Time MODULE [all]. A captured graph of one
-// launch per weight, its replays timed; bandwidth in stored bytes against that of a kernel that
-// only reads. `all` tries several grids.
+// Times products over weights that no cache holds: Time GEMV_MODULE [MATMUL_MODULE [all]]. A
+// captured graph of one launch per weight, its replays timed; bandwidth in stored bytes against
+// that of a kernel that only reads. `all` tries several grids.
 #include "kernels/cuda/Catalog.h"
 #include "kernels/pack/Pack.h"
 #include "test/kernels/cuda/Driver.h"
@@ -66,14 +66,53 @@ constexpr Shape kShapes[] = {
 #undef CIUIC_SHAPE
 };
 
+struct Product {
+  const char *entry, *activations, *format;
+  int64_t K, N;
+};
+constexpr Product kProducts[] = {
+#define CIUIC_PRODUCT(A, W, K, N) {"time_matmul_" #A "_" #W "_" #K "_" #N, #A, #W, K, N},
+    CIUIC_TIMED_MATMUL(CIUIC_PRODUCT)
+#undef CIUIC_PRODUCT
+};
+
+void timeProducts(Bench &bench, CUmodule module, char *a, char *weights, char *out) {
+  for (const Product &p : kProducts) {
+    CUfunction f = bench.driver.function(module, p.entry, cuda::kMatmulBlock.sharedBytes);
+    const PackSpec spec = {.format = *formatOfName(p.format),
+                           .columns = p.N,
+                           .channels = p.K,
+                           .layout = WeightLayout::Rows16};
+    const int64_t bytes = (packedBytes(spec) + 255) / 256 * 256;
+    for (int64_t M : {17, 64, 128, 512, 2048}) {
+      const Times t = bench.replay([&] {
+        for (int64_t i = 0; i < 8; ++i) {
+          char *w = weights + i * bytes;
+          void *params[] = {&a, &w, &out, &M};
+          const int64_t units =
+              (M + cuda::kMatmulTileRows - 1) / cuda::kMatmulTileRows *
+              ((panelCount(spec) + cuda::kMatmulTilePanels - 1) / cuda::kMatmulTilePanels);
+          bench.driver.launch(f, std::min(units, cuda::kMatmulBlock.maxGrid),
+                              cuda::kMatmulBlock.threads, cuda::kMatmulBlock.sharedBytes, params);
+        }
+      });
+      const double us = t.median * 1e3 / 8;
+      std::printf("%-4s x %-8s M %4lld K %5lld N %5lld %8.2f us, %4.0f TFLOP/s, %5.0f GB/s\n",
+                  p.activations, p.format, static_cast<long long>(M), static_cast<long long>(p.K),
+                  static_cast<long long>(p.N), us, 2e-6 * static_cast<double>(M * p.K * p.N) / us,
+                  static_cast<double>(packedBytes(spec)) / us / 1e3);
+    }
+  }
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
   if (argc < 2) {
-    std::printf("usage: Time MODULE [all]\n");
+    std::printf("usage: Time GEMV_MODULE [MATMUL_MODULE [all]]\n");
     return 2;
   }
-  const bool all = argc > 2;
+  const bool all = argc > 3;
   Bench bench;
   CUmodule module = bench.driver.load(argv[1]);
   const size_t poolBytes = size_t(3) << 30;
@@ -84,8 +123,8 @@ int main(int argc, char **argv) {
     state ^= state << 13, state ^= state >> 7, state ^= state << 17;
     v = static_cast<uint32_t>(state) & 0xb7ffb7ff;
   }
-  test::Buffer pool(nullptr, poolBytes), a(noise.data(), size_t(4) << 20),
-      out(nullptr, size_t(4) << 20);
+  test::Buffer pool(nullptr, poolBytes), a(noise.data(), size_t(32) << 20),
+      out(nullptr, size_t(128) << 20);
   for (size_t at = 0; at < poolBytes; at += noise.size() * 4) {
     CIUIC_CU(cuMemcpyHtoD(reinterpret_cast<CUdeviceptr>(pool.get()) + at, noise.data(),
                           noise.size() * 4));
@@ -146,6 +185,9 @@ int main(int argc, char **argv) {
       std::printf("; grids%s best %.0f %%", line.c_str(), 100 * floor / best);
     }
     std::printf("\n");
+  }
+  if (argc > 2) {
+    timeProducts(bench, bench.driver.load(argv[2]), a.get(), pool.get(), out.get());
   }
   return 0;
 }

@@ -31,7 +31,8 @@ def halves(m, k, n):
     weights = [torch.randn(n, k, device="cuda", dtype=torch.float16) * 0.02 for _ in range(count)]
     x = torch.randn(m, k, device="cuda", dtype=torch.float16)
     us = replay(lambda: [torch.nn.functional.linear(x, w) for w in weights], count)
-    print(f"torch f16 x f16      M {m:3} K {k:5} N {n:5}  {us:7.2f} us, {2e-3 * k * n / us:5.0f} GB/s", flush=True)
+    print(f"torch f16 x f16      M {m:3} K {k:5} N {n:5}  {us:7.2f} us, {2e-3 * k * n / us:5.0f} GB/s,"
+          f" {2e-6 * m * k * n / us:4.0f} TFLOP/s", flush=True)
 
 
 def int4(m, k, n):
@@ -52,3 +53,6 @@ for m, k, n in [(1, 4096, 4096), (1, 4096, 12288), (1, 4096, 22016), (1, 11008, 
                 (16, 4096, 22016)]:
     halves(m, k, n)
     int4(m, k, n)
+for m in (17, 64, 128, 512, 2048):
+    for k, n in ((4096, 4096), (4096, 22016)):
+        halves(m, k, n)
