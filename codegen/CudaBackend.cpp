@@ -148,7 +148,6 @@ Text ptxOf(graph::KernelOp kernel, int generation) {
     if (int64_t cluster = gpuPlanOf(kernel, generation)->cluster; cluster > 1) {
       llvm::Function *function = code->getFunction(kernel.getSymName());
       function->addFnAttr("nvvm.cluster_dim", std::to_string(cluster) + ",1,1");
-      function->addFnAttr("nvvm.minctasm", std::to_string(GpuPlan::clusterBlocks));
     }
   } else {
     if (std::string error = linkLibrary(*code, generation); !error.empty()) {

@@ -423,14 +423,6 @@ void Emitter::store(Value value, const Buffer &buffer, ArrayRef<Lane> index) {
   }
 }
 
-void Emitter::prefetch(const Buffer &buffer, ArrayRef<Lane> index) {
-  Offset offset = offsetOf(*this, buffer, index);
-  Value at = offset.varying ? add(offset.base, offset.varying->value) : offset.base;
-  LLVM::CallIntrinsicOp::create(
-      builder, loc, builder.getStringAttr("llvm.nvvm.prefetch.global.L2"),
-      ValueRange{address(buffer.pointer, storedType(buffer.element), at)});
-}
-
 //===-- Loops --===//
 
 static std::optional<int64_t> constantOf(Value value) {

@@ -101,8 +101,6 @@ public:
   Buffer buffer(mlir::Value pointer, mlir::RankedTensorType type);
   mlir::Value load(const Buffer &buffer, llvm::ArrayRef<Lane> index);
   void store(mlir::Value value, const Buffer &buffer, llvm::ArrayRef<Lane> index);
-  /// GPU: asks for the line of an element to come to the L2 cache.
-  void prefetch(const Buffer &buffer, llvm::ArrayRef<Lane> index);
   /// The element at a linear offset; `lanes` consecutive ones.
   mlir::Value loadAt(mlir::Value pointer, mlir::Type element, mlir::Value offset, int64_t lanes,
                      bool invariant, bool aligned);

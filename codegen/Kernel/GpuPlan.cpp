@@ -16,8 +16,7 @@ namespace {
 
 constexpr int64_t kMostBlocks = 1 << 20, kMultiprocessors = 132;
 /// Elements that a thread keeps of its row; threads of the largest block; blocks of a cluster.
-constexpr int64_t kKept = 32, kMostThreads = 512, kMostCluster = 8,
-                  kBlocksTogether = GpuPlan::clusterBlocks;
+constexpr int64_t kKept = 32, kMostThreads = 512, kMostCluster = 8;
 
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t powerOf2Ceil(int64_t v) { return int64_t(llvm::PowerOf2Ceil(std::max<int64_t>(v, 1))); }
@@ -152,19 +151,17 @@ private:
     } else if (plan.group <= kMostThreads) {
       plan.threads = plan.group;
     } else {
-      kept = few ? 1 : kKept / plan.width;
+      kept = kKept / plan.width;
       plan.threads = plan.group = kMostThreads;
       plan.cluster = std::min(kMostCluster, powerOf2Ceil(ceilDiv(vectors, kept * kMostThreads)));
     }
     int64_t slots = ceilDiv(vectors, plan.group * plan.cluster);
     plan.slots = slots * plan.width <= kKept ? slots : 0;
-    plan.grid = blocksFor(rows, plan.threads / plan.group);
-    if (plan.cluster > 1) {
-      // As many as run at once: each goes through its rows and asks for the next one ahead of time;
-      // and of rows that are read several times, no more are under way than the L2 cache holds.
-      plan.grid =
-          std::min(plan.grid, kMultiprocessors * kBlocksTogether / plan.cluster) * plan.cluster;
+    if (plan.slots == 0) {
+      plan.cluster = 1; // clusters did not pay for passes over memory
     }
+    plan.grid = blocksFor(rows, plan.threads / plan.group);
+    plan.grid = std::min(plan.grid, kMostBlocks / plan.cluster) * plan.cluster;
     return plan;
   }
 

@@ -11,8 +11,6 @@ struct GpuPlan {
   /// Threads of a block; threads that share a unit (a power of two, at most `threads`); blocks that
   /// share a unit (1 unless group == threads).
   int64_t threads = 256, group = 256, cluster = 1;
-  /// Blocks of a clustered kernel that one multiprocessor holds.
-  static constexpr int64_t clusterBlocks = 2;
   /// Lanes of a thread's vectors.
   int64_t width = 1;
   /// Flat: vectors that a thread computes together. Row: vectors that a thread keeps in registers;

@@ -65,9 +65,6 @@ public:
   }
 
   void run() {
-    if (plan.cluster > 1) {
-      clusterBarrier(e); // a block's shared memory is there once it has started
-    }
     forGroupsTogether(e, r.frame.units, [&](Value unit, Value valid) {
       for (auto [d, value] : llvm::zip(r.kept, e.delinearise(unit, keptExtents))) {
         r.base[d] = e.uniform(value);
@@ -75,10 +72,9 @@ public:
       Value lane = memberIndex(e);
       if (plan.cluster > 1) {
         lane = e.add(lane, e.mul(clusterRank(e), e.constant(plan.group)));
-        round = e.builder.createOrFold<arith::DivUIOp>(e.loc, unit, blockCount(e));
-        if (plan.slots > 0) {
-          prefetchNext(lane, e.add(unit, blockCount(e)));
-        }
+        // Before the first write into another block: it has started, and has read its last row's
+        // sums.
+        clusterArrive(e);
       }
       first = e.compare(arith::CmpIPredicate::eq, lane, e.constant(0));
       if (plan.slots == 0) {
@@ -108,35 +104,6 @@ private:
     return index;
   }
 
-  /// Asks for the operands' next row, so that memory is busy while the blocks of a cluster wait for
-  /// each other.
-  void prefetchNext(Value lane, Value unit) {
-    constexpr int64_t kLine = 128;
-    Value isNext = e.compare(arith::CmpIPredicate::slt, unit, r.frame.units);
-    e.when(isNext, [&] {
-      SmallVector<Lane> here = r.base;
-      for (auto [d, value] : llvm::zip(r.kept, e.delinearise(unit, keptExtents))) {
-        r.base[d] = e.uniform(value);
-      }
-      for (BlockArgument argument : r.frame.body.getArguments()) {
-        if (!r.isFull(argument)) {
-          continue;
-        }
-        const Buffer &buffer = e.buffers[argument];
-        int64_t perLine = kLine / (plan.width * graph::elementBytes(buffer.element));
-        Value leads = e.compare(arith::CmpIPredicate::eq,
-                                e.builder.createOrFold<arith::RemUIOp>(
-                                    e.loc, lane, e.constant(std::max<int64_t>(1, perLine))),
-                                e.constant(0));
-        e.when(leads, [&] {
-          e.loop(lane, vectors, plan.group * plan.cluster,
-                 [&](Value vector) { e.prefetch(buffer, indexAt(vector)); });
-        });
-      }
-      r.base = here;
-    });
-  }
-
   /// `pass(state)` for each reduction, in order, and what is computed between them.
   void reduceAll(function_ref<SmallVector<Value>(const ReductionState &)> pass) {
     r.reductions.clear();
@@ -158,7 +125,11 @@ private:
       e.width = 1;
       total = combineThreads(e, total, accumulation);
       if (plan.cluster > 1) {
-        total = combineCluster(e, total, round, accumulation);
+        if (!joined) {
+          clusterWait(e);
+          joined = true;
+        }
+        total = combineCluster(e, total, accumulation);
       }
       r.reductions[op.getResult(0)] = state->finish(total);
     }
@@ -176,6 +147,7 @@ private:
   }
 
   void inRegisters(Value lane, Value valid) {
+    joined = false;
     struct Slot {
       SmallVector<Lane> index;
       Value inside;
@@ -214,6 +186,7 @@ private:
   }
 
   void overMemory(Value lane, Value valid) {
+    joined = false;
     const int64_t stride = plan.group * plan.cluster;
     Value lastVector = e.sub(vectors, e.constant(1));
     reduceAll([&](const ReductionState &state) {
@@ -246,7 +219,8 @@ private:
   const GpuPlan &plan;
   unsigned last;
   SmallVector<Value> reducedExtents, keptExtents;
-  Value vectors, first, round;
+  Value vectors, first;
+  bool joined = false; // whether the code so far has waited for the cluster
 };
 
 } // namespace

@@ -93,10 +93,8 @@ static void intrinsic(Emitter &e, StringRef name) {
   LLVM::CallIntrinsicOp::create(e.builder, e.loc, e.builder.getStringAttr(name), ValueRange());
 }
 
-void clusterBarrier(Emitter &e) {
-  intrinsic(e, "llvm.nvvm.barrier.cluster.arrive.aligned");
-  intrinsic(e, "llvm.nvvm.barrier.cluster.wait.aligned");
-}
+void clusterArrive(Emitter &e) { intrinsic(e, "llvm.nvvm.barrier.cluster.arrive.aligned"); }
+void clusterWait(Emitter &e) { intrinsic(e, "llvm.nvvm.barrier.cluster.wait.aligned"); }
 
 // Warps combine by shuffles, warps' results through shared memory; every thread ends with the
 // total.
@@ -173,19 +171,17 @@ SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values,
 }
 
 // Each block writes its value into the shared memory of all; once all are there, a block reads its
-// own memory alone, in the order of ranks. Rounds alternate between two sets of slots: a block that
-// is ahead by a barrier does not overwrite what another one still reads, and nobody waits before it
-// leaves.
-SmallVector<Value> combineCluster(Emitter &e, ArrayRef<Value> values, Value round,
+// own memory alone, in the order of ranks.
+SmallVector<Value> combineCluster(Emitter &e, ArrayRef<Value> values,
                                   const Emitter::Accumulation &accumulation) {
   OpBuilder &b = e.builder;
   const int64_t cluster = e.target.plan.cluster;
-  Value parity = remainderOf(e, round, 2), rank = clusterRank(e), thread = threadIndex(e);
+  Value rank = clusterRank(e), thread = threadIndex(e);
   auto remote = LLVM::LLVMPointerType::get(b.getContext(), 7);
   auto local = LLVM::LLVMPointerType::get(b.getContext(), 3);
   SmallVector<Value> slots;
   for (Value v : values) {
-    slots.push_back(sharedArray(e, v.getType(), {2, cluster}));
+    slots.push_back(sharedArray(e, v.getType(), {cluster}));
   }
   e.when(e.compare(arith::CmpIPredicate::slt, thread, e.constant(cluster)), [&] {
     Value target = arith::TruncIOp::create(b, e.loc, b.getI32Type(), thread);
@@ -193,9 +189,7 @@ SmallVector<Value> combineCluster(Emitter &e, ArrayRef<Value> values, Value roun
       Type stored = sharedType(e, v.getType());
       Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, e.loc, slot);
       Value base = LLVM::IntToPtrOp::create(b, e.loc, local, toI64(e, address));
-      Value number = e.add(e.mul(parity, e.constant(cluster)), rank);
-      Value mine =
-          LLVM::GEPOp::create(b, e.loc, local, stored, base, ArrayRef<LLVM::GEPArg>{number});
+      Value mine = LLVM::GEPOp::create(b, e.loc, local, stored, base, ArrayRef<LLVM::GEPArg>{rank});
       // The address of this block's slot in the target's memory.
       Value there = LLVM::CallIntrinsicOp::create(b, e.loc, remote,
                                                   b.getStringAttr("llvm.nvvm.mapa.shared.cluster"),
@@ -207,12 +201,13 @@ SmallVector<Value> combineCluster(Emitter &e, ArrayRef<Value> values, Value roun
       LLVM::StoreOp::create(b, e.loc, word, there, 0, /*isVolatile=*/true);
     }
   });
-  clusterBarrier(e);
+  clusterArrive(e);
+  clusterWait(e);
   SmallVector<Value> total;
   for (int64_t from = 0; from < cluster; ++from) {
     SmallVector<Value> part;
     for (auto [slot, v] : llvm::zip(slots, values)) {
-      part.push_back(loadShared(e, v.getType(), slot, {parity, e.constant(from)}));
+      part.push_back(loadShared(e, v.getType(), slot, {e.constant(from)}));
     }
     total = from == 0 ? part : accumulation.combine(total, part);
   }

@@ -20,10 +20,9 @@ Range threadRange(Emitter &emitter, mlir::Value lower, int64_t width);
 /// the block call it together.
 llvm::SmallVector<mlir::Value> combineThreads(Emitter &emitter, llvm::ArrayRef<mlir::Value> values,
                                               const Emitter::Accumulation &accumulation);
-/// The same over the blocks of a cluster, from values that each block's threads agree on; `round`
-/// counts the block's units.
+/// The same over the blocks of a cluster, from values that each block's threads agree on. All
+/// blocks must have started, and read what an earlier round of the same reduction left.
 llvm::SmallVector<mlir::Value> combineCluster(Emitter &emitter, llvm::ArrayRef<mlir::Value> values,
-                                              mlir::Value round,
                                               const Emitter::Accumulation &accumulation);
 
 /// One value for threads of the same column from those of all lines of a block: thread `x` of line
@@ -51,7 +50,9 @@ void forGroupsTogether(Emitter &emitter, mlir::Value units,
 void forBlocks(Emitter &emitter, mlir::Value units, llvm::function_ref<void(mlir::Value)> unit);
 
 void blockBarrier(Emitter &emitter);
-void clusterBarrier(Emitter &emitter);
+/// The two halves of a barrier of the cluster.
+void clusterArrive(Emitter &emitter);
+void clusterWait(Emitter &emitter);
 
 /// A shared array of the block, of an element's stored type, and its elements.
 mlir::Value sharedArray(Emitter &emitter, mlir::Type element, llvm::ArrayRef<int64_t> extents);

@@ -27,8 +27,8 @@
 
 namespace ciuic::graph {
 
-/// Whether `op` is compiled for CUDA: `graph.device = "cuda"` stands on it or on an op around it (the
-/// module; kernels carry it themselves). The host otherwise.
+/// Whether `op` is compiled for CUDA: `graph.device = "cuda"` stands on it or on an op around it
+/// (the module; kernels carry it themselves). The host otherwise.
 bool isForCuda(mlir::Operation *op);
 
 } // namespace ciuic::graph

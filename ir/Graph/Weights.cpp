@@ -9,8 +9,7 @@ namespace ciuic {
 kernels::PackSpec packSpecOf(graph::PackingAttr packing) {
   kernels::PackSpec spec;
   spec.format = kernels::formatOfName(packing.getFormat()).value_or(kernels::WeightFormat::F32);
-  spec.layout =
-      kernels::layoutOfName(packing.getLayout()).value_or(kernels::WeightLayout::Panel16);
+  spec.layout = kernels::layoutOfName(packing.getLayout()).value_or(kernels::WeightLayout::Panel16);
   spec.columns = packing.getColumns();
   spec.channels = packing.getChannels();
   spec.taps = packing.getTaps();

@@ -19,7 +19,12 @@ extern "C" {
 __device__ void ciuic_epilogue(float value, int64_t row, int64_t col, char *const *ptrs,
                                const int64_t *dims);
 }
-/// Opens the definition of a library function: CIUIC_LIBRARY(ciuic_cuda_NAME) { … }
+/// Opens the definition of a library function: CIUIC_LIBRARY(ciuic_cuda_NAME) { … }. Who includes a
+/// function's source to call it there may give it internal linkage, and pays for what is called
+/// only.
+#ifndef CIUIC_LIBRARY_LINKAGE
+#define CIUIC_LIBRARY_LINKAGE extern "C" __device__ __attribute__((always_inline))
+#endif
 #define CIUIC_LIBRARY(name)                                                                        \
-  extern "C" __device__ __attribute__((always_inline)) void name(                                  \
-      const int64_t *args, char *const *ptrs, const int64_t *dims, const int64_t *params)
+  CIUIC_LIBRARY_LINKAGE void name(const int64_t *args, char *const *ptrs, const int64_t *dims,     \
+                                  const int64_t *params)

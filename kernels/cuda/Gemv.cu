@@ -41,37 +41,48 @@ struct Parts<float> {
   static constexpr int kParts = 3;
 };
 
-/// Eight activations, zeros from K on, in their parts.
-template <typename T>
-CIUIC_DEVICE void eightOf(const T *row, int64_t k, int64_t K, Words (&parts)[1]) {
-  const T *from = row + k;
-  if (k + 8 <= K && reinterpret_cast<uintptr_t>(from) % 16 == 0) {
-    parts[0] = loadWords(from);
-    return;
+/// Eight activations of a row as they lie in memory.
+template <typename A>
+struct Eight {
+  Words words[sizeof(A) / 2];
+};
+
+/// Zeros where fewer than eight are left; `vectors`: all are there or none, at a 16-byte address.
+template <typename A>
+CIUIC_DEVICE void loadEight(const A *from, int64_t left, bool vectors, Eight<A> &eight) {
+  constexpr int kOfWord = 4 / sizeof(A);
+#pragma unroll
+  for (int w = 0; w < static_cast<int>(sizeof(A) / 2); ++w) {
+    if (vectors) {
+      eight.words[w] = left > 0 ? loadWords(from + w * 4 * kOfWord) : Words{0, 0, 0, 0};
+      continue;
+    }
+    uint32_t words[4] = {0, 0, 0, 0};
+#pragma unroll
+    for (int i = 0; i < 4 * kOfWord; ++i) {
+      const int at = w * 4 * kOfWord + i;
+      if (at < left) {
+        if constexpr (sizeof(A) == 4) {
+          words[i] = static_cast<uint32_t>(toBits(from[at]));
+        } else {
+          words[i / 2] |= static_cast<uint32_t>(from[at].bits) << (i % 2 * 16);
+        }
+      }
+    }
+    eight.words[w] = {words[0], words[1], words[2], words[3]};
   }
-  uint32_t words[4] = {0, 0, 0, 0};
+}
+
+/// What is multiplied for them.
+template <typename T>
+CIUIC_DEVICE void partsOf(const Eight<T> &eight, Words (&parts)[1]) {
+  parts[0] = eight.words[0];
+}
+CIUIC_DEVICE void partsOf(const Eight<float> &eight, Words (&parts)[3]) {
+  uint32_t x[8];
 #pragma unroll
   for (int i = 0; i < 8; ++i) {
-    if (k + i < K) {
-      words[i / 2] |= static_cast<uint32_t>(from[i].bits) << (i % 2 * 16);
-    }
-  }
-  parts[0] = {words[0], words[1], words[2], words[3]};
-}
-CIUIC_DEVICE void eightOf(const float *row, int64_t k, int64_t K, Words (&parts)[3]) {
-  const float *from = row + k;
-  uint32_t x[8];
-  if (k + 8 <= K && reinterpret_cast<uintptr_t>(from) % 16 == 0) {
-    const Words low = loadWords(from), high = loadWords(from + 4);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      x[i] = wordOf(low, i), x[i + 4] = wordOf(high, i);
-    }
-  } else {
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-      x[i] = k + i < K ? static_cast<uint32_t>(toBits(from[i])) : 0;
-    }
+    x[i] = wordOf(eight.words[i / 4], i % 4);
   }
 #pragma unroll
   for (int p = 0; p < 3; ++p) {
@@ -84,63 +95,82 @@ CIUIC_DEVICE void eightOf(const float *row, int64_t k, int64_t K, Words (&parts)
   }
 }
 
-/// The right operands: staged in shared memory where they fit, else read from A. Tile i's column of
-/// this lane is part `part[i]` of row `row[i]`.
-template <typename A, int kTiles>
+/// The right operands: staged in shared memory, else read from A. Tile n's column of this lane is
+/// part `part[n]` of row `row[n]`, if it is one that is asked for.
+template <typename A, int kTiles, bool kStaged>
 struct Activations {
   const A *a;
   int64_t K, lda;
-  int stride; // of a staged row, in bytes; 64 beyond a multiple of 128: no bank is hit twice
-  bool staged;
+  int stride;   // of a staged row, in bytes; 64 beyond a multiple of 128: no bank is hit twice
+  bool vectors; // rows are whole 16-byte vectors
+  bool used[kTiles];
   int row[kTiles], part[kTiles];
 
-  CIUIC_DEVICE Words eight(int tile, int64_t k) const {
-    if (staged) {
-      return loadWords(ciuic_shared + kGemvSums +
-                       (row[tile] * Parts<A>::kParts + part[tile]) * stride + k * 2);
+  CIUIC_DEVICE void eight(int tile, int64_t k, Words &words) const {
+    if (!used[tile]) {
+      return; // whatever the register holds: nobody reads the column
     }
-    Words parts[Parts<A>::kParts];
-    eightOf(a + row[tile] * lda, k, K, parts);
-    Words result = parts[0];
-    if constexpr (Parts<A>::kParts == 3) {
-      result = part[tile] == 0 ? parts[0] : part[tile] == 1 ? parts[1] : parts[2];
+    if constexpr (kStaged) {
+      words = loadWords(ciuic_shared + kGemvSums +
+                        (row[tile] * Parts<A>::kParts + part[tile]) * stride + k * 2);
+    } else {
+      Eight<A> eight;
+      loadEight(a + row[tile] * lda + k, K - k, vectors, eight);
+      Words parts[Parts<A>::kParts];
+      partsOf(eight, parts);
+      words = parts[0];
+      if constexpr (Parts<A>::kParts == 3) {
+        words = part[tile] == 0 ? parts[0] : part[tile] == 1 ? parts[1] : parts[2];
+      }
     }
-    return result;
   }
 
   CIUIC_DEVICE void stage(int M) const {
-    constexpr int kParts = Parts<A>::kParts;
-    const int perRow = stride / 16 - 4, count = M * perRow;
-    for (int i = threadIndex(); i < count; i += kWarps * 32) {
-      const int m = i / perRow;
-      const int64_t k = i % perRow * 8;
-      Words parts[kParts];
-      eightOf(a + m * lda, k, K, parts);
+    constexpr int kParts = Parts<A>::kParts, kBatch = 4; // loads of a thread under way
+    const int perRow = static_cast<int>((K + 255) / 256 * 32), count = M * perRow;
+    for (int begin = threadIndex(); begin < count; begin += kBatch * kWarps * 32) {
+      Eight<A> eights[kBatch];
 #pragma unroll
-      for (int p = 0; p < kParts; ++p) {
-        storeWords(ciuic_shared + kGemvSums + (m * kParts + p) * stride + k * 2, parts[p]);
+      for (int b = 0; b < kBatch; ++b) {
+        const int i = begin + b * kWarps * 32;
+        const int64_t k = static_cast<int64_t>(i % perRow) * 8;
+        loadEight(a + i / perRow * lda + k, i < count ? K - k : 0, vectors, eights[b]);
+      }
+#pragma unroll
+      for (int b = 0; b < kBatch; ++b) {
+        const int i = begin + b * kWarps * 32, m = i / perRow, eighth = i % perRow;
+        if (i >= count) {
+          break;
+        }
+        Words parts[kParts];
+        partsOf(eights[b], parts);
+#pragma unroll
+        for (int p = 0; p < kParts; ++p) {
+          storeWords(ciuic_shared + kGemvSums + (m * kParts + p) * stride + eighth * 16, parts[p]);
+        }
       }
     }
   }
 };
 
 /// One chunk: the sums of kTiles products gain its values of k times those of A.
-template <typename Weight, typename A, int kTiles>
+template <typename Weight, typename A, int kTiles, bool kStaged>
 CIUIC_DEVICE void multiplyChunk(const typename Weight::Chunk &chunk,
-                                const Activations<A, kTiles> &x, int64_t k,
+                                const Activations<A, kTiles, kStaged> &x, int64_t index,
                                 float (&sums)[kTiles][4]) {
   using Math = typename Parts<A>::Math;
+  constexpr int kScaled = Weight::kScaled;
   float inner[kTiles][4];
-  Words b[kTiles];
+  Words b[kTiles] = {};
 #pragma unroll
   for (int i = 0; i < Weight::kChunk / 16; ++i) { // products of sixteen k
     if (i % 2 == 0) {
 #pragma unroll
       for (int n = 0; n < kTiles; ++n) {
-        b[n] = x.eight(n, k + i * 16 + laneIndex() % 4 * 8);
+        x.eight(n, index * Weight::kChunk + i * 16 + laneIndex() % 4 * 8, b[n]);
       }
     }
-    if (Weight::kScaled != 0 && i % (Weight::kScaled ? Weight::kScaled : 1) == 0) {
+    if (kScaled != 0 && i % (kScaled ? kScaled : 1) == 0) {
 #pragma unroll
       for (int n = 0; n < kTiles; ++n) {
         inner[n][0] = inner[n][1] = inner[n][2] = inner[n][3] = 0;
@@ -150,10 +180,10 @@ CIUIC_DEVICE void multiplyChunk(const typename Weight::Chunk &chunk,
     Weight::decode(chunk, i, a);
 #pragma unroll
     for (int n = 0; n < kTiles; ++n) {
-      multiplyAdd(Weight::kScaled ? inner[n] : sums[n], a, wordOf(b[n], i % 2 * 2),
+      multiplyAdd(kScaled ? inner[n] : sums[n], a, wordOf(b[n], i % 2 * 2),
                   wordOf(b[n], i % 2 * 2 + 1), Math());
     }
-    if (Weight::kScaled != 0 && (i + 1) % (Weight::kScaled ? Weight::kScaled : 1) == 0) {
+    if (kScaled != 0 && (i + 1) % (kScaled ? kScaled : 1) == 0) {
       float first, second;
       Weight::scales(chunk, i, first, second);
 #pragma unroll
@@ -168,55 +198,57 @@ CIUIC_DEVICE void multiplyChunk(const typename Weight::Chunk &chunk,
 }
 
 /// kRows: 2, 8 or 16, the rows of A that kTiles products hold.
-template <typename Weight, typename A, int kRows, int kTiles>
+template <typename Weight, typename A, int kRows, int kTiles, bool kStaged>
 CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *dims,
                        const int64_t *params) {
   constexpr int kParts = Parts<A>::kParts;
   // With two rows at most the parts share a product: column 2 · part + row.
   constexpr bool kShared = kParts > 1 && kRows == 2;
   constexpr int kSumRows = kShared ? 8 : kRows;
+  constexpr int kChunk = Weight::kChunk, kDepth = 2;
   const int64_t K = args[kMatmulK], N = args[kMatmulN], panelBytes = Weight::panelBytes(K);
   const int M = static_cast<int>(args[kMatmulM]);
   const int64_t first = params[0], end = params[1];
   const int lane = laneIndex(), warp = warpIndex();
-  constexpr int kChunk = Weight::kChunk;
-  const int64_t chunks = (K + kChunk - 1) / kChunk;
+  const int chunks = static_cast<int>((K + kChunk - 1) / kChunk);
   const int warpsPerPanel = gemvWarpsPerPanel(K, kChunk), panelsPerBlock = kWarps / warpsPerPanel;
   const int slice = warp % warpsPerPanel, own = warp / warpsPerPanel;
   // Rounds of two chunks of this warp; those that do not exist are not loaded.
-  constexpr int kDepth = 2;
-  const int64_t rounds = (chunks + warpsPerPanel * kDepth - 1) / (warpsPerPanel * kDepth);
+  const int rounds = (chunks + warpsPerPanel * kDepth - 1) / (warpsPerPanel * kDepth);
   const int64_t step = static_cast<int64_t>(blockCount()) * panelsPerBlock;
-  const char *weights = ptrs[1];
 
   typename Weight::Chunk slots[kDepth];
   int64_t panel = first + static_cast<int64_t>(blockIndex()) * panelsPerBlock + own;
-  auto fetch = [&](typename Weight::Chunk &slot, int64_t ofPanel, int64_t round, int d) {
-    const int64_t index = (round * kDepth + d) * warpsPerPanel + slice;
-    Weight::load(slot, weights + (ofPanel - first) * panelBytes, K, index, lane,
-                 ofPanel < end && index < chunks);
+  const char *weights = ptrs[1] + (panel - first) * panelBytes;
+  auto fetch = [&](typename Weight::Chunk &slot, const char *from, int index) {
+    if (index < chunks) {
+      Weight::load(slot, from, K, index, lane);
+    }
   };
   launchDependents();
+  if (panel < end) {
 #pragma unroll
-  for (int d = 0; d < kDepth; ++d) {
-    fetch(slots[d], panel, 0, d);
+    for (int d = 0; d < kDepth; ++d) {
+      fetch(slots[d], weights, d * warpsPerPanel + slice);
+    }
   }
   waitForActivations();
 
-  Activations<A, kTiles> x;
+  Activations<A, kTiles, kStaged> x;
   x.a = reinterpret_cast<const A *>(ptrs[0]);
   x.K = K;
   x.lda = args[kMatmulLda];
+  x.vectors = K % 8 == 0 && reinterpret_cast<uintptr_t>(x.a) % 16 == 0 &&
+              (M == 1 || x.lda * sizeof(A) % 16 == 0);
   x.stride = static_cast<int>((K + 255) / 256 * 512 + 64);
-  x.staged = gemvStagedBytes(M, K, kParts) <= kGemvStaged;
 #pragma unroll
   for (int n = 0; n < kTiles; ++n) {
     const int column = lane / 4;
-    const int row = kShared ? column % 2 : n / kParts * 8 + column;
-    x.row[n] = row < M ? row : M - 1; // columns that nobody reads
-    x.part[n] = kShared ? (column / 2 < 3 ? column / 2 : 2) : n % kParts;
+    x.row[n] = kShared ? column % 2 : n / kParts * 8 + column;
+    x.part[n] = kShared ? column / 2 : n % kParts;
+    x.used[n] = x.row[n] < M && x.part[n] < kParts;
   }
-  if (x.staged) {
+  if constexpr (kStaged) {
     x.stage(M);
     barrier();
   }
@@ -225,29 +257,37 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
   int turn = 0;
   // All warps take as many turns, since they meet in each.
   for (int64_t base = panel - own; base < end; base += step, panel += step, ++turn) {
+    const char *next = weights + step * panelBytes;
     float columnScale = 1;
     // The thread's element of the result, if it has one: a warp's worth of threads further on each
     // turn.
-    const int element = (threadIndex() + turn * 32) % (kWarps * 32);
-    if (Weight::kColumnScale) {
-      const int64_t of = base + element / 16 / M; // element = (panel · M + row) · 16 + column
-      if (of < end && element < panelsPerBlock * M * 16) {
+    const int element = (threadIndex() + turn * 32) % (kWarps * 32),
+              elements = panelsPerBlock * M * 16;
+    if (Weight::kColumnScale && element < elements) { // element = (panel · M + row) · 16 + column
+      const int64_t of = base + element / 16 / M;
+      if (of < end) {
         columnScale =
-            reinterpret_cast<const float *>(weights + (of - first) * panelBytes)[element % 16];
+            reinterpret_cast<const float *>(ptrs[1] + (of - first) * panelBytes)[element % 16];
       }
     }
     float sums[kTiles][4] = {};
-    for (int64_t round = 0; round < rounds; ++round) {
-      const bool more = round + 1 < rounds;
+    if (panel < end) {
+      for (int round = 0; round < rounds; ++round) {
+        const bool more = round + 1 < rounds, there = more || panel + step < end;
+        const char *from = more ? weights : next;
 #pragma unroll
-      for (int d = 0; d < kDepth; ++d) {
-        const int64_t index = (round * kDepth + d) * warpsPerPanel + slice;
-        if (index < chunks) {
-          multiplyChunk<Weight>(slots[d], x, index * kChunk, sums);
+        for (int d = 0; d < kDepth; ++d) {
+          const int index = (round * kDepth + d) * warpsPerPanel + slice;
+          if (index < chunks) {
+            multiplyChunk<Weight>(slots[d], x, index, sums);
+          }
+          if (there) {
+            fetch(slots[d], from, ((more ? round + 1 : 0) * kDepth + d) * warpsPerPanel + slice);
+          }
         }
-        fetch(slots[d], more ? panel : panel + step, more ? round + 1 : 0, d);
       }
     }
+    weights = next;
     // Parts that lie in products of their own add up in registers.
     if (kParts > 1 && !kShared) {
 #pragma unroll
@@ -272,9 +312,12 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
       }
     }
     barrier();
-    for (int e = element; e < panelsPerBlock * M * 16; e += kWarps * 32) {
+    for (int e = element; e < elements; e += kWarps * 32) {
       const int column = e % 16, row = e / 16 % M, of = e / 16 / M;
       const int64_t col = (base + of) * 16 + column;
+      if (base + of >= end || col >= N) {
+        continue;
+      }
       float value = 0;
       for (int w = 0; w < warpsPerPanel; ++w) {
         const float *from = buffer + (of * warpsPerPanel + w) * kSumRows * 16 + column;
@@ -282,14 +325,21 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
                          : from[row * 16];
       }
       if (Weight::kColumnScale && e != element) {
-        columnScale = base + of < end ? reinterpret_cast<const float *>(
-                                            weights + (base + of - first) * panelBytes)[column]
-                                      : 0;
+        columnScale =
+            reinterpret_cast<const float *>(ptrs[1] + (base + of - first) * panelBytes)[column];
       }
-      if (base + of < end && col < N) {
-        ciuic_epilogue(value * columnScale, row, col, ptrs, dims);
-      }
+      ciuic_epilogue(value * columnScale, row, col, ptrs, dims);
     }
+  }
+}
+
+template <typename Weight, typename A, int kRows, int kTiles>
+CIUIC_DEVICE void gemvStaged(const int64_t *args, char *const *ptrs, const int64_t *dims,
+                             const int64_t *params) {
+  if (gemvStagedBytes(args[kMatmulM], args[kMatmulK], Parts<A>::kParts) <= kGemvStaged) {
+    gemv<Weight, A, kRows, kTiles, true>(args, ptrs, dims, params);
+  } else {
+    gemv<Weight, A, kRows, kTiles, false>(args, ptrs, dims, params);
   }
 }
 
@@ -304,14 +354,14 @@ CIUIC_DEVICE void gemvOf(const int64_t *args, char *const *ptrs, const int64_t *
   }
   if constexpr (kParts > 1) {
     if (M <= 2) {
-      gemv<Weight, A, 2, 1>(args, ptrs, dims, params);
+      gemvStaged<Weight, A, 2, 1>(args, ptrs, dims, params);
       return;
     }
   }
   if (M <= 8) {
-    gemv<Weight, A, 8, kParts>(args, ptrs, dims, params);
+    gemvStaged<Weight, A, 8, kParts>(args, ptrs, dims, params);
   } else {
-    gemv<Weight, A, 16, 2 * kParts>(args, ptrs, dims, params);
+    gemvStaged<Weight, A, 16, 2 * kParts>(args, ptrs, dims, params);
   }
 }
 

@@ -61,7 +61,7 @@ struct Quants<Int8Weight<T>> {
                        kScaleBytes = 0; // of a panel and step; bytes of a lane's scales
   static CIUIC_DEVICE int64_t quantsAt(int64_t) { return rows16::kInt8Scales; }
   static CIUIC_DEVICE int64_t blockCount(int64_t K) { return (K + 31) / 32; }
-  static CIUIC_DEVICE int64_t scalesAt(int64_t, int64_t) { return 0; }
+  static CIUIC_DEVICE int64_t scalesAt(int64_t, int) { return 0; }
   static CIUIC_DEVICE void decode(const Words *words, int i, uint32_t (&a)[4]) {
     decodeInt8(wordOf(words[i / 2], i % 2 * 2), wordOf(words[i / 2], i % 2 * 2 + 1), a, T());
   }
@@ -72,7 +72,7 @@ struct Quants<Int4Weight<T, kOf>> {
   static constexpr int kBytes = 512, kGroup = kOf, kScaleBytes = kOf == 32 ? 8 : 4;
   static CIUIC_DEVICE int64_t quantsAt(int64_t K) { return rows16::int4ScaleBytes(K, kOf); }
   static CIUIC_DEVICE int64_t blockCount(int64_t K) { return (K + 63) / 64; }
-  static CIUIC_DEVICE int64_t scalesAt(int64_t k, int64_t pair) {
+  static CIUIC_DEVICE int64_t scalesAt(int64_t k, int pair) {
     return rows16::int4ScaleOffset(k, pair, kOf);
   }
   static CIUIC_DEVICE void decode(const Words *words, int i, uint32_t (&a)[4]) {
@@ -133,6 +133,10 @@ CIUIC_DEVICE void matmulTiles(const int64_t *args, char *const *ptrs, const int6
                 kRowWarps = 8 / kPanelWarps;
   constexpr int kRuns = kRows / kRowWarps / 8; // of eight rows, of a warp
   constexpr int kColumns = kPanels * 16, kSumStride = kColumns + 4;
+  constexpr int kOfChunk = 16 / sizeof(A), kChunks = Buffer::kRowChunks,
+                kRowStep = kThreads / kChunks;
+  constexpr int kPanelChunks = Q::kBytes / 16, kPanelStep = kThreads / kPanelChunks;
+  static_assert(kRows % kRowStep == 0 && kRowStep % 2 == 0);
   static_assert(kRows * kSumStride * 4 <= kStages * Buffer::kBytes &&
                 kStages * Buffer::kBytes <= kMatmulBlock.sharedBytes);
 
@@ -147,52 +151,68 @@ CIUIC_DEVICE void matmulTiles(const int64_t *args, char *const *ptrs, const int6
   const int panelWarp = warpIndex() % kPanelWarps, rowWarp = warpIndex() / kPanelWarps;
   const bool aligned = reinterpret_cast<uintptr_t>(a) % 16 == 0 && lda * sizeof(A) % 16 == 0;
 
+  const uint32_t shared = sharedOffset(0);
+
   for (int64_t unit = blockIndex(); unit < units; unit += blockCount()) {
     const int64_t row0 = unit % rowTiles * kRows, panel0 = first + unit / rowTiles * kPanels;
 
+    // Where this thread's copies of the next step begin: a chunk of some rows of A, one or two of
+    // the quants. Steps are filled in order.
+    const char *fromA =
+        reinterpret_cast<const char *>(a + (row0 + thread / kChunks) * lda) + thread % kChunks * 16;
+    const int64_t fromPanel = panel0 + thread / kPanelChunks;
+    const char *fromW =
+        weights + (fromPanel - first) * panelBytes + Q::quantsAt(K) + thread % kPanelChunks * 16;
     auto fill = [&](int step) {
-      const int base = step % kStages * Buffer::kBytes;
-      const int64_t k0 = static_cast<int64_t>(step) * kStep;
-      constexpr int kOfChunk = 16 / sizeof(A);
+      const uint32_t base = shared + step % kStages * Buffer::kBytes;
+      // Values of k left from this thread's chunk on.
+      const int left =
+          K % kStep == 0 ? kStep : static_cast<int>(K) - step * kStep - thread % kChunks * kOfChunk;
+      const int bytes = left <= 0 ? 0 : left >= kOfChunk ? 16 : left * static_cast<int>(sizeof(A));
+      const uint32_t toA = base + Buffer::chunkAt(thread / kChunks, thread % kChunks);
+      if (aligned) {
 #pragma unroll
-      for (int i = thread; i < kRows * Buffer::kRowChunks; i += kThreads) {
-        const int row = i / Buffer::kRowChunks, chunk = i % Buffer::kRowChunks;
-        const int64_t k = k0 + chunk * kOfChunk;
-        const int64_t left = row0 + row < M ? K - k : 0;
-        const int count = static_cast<int>(left < 0 ? 0 : left < kOfChunk ? left : kOfChunk);
-        const A *from = count > 0 ? a + (row0 + row) * lda + k : a;
-        const int to = base + Buffer::chunkAt(row, chunk);
-        if (aligned) {
-          copyTo<16>(sharedOffset(to), from, count * static_cast<int>(sizeof(A)));
-        } else {
-          A values[kOfChunk];
-#pragma unroll
-          for (int j = 0; j < kOfChunk; ++j) {
-            values[j] = j < count ? from[j] : A{};
-          }
-#pragma unroll
-          for (int j = 0; j < kOfChunk; ++j) {
-            reinterpret_cast<A *>(ciuic_shared + to)[j] = values[j];
+        for (int i = 0; i < kRows / kRowStep; ++i) {
+          const bool there = row0 + thread / kChunks + i * kRowStep < M && bytes > 0;
+          copyTo<16>(toA + i * kRowStep * Buffer::kRowBytes,
+                     there ? fromA + i * kRowStep * lda * static_cast<int64_t>(sizeof(A))
+                           : reinterpret_cast<const char *>(a),
+                     there ? bytes : 0);
+        }
+      } else {
+#pragma unroll 1
+        for (int i = 0; i < kRows / kRowStep; ++i) {
+          const int row = thread / kChunks + i * kRowStep;
+          const int count = row0 + row < M ? bytes / static_cast<int>(sizeof(A)) : 0;
+          A *to = reinterpret_cast<A *>(ciuic_shared + step % kStages * Buffer::kBytes +
+                                        Buffer::chunkAt(row, thread % kChunks));
+          const A *from = reinterpret_cast<const A *>(fromA) + i * kRowStep * lda;
+#pragma unroll 1
+          for (int n = 0; n < kOfChunk; ++n) {
+            to[n] = n < count ? from[n] : A{};
           }
         }
       }
+      fromA += kStep * sizeof(A);
 #pragma unroll
-      for (int i = thread; i < kPanels * Q::kBytes / 16; i += kThreads) {
-        const int panel = i / (Q::kBytes / 16), at = i % (Q::kBytes / 16) * 16;
-        const int64_t block = static_cast<int64_t>(step) * (Q::kBytes / 512) + at / 512;
-        const bool there = panel0 + panel < end && block < Q::blockCount(K);
-        const char *from = weights + (panel0 + panel - first) * panelBytes + Q::quantsAt(K) +
-                           static_cast<int64_t>(step) * Q::kBytes + at;
-        copyTo<16>(sharedOffset(base + Buffer::kQuants + panel * Q::kBytes + at),
-                   there ? from : weights, there ? 16 : 0);
+      for (int i = 0; i < (kPanels + kPanelStep - 1) / kPanelStep; ++i) {
+        if (kPanels % kPanelStep == 0 || thread / kPanelChunks < kPanels) {
+          bool there = fromPanel + i * kPanelStep < end;
+          if (K % kStep != 0) {
+            there &= step * (Q::kBytes / 512) + thread % kPanelChunks / 32 < Q::blockCount(K);
+          }
+          copyTo<16>(base + Buffer::kQuants + (thread + i * kThreads) * 16,
+                     there ? fromW + i * kPanelStep * panelBytes : weights, there ? 16 : 0);
+        }
       }
+      fromW += Q::kBytes;
       if constexpr (Q::kScaleBytes > 0) {
         if (thread < kPanels * 8) {
-          const int panel = thread / 8;
-          const bool there = panel0 + panel < end;
+          const int64_t panel = panel0 + thread / 8;
+          const bool there = panel < end;
           const char *from =
-              weights + (panel0 + panel - first) * panelBytes + Q::scalesAt(k0, thread % 8);
-          copyTo<Q::kScaleBytes>(sharedOffset(base + Buffer::kScales + thread * Q::kScaleBytes),
+              weights + (panel - first) * panelBytes + Q::scalesAt(step * kStep, thread % 8);
+          copyTo<Q::kScaleBytes>(base + Buffer::kScales + thread * Q::kScaleBytes,
                                  there ? from : weights, there ? Q::kScaleBytes : 0);
         }
       }
@@ -238,8 +258,8 @@ CIUIC_DEVICE void matmulTiles(const int64_t *args, char *const *ptrs, const int6
       for (int p = 0; p < 2; ++p) {
 #pragma unroll
         for (int i = 0; i < Q::kBytes / 512; ++i) {
-          quants[p][i] = *reinterpret_cast<const Words *>(
-              stage + Buffer::kQuants + (panelWarp * 2 + p) * Q::kBytes + i * 512 + lane * 16);
+          quants[p][i] = loadWords(stage + Buffer::kQuants + (panelWarp * 2 + p) * Q::kBytes +
+                                   i * 512 + lane * 16);
         }
       }
 #pragma unroll

@@ -5,7 +5,7 @@
 //
 //   kChunk           values of k
 //   kScaled          products of sixteen k that share a scale; 0: none, or one for the whole column
-//   load             begins the loads of chunk `index`, of zeros where `there` is false or K ends
+//   load             begins the loads of chunk `index`, of zeros where K ends
 //   decode           the left operand of product i of a chunk
 //   scales           of the lane's two columns for product i
 #pragma once
@@ -18,22 +18,21 @@ namespace rows16 = ciuic::kernels::rows16;
 
 inline constexpr int kChunkLoads = 4;
 
-/// Like streamWords, without a branch: kFill in every word where `there` is false.
+/// Like streamWords; where `whole` does not promise that `there` is true, it is looked at, and
+/// words that are not there are kFill.
 template <uint32_t kFill>
-CIUIC_DEVICE Words streamWordsIf(const void *address, bool there) {
-  Words v;
-  asm("{\n\t.reg .pred p;\n\tsetp.ne.u32 p, %5, 0;\n\tmov.u32 %0, %6;\n\tmov.u32 %1, "
-      "%6;\n\tmov.u32 %2, %6;\n\t"
-      "mov.u32 %3, %6;\n\t@p ld.global.nc.L1::no_allocate.v4.u32 {%0, %1, %2, %3}, [%4];\n\t}"
-      : "=&r"(v.x), "=&r"(v.y), "=&r"(v.z), "=&r"(v.w)
-      : "l"(address), "r"(static_cast<uint32_t>(there)), "n"(kFill));
+CIUIC_DEVICE Words streamWordsIf(const void *address, bool whole, bool there) {
+  if (whole) {
+    return streamWords(address);
+  }
+  Words v = {kFill, kFill, kFill, kFill};
+  if (there) {
+    v = streamWords(address);
+  }
   return v;
 }
-CIUIC_DEVICE void streamPairIf(const void *address, bool there, uint32_t &x, uint32_t &y) {
-  asm("{\n\t.reg .pred p;\n\tsetp.ne.u32 p, %3, 0;\n\tmov.u32 %0, 0;\n\tmov.u32 %1, 0;\n\t"
-      "@p ld.global.nc.v2.u32 {%0, %1}, [%2];\n\t}"
-      : "=&r"(x), "=&r"(y)
-      : "l"(address), "r"(static_cast<uint32_t>(there)));
+CIUIC_DEVICE void streamPair(const void *address, uint32_t &x, uint32_t &y) {
+  asm("ld.global.nc.v2.u32 {%0, %1}, [%2];" : "=r"(x), "=r"(y) : "l"(address));
 }
 
 /// Halves (or bfloats), of the type that is multiplied: [16][K].
@@ -45,28 +44,27 @@ struct HalfWeight {
     Words words[kChunkLoads];
   };
   static CIUIC_DEVICE int64_t panelBytes(int64_t K) { return K * 32; }
-  static CIUIC_DEVICE Words eight(const char *panel, int64_t K, int64_t column, int64_t k,
-                                  bool there) {
+  static CIUIC_DEVICE Words eight(const char *panel, int64_t K, int64_t column, int64_t k) {
     const char *address = panel + (column * K + k) * 2;
     if (K % 8 == 0) {
-      return streamWordsIf<0>(address, there && k < K);
+      return streamWordsIf<0>(address, K % kChunk == 0, k < K);
     }
     uint32_t words[4] = {0, 0, 0, 0};
 #pragma unroll
     for (int i = 0; i < 8; ++i) {
-      if (there && k + i < K) {
+      if (k + i < K) {
         words[i / 2] |= static_cast<uint32_t>(reinterpret_cast<const uint16_t *>(address)[i])
                         << (i % 2 * 16);
       }
     }
     return {words[0], words[1], words[2], words[3]};
   }
-  static CIUIC_DEVICE void load(Chunk &chunk, const char *panel, int64_t K, int64_t index, int lane,
-                                bool there) {
+  static CIUIC_DEVICE void load(Chunk &chunk, const char *panel, int64_t K, int64_t index,
+                                int lane) {
     const int64_t k = index * kChunk + lane % 4 * 8;
 #pragma unroll
     for (int i = 0; i < kChunkLoads; ++i) {
-      chunk.words[i] = eight(panel, K, lane / 4 + i % 2 * 8, k + i / 2 * 32, there);
+      chunk.words[i] = eight(panel, K, lane / 4 + i % 2 * 8, k + i / 2 * 32);
     }
   }
   static CIUIC_DEVICE void decode(const Chunk &chunk, int i, uint32_t (&a)[4]) {
@@ -89,14 +87,14 @@ struct Int8Weight {
     Words words[kChunkLoads];
   };
   static CIUIC_DEVICE int64_t panelBytes(int64_t K) { return rows16::int8Bytes(K); }
-  static CIUIC_DEVICE void load(Chunk &chunk, const char *panel, int64_t K, int64_t index, int lane,
-                                bool there) {
+  static CIUIC_DEVICE void load(Chunk &chunk, const char *panel, int64_t K, int64_t index,
+                                int lane) {
     const char *address =
         panel + rows16::kInt8Scales + index * kChunkLoads * rows16::kBlockBytes + lane * 16;
 #pragma unroll
     for (int i = 0; i < kChunkLoads; ++i) {
-      chunk.words[i] = streamWordsIf<0x80808080>(address + i * rows16::kBlockBytes,
-                                                 there && index * kChunk + i * 32 < K);
+      chunk.words[i] = streamWordsIf<0x80808080>(address + i * rows16::kBlockBytes, K % kChunk == 0,
+                                                 index * kChunk + i * 32 < K);
     }
   }
   static CIUIC_DEVICE void decode(const Chunk &chunk, int i, uint32_t (&a)[4]) {
@@ -118,22 +116,22 @@ struct Int4Weight {
     uint32_t scale[kChunk / kGroup]; // halves: of column g, of column g + 8
   };
   static CIUIC_DEVICE int64_t panelBytes(int64_t K) { return rows16::int4Bytes(K, kGroup); }
-  static CIUIC_DEVICE void load(Chunk &chunk, const char *panel, int64_t K, int64_t index, int lane,
-                                bool there) {
+  static CIUIC_DEVICE void load(Chunk &chunk, const char *panel, int64_t K, int64_t index,
+                                int lane) {
     const char *address = panel + rows16::int4ScaleBytes(K, kGroup) +
                           index * kChunkLoads * rows16::kBlockBytes + lane * 16;
 #pragma unroll
     for (int i = 0; i < kChunkLoads; ++i) {
-      chunk.words[i] = streamWordsIf<0x88888888>(address + i * rows16::kBlockBytes,
-                                                 there && index * kChunk + i * 64 < K);
+      chunk.words[i] = streamWordsIf<0x88888888>(address + i * rows16::kBlockBytes, K % kChunk == 0,
+                                                 index * kChunk + i * 64 < K);
     }
     const char *scales = panel + rows16::int4ScaleOffset(index * kChunk, lane / 4, kGroup);
     if (kGroup == 128) {
-      streamPairIf(scales, there, chunk.scale[0], chunk.scale[1]);
+      streamPair(scales, chunk.scale[0], chunk.scale[1]);
     } else {
 #pragma unroll
       for (int i = 0; i < kChunk / kGroup; i += 4) {
-        const Words four = streamWordsIf<0>(scales + i * 4, there);
+        const Words four = streamWords(scales + i * 4);
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
           chunk.scale[i + j] = wordOf(four, j);

@@ -137,7 +137,7 @@ private:
 constexpr int64_t kMostBytes = int64_t{1} << 50;
 constexpr size_t kMostPoints = 64;
 
-solver::Link readLink(const Json &object, std::string path, std::string &wrong) {
+solver::Link readLink(const Json &object, const std::string &path, std::string &wrong) {
   Reader reader(object, path, wrong);
   solver::Link link;
   link.latencyMicroseconds = reader.amount("latency_us", 0, 1e6);
@@ -160,7 +160,7 @@ solver::Link readLink(const Json &object, std::string path, std::string &wrong) 
   return link;
 }
 
-std::vector<MatmulRate> readMatmul(const Json &list, std::string path, std::string &wrong) {
+std::vector<MatmulRate> readMatmul(const Json &list, const std::string &path, std::string &wrong) {
   std::vector<MatmulRate> rates;
   if (!list.is_array() || list.empty() || list.size() > kMostPoints) {
     wrong = wrong.empty() ? path + " must be a list of 1 to 64 points" : wrong;

@@ -7,7 +7,8 @@
 namespace ciuic {
 
 /// `graph.packing`: how a weight is packed; `graph.rounded`: that a single row by it is rounded;
-/// `graph.physical`: that a state's buffer has the strides of its largest extents. `operand` is an input of a fusion of `function`.
+/// `graph.physical`: that a state's buffer has the strides of its largest extents. `operand` is an
+/// input of a fusion of `function`.
 mlir::DictionaryAttr marksOf(mlir::Value operand, mlir::func::FuncOp function);
 
 } // namespace ciuic

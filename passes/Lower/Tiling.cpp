@@ -62,7 +62,13 @@ std::optional<HostGather> hostGatherOf(KernelOp kernel) {
     }
     row *= constant.getValue();
   }
-  return HostGather{productOf(dimsOf(gather.getIndices()), kernel.getContext()), row};
+  // Where the host gathers rows its kernel runs a unit a row: one that cuts rows apart, or gathers
+  // many at once, cannot.
+  AffineExpr rows = productOf(dimsOf(gather.getIndices()), kernel.getContext());
+  if (!isForCuda(kernel) && kernel.getGrid().getResult(0) != rows) {
+    return std::nullopt;
+  }
+  return HostGather{rows, row};
 }
 
 } // namespace ciuic

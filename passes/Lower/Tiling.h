@@ -22,7 +22,7 @@ struct ColumnResult {
 };
 std::optional<ColumnResult> columnResultOf(graph::KernelOp kernel, const graph::LibraryCall &call);
 
-/// A kernel that only gathers rows of its first operand by the indices of its second.
+/// A kernel that only gathers rows of its first operand by the indices of its second, a unit a row.
 struct HostGather {
   mlir::AffineExpr rows; ///< rows gathered, an expression of the symbols
   int64_t rowBytes;      ///< of the result

@@ -128,8 +128,7 @@ std::optional<Term> broadcastTensor(const Term &term, ArrayRef<AffineExpr> score
 
 } // namespace
 
-bool isCausal(const Mask &mask, ArrayRef<AffineExpr> scores, const Bounds &bounds,
-              double low) {
+bool isCausal(const Mask &mask, ArrayRef<AffineExpr> scores, const Bounds &bounds, double low) {
   // Every query must see a key, or hiding by a low finite addend and hiding for good would differ.
   auto lead = intervalOf(simplified(scores[3] - scores[2], bounds.upper.size()), bounds).lower;
   if (!lead || *lead < 0) {
@@ -180,7 +179,8 @@ bool isCausal(const Mask &mask, ArrayRef<AffineExpr> scores, const Bounds &bound
 bool hasTensor(const Mask &mask, ArrayRef<AffineExpr> scores) {
   auto t = broadcastTensor(mask.term, scores);
   Type element = t ? getElementTypeOrSelf(t->value) : Type();
-  return t && (mask.isCondition ? element.isInteger(1) : isa<Float32Type, Float16Type, BFloat16Type>(element));
+  return t && (mask.isCondition ? element.isInteger(1)
+                                : isa<Float32Type, Float16Type, BFloat16Type>(element));
 }
 
 Value tensorOfMasks(OpBuilder &b, Location loc, ArrayRef<Mask> masks, ArrayRef<AffineExpr> scores) {

@@ -89,7 +89,8 @@ std::optional<Scores> scoresOf(const Term &term, double low, double scale = 1,
   if (isa_and_nonnull<arith::SelectOp>(c.op)) {
     for (unsigned i = 1; i < 3; ++i) {
       auto fill = constantOf(c.operands[3 - i]);
-      auto scores = fill && *fill <= low ? scoresOf(c.operands[i], low, 1, depth - 1) : std::nullopt;
+      auto scores =
+          fill && *fill <= low ? scoresOf(c.operands[i], low, 1, depth - 1) : std::nullopt;
       if (scores) {
         scores->masks.push_back({c.operands[0], true, i == 1, *fill});
         return scores;

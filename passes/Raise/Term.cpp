@@ -193,7 +193,7 @@ static Product takeApart(const Term &term, const std::optional<Term> &opaque, un
   return product;
 }
 
-Product productOf(const Term &term, std::optional<Term> opaque) {
+Product productOf(const Term &term, const std::optional<Term> &opaque) {
   return takeApart(term, opaque, maxDepth);
 }
 

@@ -71,7 +71,7 @@ struct Product {
   double constant = 1;
   llvm::SmallVector<Term> factors, divisors;
 };
-Product productOf(const Term &term, std::optional<Term> opaque = std::nullopt);
+Product productOf(const Term &term, const std::optional<Term> &opaque = std::nullopt);
 
 /// Whether an index expression is d`dim`, or 0 where the tensor's extent is one.
 bool isDim(mlir::AffineExpr expr, unsigned dim, mlir::AffineExpr extent);

@@ -219,8 +219,8 @@ std::vector<ActivationVariant> activationVariants(const OffloadProblem &problem,
     int64_t whole = peakOf(liveBytes(entry, activations));
     peak = std::max(peak, whole);
     plain.entries.push_back(std::move(activations));
-    tiled = std::max(tiled, options.spill ? leastActivationBytes(problem, entry, false) : whole);
-    floor = std::max(floor, options.spill ? leastActivationBytes(problem, entry) : whole);
+    tiled = std::max(tiled, leastActivationBytes(problem, entry, false));
+    floor = std::max(floor, leastActivationBytes(problem, entry, options.spill));
   }
   variants.push_back(plain);
   PackingOptions quick = options.packing; // there are many variants, and most are never used

@@ -204,7 +204,9 @@ struct OffloadPlan {
   int64_t residentBytes = 0, streamedBytes = 0; // of weights
   int64_t arenaBytes = 0;                       // the peak
   int64_t needBytes = 0;                        // arena of the all-resident plan
-  double objective = 0;                         // sum over entries of frequency * predicted
+  /// Sum over entries of frequency * (predicted + the copies, after the pass, of outputs that could
+  /// have left in tiles).
+  double objective = 0;
   bool operator==(const OffloadPlan &) const = default;
 };
 

@@ -63,7 +63,7 @@ struct Pass {
 };
 
 /// Predicts the steady state: passes back to back, one compute stream, one copy stream a direction.
-/// Every copy takes `copyScale` times what the link says.
+/// Every copy but those of outputs takes `copyScale` times what the link says.
 Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan,
               double copyScale = 1);
 

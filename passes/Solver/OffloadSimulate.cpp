@@ -66,8 +66,9 @@ Pass run(const OffloadProblem &problem, const Entry &entry, const EntryPlan &pla
     bool out = leaves(copy.kind);
     CopyStream &stream = streams[out ? 1 : 0];
     stream.after.push_back(copy.after);
+    double scale = copy.kind == CopyKind::TileOut ? 1 : copyScale;
     stream.microseconds.push_back(
-        copyScale * copyMicroseconds(out ? problem.toHost : problem.toDevice, copy.bytes));
+        scale * copyMicroseconds(out ? problem.toHost : problem.toDevice, copy.bytes));
     int64_t place = static_cast<int64_t>(stream.after.size());
     (copy.before < launches ? stream.need[copy.before]
                             : stream.needBefore[copy.before - launches]) = place;

@@ -125,22 +125,39 @@ private:
   /// are spread evenly over the compute that hides them, which a fast link does not show. Copying
   /// all weights counts a tenth of compute on top, as the slow link here is slower the less there
   /// is to copy.
-  double pacedTime(const OffloadPlan &plan) const {
+  double pacedTime(const OffloadPlan &plan, int variant) const {
     double sum = 0;
     for (size_t e = 0; e < problem.entries.size(); ++e) {
       const EntryPlan &entry = plan.entries[e];
       double copies = 0;
+      int64_t bytes = entry.copiedToDevice + entry.copiedToHost;
       for (const Copy &copy : entry.copies) {
-        const Link &link = leaves(copy.kind) ? problem.toHost : problem.toDevice;
-        copies += copyMicroseconds(link, copy.bytes);
+        bool output = copy.kind == CopyKind::TileOut; // crosses any link, at its own pace
+        bytes -= output ? copy.bytes : 0;
+        copies += output ? 0
+                         : copyMicroseconds(leaves(copy.kind) ? problem.toHost : problem.toDevice,
+                                            copy.bytes);
       }
       double scale = copies > 0 ? std::max(1.0, entry.computeMicroseconds * 0.75 / copies) : 1;
-      double share = static_cast<double>(entry.copiedToDevice + entry.copiedToHost) / weightBytes;
-      sum +=
-          problem.entries[e].frequency * (simulate(problem, problem.entries[e], entry, scale).time +
-                                          0.1 * share * entry.computeMicroseconds);
+      double share = static_cast<double>(bytes) / weightBytes;
+      sum += problem.entries[e].frequency *
+             (simulate(problem, problem.entries[e], entry, scale).time + afterwards(e, variant) +
+              0.1 * share * entry.computeMicroseconds);
     }
     return sum;
+  }
+
+  /// Outputs that could leave in tiles and do not leave after the pass, when nothing hides them.
+  double afterwards(size_t e, int variant) const {
+    double microseconds = 0;
+    for (const Activation &buffer : problem.entries[e].buffers) {
+      microseconds += buffer.tileBytes > 0 ? copyMicroseconds(problem.toHost, buffer.bytes) : 0;
+    }
+    for (const TiledOutput &output : variants[variant].entries[e].outputs) {
+      int64_t bytes = problem.entries[e].buffers[output.buffer].bytes;
+      microseconds -= copyMicroseconds(problem.toHost, bytes);
+    }
+    return microseconds;
   }
 
   void tryAllResident() {
@@ -149,6 +166,9 @@ private:
     for (size_t v = 0; v < variants.size(); ++v) {
       int64_t arena = tryResidency(set, resident, 0, static_cast<int>(v), "all resident");
       needBytes = v == 0 ? arena : needBytes;
+      if (needBytes <= budget) {
+        return; // nothing has to leave
+      }
     }
   }
 
@@ -250,12 +270,12 @@ private:
       Pass pass = simulate(problem, problem.entries[e], entry);
       entry.predictedMicroseconds = pass.time;
       entry.stallMicroseconds = pass.stall;
-      plan.objective += problem.entries[e].frequency * pass.time;
+      plan.objective += problem.entries[e].frequency * (pass.time + afterwards(e, variant));
       member.copied += entry.copiedToDevice + entry.copiedToHost;
     }
     int64_t arena = plan.arenaBytes;
     if (front.empty() || plan.objective <= best * (1 + kTolerance)) {
-      member.paced = pacedTime(plan);
+      member.paced = pacedTime(plan, variant);
       plan.policy = policy;
       plan.units = std::move(placed.units);
       plan.hostGathered.assign(problem.weights.size(), false);

@@ -106,6 +106,9 @@ std::optional<ConvCall> parseConv(std::span<const int64_t> p, size_t pointers) {
   call.rank = static_cast<int>(p[1]);
   call.bias = (p[2] & kEpilogueBias) != 0;
   call.residual = (p[2] & kEpilogueResidual) != 0;
+  if (call.type == DType::F32 && call.residual && !call.bias) {
+    return std::nullopt;
+  }
   call.groups = p[3];
   size_t at = 4;
   for (int64_t *list : {call.kernel, call.strides, call.before, call.after, call.dilations}) {

@@ -18,7 +18,8 @@
 //             before, padding after, dilations}; all operands have the one type
 //   shape     {N, C, OC, R extents of X, R extents of Y}
 //   X is [N, in…, C], W is [OC, kernel…, C / groups] (layout rows16: one run of panels), the bias
-//   has OC elements, residual and Y are [N, out…, OC]
+//   has OC elements, residual and Y are [N, out…, OC]. In f32 a residual comes with a bias: cuDNN
+//   has no exact plan for it alone.
 #pragma once
 
 #include "runtime/base/Status.h"

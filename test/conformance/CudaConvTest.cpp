@@ -62,6 +62,9 @@ std::vector<Window> windows(int64_t type) {
   std::vector<Window> list;
   using V = std::vector<int64_t>;
   for (int64_t epilogue : {0, 1, 2, 3}) {
+    if (type == kF32 && epilogue == 2) {
+      continue; // there is no such call
+    }
     list.push_back(
         {type, epilogue, 1, 2, 16, 32, {13, 10}, {3, 3}, {1, 1}, {1, 1}, {1, 1}, {1, 1}});
   }

@@ -109,7 +109,11 @@ def check_budget(compiled, ran):
     """What the compiler promised of memory is what the run took."""
     expect(ran["peak_device_bytes"] <= ran["budget_bytes"],
            f"peak {ran['peak_device_bytes']} is above the budget {ran['budget_bytes']}")
-    expect(ran["peak_device_bytes"] == compiled["peak_bytes"],
-           f"peak {ran['peak_device_bytes']}, predicted {compiled['peak_bytes']}")
+    # A GPU's run counts what context, code and libraries were measured to take; the plan has a reserve for them.
+    measured, planned = ran["peak_device_bytes"], compiled["peak_bytes"]
+    expect(measured == planned if ran["device"] == "host" else measured <= planned,
+           f"peak {measured}, predicted {planned}")
+    held = ran["process_device_bytes"]
+    expect(held is None or held <= ran["budget_bytes"], f"the process held {held} of {ran['budget_bytes']}")
     expect(compiled["peak_bytes"] <= compiled["budget_bytes"],
            f"predicted peak {compiled['peak_bytes']} is above the budget {compiled['budget_bytes']}")

@@ -149,6 +149,11 @@ TEST(CudaRules, ConvolutionsSayWhatTheyTouch) {
   shape[5] = 5;
   EXPECT_FALSE(convFits(*call, ConvShape::of(*call, shape)));
   EXPECT_FALSE(parseConv(params, 5)) << "a pointer is missing";
+  std::vector<int64_t> residualOnly = params;
+  residualOnly[2] = kEpilogueResidual;
+  EXPECT_TRUE(parseConv(residualOnly, 5));
+  residualOnly[0] = static_cast<int64_t>(DType::F32);
+  EXPECT_FALSE(parseConv(residualOnly, 5)) << "in f32 a residual comes with a bias";
   EXPECT_FALSE(vendorBytes(kCudnnConv, params, 6, std::vector<int64_t>(6, 1)));
   EXPECT_FALSE(vendorBytes(kCudnnConv, params, 6, std::vector<int64_t>(7, int64_t(1) << 40)));
   EXPECT_FALSE(vendorBytes("cudnn.pool", params, 6, shape));

@@ -381,6 +381,7 @@ private:
     if (failed(code)) {
       return mlir::failure();
     }
+    summary["assembler"] = code->ptxas;
     for (const codegen::CudaBlob &blob : code->blobs) {
       libraries.push_back({blob.variant, std::string(blob.bytes.begin(), blob.bytes.end())});
     }

@@ -5,6 +5,8 @@
 
 #include "passes/Offload/BuildProblem.h"
 
+#include "llvm/Support/MathExtras.h"
+
 #include <map>
 
 using namespace mlir;
@@ -15,12 +17,40 @@ namespace {
 /// Plans tried; each takes off what the last was over.
 constexpr int attempts = 8;
 
-int64_t residentArena(const solver::OffloadProblem &problem) {
+/// The least arena that keeps all weights and swaps nothing; outputs may leave in tiles.
+int64_t residentArena(solver::OffloadProblem problem) {
   solver::OffloadOptions options;
-  options.streaming = false;
+  options.streaming = options.spill = false;
+  problem.budget = 0;
   auto solved = solver::solveOffload(problem, options);
+  if (auto *infeasible = std::get_if<solver::Infeasible>(&solved)) {
+    return infeasible->bytesOver;
+  }
   auto *plan = std::get_if<solver::OffloadPlan>(&solved);
   return plan ? plan->arenaBytes : -1;
+}
+
+/// Gives a weight other bytes, in about as many tiles, and the outputs that it makes as many.
+void resize(solver::OffloadProblem &problem, int w, int64_t bytes) {
+  solver::Weight &weight = problem.weights[w];
+  int64_t count = llvm::divideCeil(weight.bytes, weight.tileBytes);
+  weight.bytes = bytes;
+  weight.tileBytes = std::min(bytes, static_cast<int64_t>(llvm::alignTo(
+                                         llvm::divideCeil(bytes, count), problem.alignment)));
+  count = llvm::divideCeil(weight.bytes, weight.tileBytes);
+  for (solver::Entry &entry : problem.entries) {
+    for (solver::Activation &buffer : entry.buffers) {
+      bool made = buffer.tileBytes > 0 &&
+                  llvm::any_of(entry.steps[buffer.begin].uses, [&](const solver::Use &use) {
+                    return use.weight == w && use.access == solver::Access::Tiles;
+                  });
+      if (made) {
+        int64_t tile = llvm::divideCeil(buffer.bytes, count);
+        buffer.tileBytes =
+            static_cast<int64_t>(llvm::divideCeil(buffer.bytes, tile)) == count ? tile : 0;
+      }
+    }
+  }
 }
 
 } // namespace
@@ -78,8 +108,7 @@ LogicalResult chooseFormats(const CompressionInput &input, const cost::Profile &
     }
     for (auto [i, proposal] : llvm::enumerate(*proposals)) {
       for (size_t w : weights[i]) {
-        view.problem.weights[w].bytes = proposal.candidates[choice.option[i]].bytes;
-        view.problem.weights[w].tileBytes = view.problem.weights[w].bytes;
+        resize(view.problem, static_cast<int>(w), proposal.candidates[choice.option[i]].bytes);
       }
     }
     arena = residentArena(view.problem);

@@ -155,6 +155,15 @@ std::string toText(const json &s) {
        << llvm::format("%.3f ms", entry["lower_bound_ms"].get<double>())
        << llvm::format(" (gap %.1f %%)", 100 * entry["gap"].get<double>()) << "\n";
   }
+  if (s.contains("assembler")) {
+    std::string assembler = s["assembler"].get<std::string>();
+    os << (assembler.empty()
+               ? "no ptxas in CUDA_HOME, PATH, /usr/local/cuda* or the active Python environment: "
+                 "the "
+                 "program's kernels are PTX, which the driver compiles when it loads them"
+               : "kernels assembled by " + assembler)
+       << "\n";
+  }
   if (!s["output"].is_null()) {
     os << "wrote " << s["output"].get<std::string>() << "\n";
   }

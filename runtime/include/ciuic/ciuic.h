@@ -162,8 +162,8 @@ typedef struct ciuic_session_options {
                            larger changes nothing. */
   int32_t threads;      /* host device: compute threads; 0: one a CPU */
   double link_gbps;     /* host device: 10^9 bytes/s between the tiers; 0: as fast as it goes */
-  int64_t pinned_bytes; /* cuda: the most host memory to pin; 0: no limit. What lies beyond is copied
-                           through a small ring of pinned buffers. */
+  int64_t pinned_bytes; /* cuda: the most host memory to pin; 0: no limit. What lies beyond is
+                           copied through a small ring of pinned buffers. */
   int32_t trace;        /* cuda: 1 for a trace of each run, which then does not run as one graph.
                            The host device always has one. */
 } ciuic_session_options;
@@ -217,9 +217,9 @@ typedef struct ciuic_run_stats {
   int64_t h2d_bytes, d2h_bytes, disk_bytes; /* inputs, outputs, weights and spills of this run */
   int64_t peak_device_bytes; /* arena as mapped, plus reserve; cuda: plus what context, kernels and
                                 libraries were measured to take */
-  int prologue;                             /* the slots had to be filled first */
-  int64_t unpinned_host_bytes; /* cuda: of the host tier, what the system did not pin; it is copied at
-                                  a fraction of the link's rate */
+  int prologue;              /* the slots had to be filled first */
+  int64_t unpinned_host_bytes; /* cuda: of the host tier, what the system did not pin; it is copied
+                                  at a fraction of the link's rate */
 } ciuic_run_stats;
 /* Of the last run. */
 CIUIC_API ciuic_status *ciuic_session_get_stats(const ciuic_session *session,

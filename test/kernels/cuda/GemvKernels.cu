@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // An entry for each matrix-vector product, its shape known at run time only.
+#define CIUIC_LIBRARY_LINKAGE static __device__ __forceinline__
 #include "kernels/cuda/Gemv.cu"
 #include "kernels/cuda/GemvMixed.cu"
 #include "test/kernels/cuda/Products.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // An entry for each product with quantised weights, its shape known at run time only.
+#define CIUIC_LIBRARY_LINKAGE static __device__ __forceinline__
 #include "kernels/cuda/Matmul.cu"
 #include "test/kernels/cuda/Products.h"
 

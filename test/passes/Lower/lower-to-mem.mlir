@@ -94,3 +94,22 @@ func.func @reshape(%x: tensor<8xf32> {graph.name = "x"}) -> (tensor<4x1xf32> {gr
 func.func @nothing() attributes {graph.symbols = []} {
   return
 }
+
+// -----
+
+// Rows of a plain table may be gathered in the host tier where a unit of work is a row: here rows of 8 · 4 bytes.
+// Rows of more than 4096 elements are cut into units, so that table is needed whole.
+// CHECK-LABEL: mem.entry @gather
+// CHECK: mem.launch {{.*}}gather_rows = #{{.*}}, row_bytes = 32 : i64
+// CHECK: mem.launch
+// CHECK-NOT: gather_rows
+// CHECK: mem.output "wide"
+func.func @gather(%ids: tensor<?xi64, affine_map<()[s0] -> (s0)>> {graph.name = "ids"})
+    -> (tensor<?x8xf32, affine_map<()[s0] -> (s0, 8)>> {graph.name = "narrow"}, tensor<?x5000xf32, affine_map<()[s0] -> (s0, 5000)>> {graph.name = "wide"})
+    attributes {graph.symbols = [#graph.symbol<"n", 1, 8>]} {
+  %t = graph.weight "t" file 0 offset 0 bytes 3200 : tensor<100x8xf32>
+  %u = graph.weight "u" file 0 offset 3200 bytes 2000000 : tensor<100x5000xf32>
+  %a = graph.gather %t, %ids axis 0 : (tensor<100x8xf32>, tensor<?xi64, affine_map<()[s0] -> (s0)>>) -> tensor<?x8xf32, affine_map<()[s0] -> (s0, 8)>>
+  %b = graph.gather %u, %ids axis 0 : (tensor<100x5000xf32>, tensor<?xi64, affine_map<()[s0] -> (s0)>>) -> tensor<?x5000xf32, affine_map<()[s0] -> (s0, 5000)>>
+  return %a, %b : tensor<?x8xf32, affine_map<()[s0] -> (s0, 8)>>, tensor<?x5000xf32, affine_map<()[s0] -> (s0, 5000)>>
+}

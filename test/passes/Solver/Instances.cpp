@@ -68,6 +68,21 @@ OffloadProblem transformer(int layers) {
   return problem;
 }
 
+OffloadProblem projection() {
+  OffloadProblem problem;
+  problem.toDevice = link(10);
+  problem.toHost = link(10);
+  problem.launchMicroseconds = 2;
+  add(problem, "table", 1 << 20, 1 << 14);
+  Entry entry;
+  entry.name = "main";
+  entry.steps.push_back({"logits", 4000, 0.9, 0, {{0, Access::Tiles, 0}}});
+  entry.buffers.push_back({"hidden", 4096, 0, 1, {}});
+  entry.buffers.push_back({"out", 4 << 20, 0, 1, {}, 1 << 16});
+  problem.entries.push_back(std::move(entry));
+  return problem;
+}
+
 OffloadProblem randomProblem(uint64_t seed) {
   Random random(seed * 7919 + 1);
   auto below = [&](uint64_t n) { return static_cast<int64_t>(random.below(n)); };

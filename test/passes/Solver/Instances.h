@@ -10,6 +10,9 @@ namespace ciuic::solver::test {
 /// prefill and decode.
 OffloadProblem transformer(int layers);
 
+/// One step: a weight of 64 tiles of 16 KiB makes an output of 64 tiles of 64 KiB, 4 MiB.
+OffloadProblem projection();
+
 /// Anything that check() accepts: shared weights, undivided ones, gathers, scratch, swappable
 /// buffers, outputs that may leave in tiles, one to three entries.
 OffloadProblem randomProblem(uint64_t seed);

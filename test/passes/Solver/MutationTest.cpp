@@ -88,6 +88,34 @@ TEST_F(Mutation, OperandsPointAtTheirBytes) {
   }
 }
 
+TEST(TileMutation, EachFaultIsSeen) {
+  OffloadProblem problem = projection();
+  problem.budget = 3 << 20;
+  OffloadPlan plan = std::get<OffloadPlan>(solveOffload(problem));
+  ASSERT_GT(plan.entries[0].launches.size(), 2u);
+  auto after = [&](auto change) {
+    OffloadPlan changed = plan;
+    change(changed.entries[0]);
+    return validate(problem, changed).value_or("");
+  };
+  EXPECT_EQ(after([](EntryPlan &) {}), "");
+  for (size_t i = 0; i < plan.entries[0].copies.size(); ++i) {
+    EXPECT_NE(after([&](EntryPlan &e) { e.copies.erase(e.copies.begin() + i); }), "") << i;
+    EXPECT_NE(after([&](EntryPlan &e) { e.copies[i].after -= 1; }), "") << i;
+    EXPECT_NE(after([&](EntryPlan &e) { e.copies[i].after += 1; }), "") << i;
+    EXPECT_NE(after([&](EntryPlan &e) { e.copies[i].before += 1; }), "") << i;
+    EXPECT_NE(after([&](EntryPlan &e) { e.copies[i].bytes -= 1; }), "") << i;
+    EXPECT_NE(after([&](EntryPlan &e) { e.copies[i].segment = 0; }), "") << i; // hidden's place
+    EXPECT_NE(after([&](EntryPlan &e) { e.copies.push_back(e.copies[i]); }), "") << i;
+    EXPECT_NE(after([&](EntryPlan &e) { e.launches[i].tile = -1; }), "") << i;
+  }
+  EXPECT_NE(after([](EntryPlan &e) { e.launches[0].tile = 99; }), "");
+  EXPECT_NE(after([](EntryPlan &e) { e.segments[1].bytes = 64; }), "");
+  EXPECT_NE(after([](EntryPlan &e) { e.segments[1].tile = false; }), "");
+  EXPECT_NE(after([](EntryPlan &e) { e.segments[2].offset = e.segments[1].offset; }), "");
+  EXPECT_NE(after([](EntryPlan &e) { e.copiedToHost -= 1; }), "");
+}
+
 TEST_F(Mutation, RegionsDoNotOverlap) {
   EXPECT_NE(after([](OffloadPlan &p) { p.slotOffsets[1] = p.slotOffsets[0]; }), "");
   EXPECT_NE(after([](OffloadPlan &p) { p.arenaBytes -= 1; }), "");

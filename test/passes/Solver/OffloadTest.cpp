@@ -211,6 +211,79 @@ TEST(Offload, SwapsHideWhereTheyCan) {
   EXPECT_NEAR(plan.entries[0].stallMicroseconds, 0, 1e-6);
 }
 
+// A budget below the output's 4 MiB: it leaves in tiles, through two places, each copy beside the
+// next launch, and the weight stays.
+TEST(Offload, AnOutputLeavesInTilesWhereItDoesNotFit) {
+  OffloadProblem problem = projection();
+  problem.budget = 13 << 18;            // 3.25 MiB
+  problem.toDevice.rates = {{1, 0.05}}; // the weight had better stay
+  OffloadPlan plan = planOf(problem);
+  const EntryPlan &entry = plan.entries[0];
+  EXPECT_EQ(entry.copiedToHost, 4 << 20);
+  EXPECT_EQ(entry.copiedToDevice, 0);
+  ASSERT_GT(entry.launches.size(), 2u);
+  ASSERT_EQ(entry.copies.size(), entry.launches.size());
+  int64_t at = 0;
+  for (size_t l = 0; l < entry.launches.size(); ++l) {
+    EXPECT_EQ(entry.launches[l].operands[0].begin, at);
+    at = entry.launches[l].operands[0].end;
+    EXPECT_EQ(entry.copies[l].kind, CopyKind::TileOut);
+    EXPECT_EQ(entry.copies[l].after, static_cast<int>(l));
+    // The place is taken again by the launch after the next; the last two go with the pass.
+    EXPECT_EQ(entry.copies[l].before, static_cast<int>(std::min(l + 2, entry.launches.size())));
+  }
+  EXPECT_EQ(at, 1 << 20);
+  EXPECT_LT(entry.gap, 0.2);
+  problem.budget = 6 << 20;
+  EXPECT_EQ(planOf(problem).entries[0].copies.size(), 0u);
+}
+
+// In the least plan one tile of 64 KiB is all that the arena has of the output, beside one tile of
+// the weight and the input: 4096 + 16384 + 65536, in regions of 4096.
+TEST(Offload, TheLeastPlanHoldsOneTileOfAnOutput) {
+  OffloadProblem problem = projection();
+  EXPECT_EQ(nearestBudget(problem), roundUpTo(4096 + 16384 + 65536, kBudgetGranule));
+  problem.budget = nearestBudget(problem);
+  OffloadPlan plan = planOf(problem);
+  EXPECT_EQ(plan.entries[0].activationBytes, 4096 + 65536);
+  // The output would not fit with all the rest away.
+  problem.entries[0].buffers[1].tileBytes = 0;
+  EXPECT_GT(nearestBudget(problem), 4 << 20);
+}
+
+// Where room for the output would push weights out, it leaves instead: 4 MiB once are less than
+// what would stream.
+TEST(Offload, AnOutputMakesRoomForWeights) {
+  OffloadProblem problem = projection();
+  problem.weights.push_back({"block", 4 << 20, 1 << 14});
+  Step step{"block", 1000, 0.9, 0, {{1, Access::Tiles, 0}}};
+  problem.entries[0].steps.insert(problem.entries[0].steps.begin(), step);
+  for (Activation &buffer : problem.entries[0].buffers) {
+    buffer.begin += buffer.name == "out";
+    buffer.end = 2;
+  }
+  problem.budget = 7 << 20; // 5 MiB of weights and 2 of the output's 4
+  OffloadPlan plan = planOf(problem);
+  EXPECT_EQ(plan.streamedBytes, 0);
+  EXPECT_EQ(plan.entries[0].copiedToHost, 4 << 20);
+}
+
+// What is resident in every plan is alive wherever memory is short.
+TEST(Offload, TheAnswerNamesWhatIsAlwaysResident) {
+  OffloadProblem problem = transformer(2);
+  problem.weights.push_back({"rope", 48 * 1024, 48 * 1024}); // small and used by two steps
+  int table = static_cast<int>(problem.weights.size()) - 1;
+  for (Entry &entry : problem.entries) {
+    entry.steps[1].uses.push_back({table, Access::Whole, 0});
+    entry.steps[3].uses.push_back({table, Access::Whole, 0});
+  }
+  problem.budget = 0;
+  auto answer = solveOffload(problem);
+  const Infeasible &infeasible = std::get<Infeasible>(answer);
+  EXPECT_TRUE(std::any_of(infeasible.alive.begin(), infeasible.alive.end(),
+                          [](const auto &live) { return live.name == "rope"; }));
+}
+
 TEST(Offload, ATableThatIsOnlyGatheredStaysOnTheHost) {
   OffloadProblem problem = transformer(2);
   problem.weights.push_back({"positions", 1 << 20, 1 << 20});
@@ -241,6 +314,21 @@ TEST(Offload, CheckNamesWhatIsWrong) {
   EXPECT_NE(wrong([](OffloadProblem &p) { p.toDevice.rates.clear(); }), "");
   EXPECT_NE(wrong([](OffloadProblem &p) { p.regionAlignment = 48; }), "");
   EXPECT_NE(wrong([](OffloadProblem &p) { p.entries.clear(); }), "");
+  auto wrongOutput = [](auto change) {
+    OffloadProblem problem = projection();
+    change(problem.entries[0], problem.entries[0].buffers[1]);
+    return check(problem).value_or("");
+  };
+  EXPECT_EQ(wrongOutput([](Entry &, Activation &) {}), "");
+  EXPECT_NE(wrongOutput([](Entry &, Activation &b) { b.tileBytes = 1 << 17; }),
+            ""); // 32 tiles, not 64
+  EXPECT_NE(wrongOutput([](Entry &, Activation &b) { b.tileBytes = -1; }), "");
+  EXPECT_NE(wrongOutput([](Entry &, Activation &b) { b.touches = {0}; }), "");
+  EXPECT_NE(wrongOutput([](Entry &e, Activation &) { e.steps[0].uses[0].access = Access::Whole; }),
+            "");
+  EXPECT_NE(wrongOutput([](Entry &e, Activation &) { e.steps.push_back({"later", 1, 1, 0, {}}); }),
+            "");
+  EXPECT_NE(wrongOutput([](Entry &e, Activation &b) { e.buffers.push_back(b); }), "");
 }
 
 // Two steps of 100 us each, a copy of 150 us under a hide rate of 0.5: worked out by hand.
@@ -262,6 +350,22 @@ TEST(Simulate, ACopySlowsTheLaunchesBesideIt) {
   pass = simulate(problem, entry, plan);
   EXPECT_NEAR(pass.time, 400, 1e-9);
   EXPECT_NEAR(pass.stall, 100, 1e-9);
+}
+
+// Copies out hold up whoever takes their place: two launches of 100 us through one place, each
+// emptied in 60 us, the last before the next pass.
+TEST(Simulate, APlaceIsTakenAgainOnceItsTileHasLeft) {
+  OffloadProblem problem;
+  problem.toDevice = problem.toHost = {0, {{1, 1}}};
+  Entry entry;
+  entry.steps = {{"a", 200, 1, 0, {}}};
+  EntryPlan plan;
+  plan.launches = {{0, {}, 100}, {0, {}, 100}};
+  plan.copies = {{CopyKind::TileOut, -1, -1, 0, 0, 1, 60'000},
+                 {CopyKind::TileOut, -1, -1, 0, 1, 2, 60'000}};
+  Pass pass = simulate(problem, entry, plan);
+  EXPECT_NEAR(pass.time, 320, 1e-9);
+  EXPECT_NEAR(pass.stall, 120, 1e-9);
 }
 
 TEST(Simulate, CopyTimeFollowsTheCurve) {

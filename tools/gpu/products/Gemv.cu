@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Matrix-vector products of constant shapes, as a program's kernels are, for timing; a kernel that
 // only reads.
+#define CIUIC_LIBRARY_LINKAGE static __device__ __forceinline__
 #include "kernels/cuda/Gemv.cu"
 #include "kernels/cuda/GemvMixed.cu"
 #include "tools/gpu/products/Shapes.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Quantised products of constant K and N, for timing.
+#define CIUIC_LIBRARY_LINKAGE static __device__ __forceinline__
 #include "kernels/cuda/Matmul.cu"
 #include "tools/gpu/products/Shapes.h"
 
