@@ -153,6 +153,12 @@ Text ptxOf(graph::KernelOp kernel, int generation) {
     if (std::string error = linkLibrary(*code, generation); !error.empty()) {
       return {"", error};
     }
+    if (succeeded(call)) { // registers for as many threads as run, not for the most there may be
+      const kernels::cuda::Block block = graph::cudaBlockOf(**call);
+      llvm::Function *function = code->getFunction(kernel.getSymName());
+      function->addFnAttr("nvvm.maxntid", std::to_string(block.threads));
+      function->addFnAttr("nvvm.minctasm", std::to_string(block.resident));
+    }
   }
   if (std::string error = makePrivate(*code, kernel.getSymName()); !error.empty()) {
     return {"", error};

@@ -35,10 +35,10 @@ static Bounds boundsOf(KernelOp kernel) {
   return bounds;
 }
 
-bool hasOneRow(MatmulOp matmul, const Bounds &bounds) {
-  return llvm::all_of(ArrayRef(dimsOf(matmul.getA())).drop_back(), [&](AffineExpr dim) {
-    return intervalOf(dim, bounds).upper == std::optional<int64_t>(1);
-  });
+bool decodes(MatmulOp matmul, const Bounds &bounds) {
+  AffineExpr rows = productOf(ArrayRef(dimsOf(matmul.getA())).drop_back(), matmul->getContext());
+  Interval interval = intervalOf(rows, bounds);
+  return interval.lower.value_or(0) <= 1 && interval.upper && *interval.upper <= 4;
 }
 
 bool roundsRow(KernelOp kernel) {
@@ -50,7 +50,7 @@ bool roundsRow(KernelOp kernel) {
   auto marks = cast<DictionaryAttr>((*kernel.getArgAttrs())[weight.getArgNumber()]);
   auto packing = marks.getAs<PackingAttr>("graph.packing");
   return marks.contains("graph.rounded") && packing &&
-         kernels::groupSize(packSpecOf(packing).format) > 0 && hasOneRow(matmul, boundsOf(kernel));
+         kernels::groupSize(packSpecOf(packing).format) > 0 && decodes(matmul, boundsOf(kernel));
 }
 
 namespace {

@@ -42,11 +42,13 @@ int64_t scratchOf(const LibraryCall &call, llvm::ArrayRef<int64_t> upper);
 /// The mark of how a weight is packed on an argument of a kernel; null where it is a plain tensor.
 PackingAttr packingOf(KernelOp kernel, unsigned argument);
 
-/// Whether a product has one row at every value of the symbols.
-bool hasOneRow(MatmulOp matmul, const Bounds &bounds);
+/// Whether a product is one of decoding: a row for each of at most four sequences, which is what
+/// the default bounds of a batch allow, and perhaps of a single one.
+bool decodes(MatmulOp matmul, const Bounds &bounds);
 
-/// Whether this kernel rounds its row to int8 first: it multiplies a single one by an int4 weight
-/// whose argument is marked `graph.rounded`. That depends on model, entry and format alone.
+/// Whether this kernel rounds a single row to int8 first (more rows it multiplies as they are): it
+/// is one of decoding by an int4 weight whose argument is marked `graph.rounded`. That depends on
+/// model, entry and format alone.
 bool roundsRow(KernelOp kernel);
 
 } // namespace ciuic::graph

@@ -14,10 +14,12 @@
 namespace ciuic::kernels::cuda {
 
 /// A launch's block. Dynamic shared memory; most blocks of a grid; whether the function waits by
-/// itself for the kernel before it (Overlap.h).
+/// itself for the kernel before it (Overlap.h); blocks that a multiprocessor should hold at once,
+/// which limits registers.
 struct Block {
   int64_t threads = 256, sharedBytes = 0, maxGrid = 2048;
   bool overlaps = false;
+  int64_t resident = 1;
 };
 
 /// Rows (M) up to which a product is a matrix-vector product.
@@ -28,7 +30,7 @@ inline constexpr int64_t kDecodeQueries = 8;
 /// A matrix-vector product's shared memory: sums of its warps (two buffers of eight warps, sixteen
 /// rows and columns, f32), then activations where they fit.
 inline constexpr int64_t kGemvSums = 2 * 8 * 16 * 16 * 4, kGemvStaged = 48 * 1024;
-inline constexpr Block kGemvBlock = {256, kGemvSums + kGemvStaged, 264, true};
+inline constexpr Block kGemvBlock = {256, kGemvSums + kGemvStaged, 264, true, 2};
 
 /// Warps that share a panel, each with two chunks or more: of K and the format alone, since it
 /// decides the order of additions.

@@ -51,7 +51,7 @@ struct WeightSite {
   double depth =
       0; ///< 0 at the first block weight, 1 at the last: where its middle lies among their elements
   int64_t elements = 0;
-  bool oneRow = false; ///< some entry multiplies a single row by it
+  bool oneRow = false; ///< some entry that decodes may multiply a single row by it
 };
 
 /// The weights that can change format, in program order: two-dimensional, in panels, read by

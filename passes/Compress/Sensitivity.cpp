@@ -125,7 +125,7 @@ bool canChange(WeightOp weight) {
          packing.getChannels() >= leastExtent;
 }
 
-/// Whether a product in this function multiplies a single row by the weight.
+/// Whether a product in this function decodes by the weight.
 bool meetsOneRow(WeightOp weight) {
   Bounds bounds = boundsOf(weight->getParentOfType<func::FuncOp>());
   return llvm::any_of(weight->getUses(), [&](OpOperand &use) {
@@ -136,7 +136,7 @@ bool meetsOneRow(WeightOp weight) {
     Value inside = fusion.getBody().getArgument(use.getOperandNumber());
     return llvm::any_of(inside.getUsers(), [&](Operation *user) {
       auto matmul = dyn_cast<MatmulOp>(user);
-      return matmul && matmul.getB() == inside && hasOneRow(matmul, bounds);
+      return matmul && matmul.getB() == inside && decodes(matmul, bounds);
     });
   });
 }

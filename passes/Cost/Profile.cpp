@@ -18,7 +18,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char *kFormatNames[kWeightFormats] = {"f32", "f16", "bf16", "i8", "i4"};
+constexpr const char *kFormatNames[kWeightFormats] = {"f32", "f16", "bf16",
+                                                      "i8",  "i4",  "i4_rounded"};
 
 /// Reads fields of one object and remembers the first thing that is wrong.
 class Reader {
@@ -94,6 +95,8 @@ public:
     const Json *value = find(key);
     return value ? *value : empty;
   }
+
+  bool has(const char *key) const { return object.is_object() && object.contains(key); }
 
   std::string at(const char *key) const { return path.empty() ? key : path + "." + key; }
 
@@ -218,6 +221,10 @@ std::variant<Profile, std::string> parseProfile(std::string_view text) {
   profile.memoryGigabytes = reader.amount("memory_gbps", 1e-3, 1e6);
   Reader matmul(reader.child("matmul"), "matmul", wrong);
   for (size_t f = 0; f < kWeightFormats; ++f) {
+    if (f == static_cast<size_t>(WeightFormat::I4Rounded) && !matmul.has(kFormatNames[f])) {
+      profile.matmul[f] = profile.matmul[static_cast<size_t>(WeightFormat::I4)];
+      continue;
+    }
     profile.matmul[f] =
         readMatmul(matmul.child(kFormatNames[f]), matmul.at(kFormatNames[f]), wrong);
   }

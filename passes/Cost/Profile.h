@@ -19,9 +19,9 @@ namespace ciuic::cost {
 /// What limits a kernel besides memory.
 enum class WorkClass : uint8_t { Matmul, Convolution, Attention, Elementwise, Move };
 
-/// How the weights of a matmul are stored.
-enum class WeightFormat : uint8_t { F32, F16, BF16, I8, I4 };
-inline constexpr size_t kWeightFormats = 5;
+/// How the weights of a matmul are stored; I4Rounded: a single row is rounded to int8 first.
+enum class WeightFormat : uint8_t { F32, F16, BF16, I8, I4, I4Rounded };
+inline constexpr size_t kWeightFormats = 6;
 
 struct MatmulRate {
   int64_t rows = 1; // from this many rows (M) on

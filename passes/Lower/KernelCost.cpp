@@ -104,7 +104,7 @@ KernelCost costOf(KernelOp kernel, ArrayRef<int64_t> symbols) {
     }
     bytes += packing ? static_cast<double>(packedBytes(packing)) : bytesOf(argument, symbols);
   }
-  cost.format += roundsRow(kernel) ? "_rounded" : "";
+  cost.format += cost.rows == 1 && roundsRow(kernel) ? "_rounded" : "";
   for (Value result : body.getTerminator()->getOperands()) {
     auto append = result.getDefiningOp<AppendOp>();
     bytes += append ? bytesOf(append.getFresh(), symbols) : bytesOf(result, symbols);

@@ -76,11 +76,12 @@ cost::Work workOf(LaunchOp launch) {
               : kind == "attention" ? cost::WorkClass::Attention
               : kind == "map"       ? cost::WorkClass::Elementwise
                                     : cost::WorkClass::Move;
-  work.format = format == "f16"              ? cost::WeightFormat::F16
-                : format == "bf16"           ? cost::WeightFormat::BF16
-                : format == "int8"           ? cost::WeightFormat::I8
-                : format.starts_with("int4") ? cost::WeightFormat::I4
-                                             : cost::WeightFormat::F32;
+  work.format = format == "f16"                ? cost::WeightFormat::F16
+                : format == "bf16"             ? cost::WeightFormat::BF16
+                : format == "int8"             ? cost::WeightFormat::I8
+                : format.ends_with("_rounded") ? cost::WeightFormat::I4Rounded
+                : format.starts_with("int4")   ? cost::WeightFormat::I4
+                                               : cost::WeightFormat::F32;
   work.flops = cost.getAs<FloatAttr>("flops").getValueAsDouble();
   work.bytes = static_cast<double>(cost.getAs<IntegerAttr>("bytes").getInt());
   work.rows = cost.getAs<IntegerAttr>("rows").getInt();

@@ -87,7 +87,7 @@ class Driver:
 
 def run(group, folder, number, driver):
     launches = json.loads((Path(folder) / f"g{number}.json").read_text())
-    modules = {v: driver.module(Path(folder) / f"g{number}.{v}") for v in (f"sm_{driver.capability}", "compute_80")}
+    modules = {v: driver.module(Path(folder) / f"g{number}.{v}") for v in (f"sm_{driver.capability}", "ptx")}
     faults, count = [], 0
     for case in group.cases:
         if case[0] in launches:

@@ -42,6 +42,29 @@ struct Machine {
   std::vector<Stream *> streams;
   std::map<DeviceAddress, size_t> allocations;
   std::mt19937 random{1};
+  std::map<void *, void (*)(void *)> owned; // what the runtime leaves behind when a device is lost
+
+  template <class T>
+  T *own(T *object) {
+    owned[object] = [](void *p) { delete static_cast<T *>(p); };
+    return object;
+  }
+  void *ownBytes(void *data) {
+    owned[data] = std::free;
+    return data;
+  }
+  void drop(void *object) {
+    auto it = owned.find(object);
+    it->second(object);
+    owned.erase(it);
+  }
+  ~Machine() { clear(); }
+  void clear() {
+    for (auto [object, free] : owned) {
+      free(object);
+    }
+    owned.clear();
+  }
 };
 Machine machine;
 
@@ -155,7 +178,7 @@ Result streamBeginCapture(StreamHandle handle, int) {
   GATE("streamBeginCapture");
   drain();
   Stream &s = *reinterpret_cast<Stream *>(handle);
-  s.capturing = new NodeList();
+  s.capturing = machine.own(new NodeList());
   s.frontier.clear();
   return result::success;
 }
@@ -184,7 +207,7 @@ Result streamEndCapture(StreamHandle handle, GraphHandle *graph) {
     }
   }
   if (gated != result::success || !joined) {
-    delete list;
+    machine.drop(list);
     *graph = nullptr;
     return gated != result::success ? gated : 904;
   }
@@ -281,7 +304,7 @@ Result memAlloc(DeviceAddress *address, size_t bytes) {
   if (static_cast<int64_t>(bytes) > gpu.memory - gpu.held) {
     return result::outOfMemory;
   }
-  void *data = std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+  void *data = machine.ownBytes(std::aligned_alloc(256, (bytes + 255) / 256 * 256));
   std::memset(data, 0xcd, bytes); // nobody may rely on zeros
   *address = reinterpret_cast<DeviceAddress>(data);
   machine.allocations[*address] = bytes;
@@ -293,17 +316,17 @@ Result memFree(DeviceAddress address) {
   auto it = machine.allocations.find(address);
   machine.gpu->held -= static_cast<int64_t>(it->second);
   machine.allocations.erase(it);
-  std::free(reinterpret_cast<void *>(address));
+  machine.drop(reinterpret_cast<void *>(address));
   return release();
 }
 Result memAllocHost(void **address, size_t bytes) {
   GATE("memAllocHost");
-  *address = std::malloc(bytes);
+  *address = machine.ownBytes(std::malloc(bytes));
   ++machine.gpu->live;
   return result::success;
 }
 Result memFreeHost(void *address) {
-  std::free(address);
+  machine.drop(address);
   return release();
 }
 Result memHostRegister(void *, size_t bytes, unsigned) {
@@ -323,14 +346,14 @@ Result copyAsync(const char *name, void *to, const void *from, size_t bytes, Str
 template <class T, class Handle>
 Result create(const char *name, Handle *out) {
   GATE(name);
-  auto *made = new T();
+  auto *made = machine.own(new T());
   *out = reinterpret_cast<Handle>(made);
   ++machine.gpu->live;
   return result::success;
 }
 template <class T, class Handle>
 Result destroy(Handle handle) {
-  delete reinterpret_cast<T *>(handle);
+  machine.drop(handle);
   return release();
 }
 
@@ -349,10 +372,12 @@ std::unique_ptr<MemoryMonitor> fakeMonitor(const std::string &) {
 }
 
 Driver fakeDriver(FakeGpu &gpu) {
+  machine.clear();
   machine.gpu = &gpu;
   machine.lost = false;
   machine.pending.nodes.clear();
   machine.streams.clear();
+  machine.allocations.clear();
   Driver d;
   d.init = [](unsigned) -> Result { return 0; };
   d.driverGetVersion = [](int *v) -> Result { return *v = 13000, 0; };

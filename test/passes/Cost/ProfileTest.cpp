@@ -64,6 +64,16 @@ TEST(Profile, TheHashSeesEveryConstantAndNoLayout) {
   EXPECT_TRUE(changed([](Profile &p) { p.reserveBytes = 1; }));
 }
 
+TEST(Profile, WithoutARateForRoundedRowsTheyAreAsExactOnes) {
+  std::string text(*builtinProfile("host-generic"));
+  EXPECT_NE(builtin("host-generic").matmul[5], builtin("host-generic").matmul[4]);
+  const size_t at = text.find(",\n    \"i4_rounded\""), end = text.find(']', at) + 1;
+  ASSERT_NE(at, std::string::npos);
+  auto parsed = parseProfile(text.erase(at, end - at));
+  ASSERT_TRUE(std::holds_alternative<Profile>(parsed)) << std::get<std::string>(parsed);
+  EXPECT_EQ(std::get<Profile>(parsed).matmul[5], builtin("host-generic").matmul[4]);
+}
+
 TEST(Profile, ErrorsNameTheField) {
   EXPECT_NE(wrong("\"launch_us\"", "\"lunch_us\"").find("launch_us is missing"), std::string::npos);
   EXPECT_NE(wrong("\"launch_us\"", "\"extra\": 1, \"launch_us\"").find("extra is not a field"),
