@@ -34,9 +34,21 @@ using namespace mlir;
 namespace ciuic::codegen {
 namespace {
 
-/// The generation whose instructions a chip's code uses, and the PTX version that has them.
-int generationOf(int capability) { return capability >= 90 ? 90 : 80; }
-StringRef ptxVersion(int generation) { return generation >= 90 ? "+ptx80" : "+ptx74"; }
+/// The generation whose instructions a chip's code uses. `exact`: those too that no other chip has,
+/// which library functions have a use for.
+struct Generation {
+  int capability;
+  bool exact = false;
+
+  std::string name() const { return std::to_string(capability) + (exact ? "a" : ""); }
+  StringRef ptxVersion() const { return capability >= 90 ? "+ptx80" : "+ptx74"; }
+  bool operator<(const Generation &o) const {
+    return std::pair(capability, exact) < std::pair(o.capability, o.exact);
+  }
+};
+Generation generationOf(int capability) { return {capability >= 90 ? 90 : 80, capability == 90}; }
+/// The same without what only one chip has.
+Generation portable(Generation generation) { return {generation.capability}; }
 
 void initialiseTarget() {
   LLVMInitializeNVPTXTarget();
@@ -45,7 +57,7 @@ void initialiseTarget() {
   LLVMInitializeNVPTXAsmPrinter();
 }
 
-std::unique_ptr<llvm::TargetMachine> makeMachine(int generation) {
+std::unique_ptr<llvm::TargetMachine> makeMachine(Generation generation) {
   std::string error;
   llvm::Triple triple("nvptx64-nvidia-cuda");
   const llvm::Target *target = llvm::TargetRegistry::lookupTarget(triple, error);
@@ -55,13 +67,13 @@ std::unique_ptr<llvm::TargetMachine> makeMachine(int generation) {
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
   return std::unique_ptr<llvm::TargetMachine>(target->createTargetMachine(
-      triple, "sm_" + std::to_string(generation), ptxVersion(generation), options,
-      llvm::Reloc::PIC_, {}, llvm::CodeGenOptLevel::Aggressive));
+      triple, "sm_" + generation.name(), generation.ptxVersion(), options, llvm::Reloc::PIC_, {},
+      llvm::CodeGenOptLevel::Aggressive));
 }
 
 /// Adds the library functions that `code` calls; says what went wrong.
-std::string linkLibrary(llvm::Module &code, int generation) {
-  std::string_view bitcode = kernels::cudaBitcode(generation);
+std::string linkLibrary(llvm::Module &code, Generation generation) {
+  std::string_view bitcode = kernels::cudaBitcode(generation.name());
   auto library = llvm::getLazyBitcodeModule(
       llvm::MemoryBufferRef(llvm::StringRef(bitcode.data(), bitcode.size()), "kernels"),
       code.getContext());
@@ -126,10 +138,11 @@ struct Text {
   std::string ptx, error;
 };
 
-Text ptxOf(graph::KernelOp kernel, int generation) {
+Text ptxOf(graph::KernelOp kernel, Generation generation) {
   Location loc = kernel.getLoc();
   OwningOpRef<ModuleOp> module = ModuleOp::create(loc);
-  if (failed(generateKernel(kernel, *module, Device::gpu, generation)) || failed(verify(*module))) {
+  if (failed(generateKernel(kernel, *module, Device::gpu, generation.capability)) ||
+      failed(verify(*module))) {
     return {"", "the kernel could not be generated"};
   }
   llvm::LLVMContext context;
@@ -145,7 +158,7 @@ Text ptxOf(graph::KernelOp kernel, int generation) {
   code->setDataLayout(machine->createDataLayout());
   auto call = graph::libraryCallOf(kernel);
   if (succeeded(call) && !*call) {
-    if (int64_t cluster = gpuPlanOf(kernel, generation)->cluster; cluster > 1) {
+    if (int64_t cluster = gpuPlanOf(kernel, generation.capability)->cluster; cluster > 1) {
       llvm::Function *function = code->getFunction(kernel.getSymName());
       function->addFnAttr("nvvm.cluster_dim", std::to_string(cluster) + ",1,1");
     }
@@ -175,7 +188,7 @@ Text ptxOf(graph::KernelOp kernel, int generation) {
 }
 
 /// One module of all texts: the first one's head, then everyone's body.
-std::string joined(ArrayRef<Text> texts) {
+std::string joined(ArrayRef<Text> texts, Generation generation) {
   constexpr StringRef kHead = ".address_size 64";
   std::string all;
   for (const Text &text : texts) {
@@ -186,6 +199,12 @@ std::string joined(ArrayRef<Text> texts) {
     }
     if (all.empty()) {
       all = ptx.substr(0, head + kHead.size()).str();
+      // The first text may be a portable one.
+      std::string target = ".target sm_" + portable(generation).name();
+      size_t at = all.find(target + "\n");
+      if (at != std::string::npos) {
+        all.replace(at, target.size(), ".target sm_" + generation.name());
+      }
     }
     all += ptx.drop_front(head + kHead.size());
   }
@@ -201,7 +220,7 @@ public:
     context.disableMultithreading();
     context.loadAllAvailableDialects();
   }
-  Text compile(const std::string &source, int generation) {
+  Text compile(const std::string &source, Generation generation) {
     std::string message;
     ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
       if (message.empty() && diagnostic.getSeverity() == DiagnosticSeverity::Error) {
@@ -229,7 +248,7 @@ private:
 FailureOr<std::string> emitPtx(graph::KernelOp kernel, int capability) {
   initialiseTarget();
   kernel.getContext()->loadAllAvailableDialects();
-  Text text = ptxOf(kernel, generationOf(capability));
+  Text text = ptxOf(kernel, portable(generationOf(capability)));
   if (!text.error.empty()) {
     return kernel.emitError("kernel '") << kernel.getSymName() << "': " << text.error;
   }
@@ -274,14 +293,23 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
     llvm::raw_string_ostream stream(sources.emplace_back());
     kernel->print(stream, OpPrintingFlags().printGenericOpForm());
   }
-  std::map<int, std::vector<Text>> generations;
+  // Kernels that call no library function gain nothing from one chip's own instructions: of these
+  // there is a portable text alone, which the PTX for any driver is made of anyway.
+  std::map<Generation, std::vector<Text>> generations;
   for (int capability : options.capabilities) {
     generations[generationOf(capability)].resize(kernels.size());
+    generations[portable(generationOf(capability))].resize(kernels.size());
   }
-  std::vector<std::pair<int, size_t>> jobs;
+  std::vector<bool> callsLibrary;
+  for (graph::KernelOp kernel : kernels) {
+    callsLibrary.push_back(graph::libraryCallOf(kernel)->has_value());
+  }
+  std::vector<std::pair<Generation, size_t>> jobs;
   for (auto &[generation, texts] : generations) {
     for (size_t i = 0; i < texts.size(); ++i) {
-      jobs.push_back({generation, i});
+      if (!generation.exact || callsLibrary[i]) {
+        jobs.push_back({generation, i});
+      }
     }
   }
   std::atomic<size_t> next = 0;
@@ -300,6 +328,13 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
   for (std::thread &thread : pool) {
     thread.join();
   }
+  for (auto &[generation, texts] : generations) {
+    for (size_t i = 0; generation.exact && i < texts.size(); ++i) {
+      if (!callsLibrary[i]) {
+        texts[i] = generations.at(portable(generation))[i];
+      }
+    }
+  }
   bool failedAny = false;
   for (auto &[generation, texts] : generations) {
     for (auto [kernel, text] : llvm::zip(kernels, texts)) {
@@ -312,29 +347,30 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
   if (failedAny) {
     return failure();
   }
-  std::map<int, std::string> ptx;
+  std::map<Generation, std::string> ptx;
   for (auto &[generation, texts] : generations) {
-    ptx[generation] = joined(texts);
+    ptx[generation] = joined(texts, generation);
   }
   code.ptxas = options.ptxas.empty() ? findPtxas() : options.ptxas;
   if (!code.ptxas.empty()) {
     std::vector<AssembleJob> assemblies;
     for (int capability : options.capabilities) {
-      assemblies.push_back({capability, &ptx.at(generationOf(capability)), {}, ""});
+      std::string arch =
+          "sm_" + std::to_string(capability) + (generationOf(capability).exact ? "a" : "");
+      assemblies.push_back({arch, &ptx.at(generationOf(capability)), {}, ""});
     }
     assemble(code.ptxas, options.threads, assemblies);
     for (AssembleJob &job : assemblies) {
-      std::string variant = "sm_" + std::to_string(job.capability);
       if (!job.error.empty()) {
         return kernels.front()->getParentOp()->emitError("ptxas for ")
-               << variant << ": " << job.error;
+               << job.arch << ": " << job.error;
       }
-      code.blobs.push_back({variant, std::move(job.cubin)});
+      code.blobs.push_back({job.arch, std::move(job.cubin)});
     }
   }
   const auto &[generation, lowest] = *ptx.begin();
   code.blobs.push_back(
-      {"compute_" + std::to_string(generation), std::vector<char>(lowest.begin(), lowest.end())});
+      {"compute_" + generation.name(), std::vector<char>(lowest.begin(), lowest.end())});
   code.blobs.back().bytes.push_back(0); // drivers take PTX as a C string
   return code;
 }

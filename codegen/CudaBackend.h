@@ -19,8 +19,8 @@ struct CudaOptions {
   std::string ptxas;
 };
 
-/// `variant` is `sm_90` (a cubin) or `compute_80` (PTX for that and later capabilities), as the
-/// program's table of code names it.
+/// `variant` is `sm_86` or, for 9.0 alone, `sm_90a` (cubins), or `compute_80` (PTX for that and later
+/// capabilities), as the program's table of code names it.
 struct CudaBlob {
   std::string variant;
   std::vector<char> bytes;
@@ -46,7 +46,7 @@ struct CudaLaunch {
 };
 mlir::FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel);
 
-/// The PTX of one kernel for a chip of this capability, for tests.
+/// The PTX of one kernel for chips from this capability on, for tests.
 mlir::FailureOr<std::string> emitPtx(graph::KernelOp kernel, int capability);
 
 /// ptxas of $CUDA_HOME, $PATH, /usr/local/cuda*, or of the wheels of an active Python environment;

@@ -64,7 +64,7 @@ void assembleOne(const std::string &ptxas, unsigned threads, AssembleJob &job) {
     job.error = "a temporary file cannot be written: " + error.message();
     return;
   }
-  std::string arch = "-arch=sm_" + std::to_string(job.capability);
+  std::string arch = "-arch=" + job.arch;
   std::string split = "--split-compile=" + std::to_string(std::max(1u, threads));
   llvm::SmallVector<llvm::StringRef> arguments{ptxas, arch, "-O3", input, "-o", output};
   // Kernels in parallel: an option of CUDA 12 and later; several kernels are needed for it to pay.

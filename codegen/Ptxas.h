@@ -8,7 +8,7 @@
 namespace ciuic::codegen {
 
 struct AssembleJob {
-  int capability = 0;
+  std::string arch; ///< sm_86, sm_90a, …
   const std::string *ptx = nullptr;
   std::vector<char> cubin;
   std::string error; ///< what ptxas said, where it failed

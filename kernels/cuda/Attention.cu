@@ -6,6 +6,8 @@
 //
 //   4 · queries · keys · width operations a head (half of it when causal); moves q, k, v and the
 //   result once, k and v again per tile of queries, mostly from L2.
+//   H100, f16, 32 heads of 128, causal, 2048 queries, as compiled for a model: 87 µs (396 TFLOP/s),
+//   cuDNN through torch 91. With keys 8 KiB apart 127 µs, and 161 without warpgroups.
 #include "kernels/cuda/Abi.h"
 #include "kernels/cuda/AttentionHead.h"
 #include "kernels/cuda/Warpgroup.h"
@@ -387,13 +389,14 @@ struct Tile {
       warpBarrier();
       const int query = first + rowsOf(m);
       const int rows = least(16, h.queries - query);
+      // Eight lanes a row: what the epilogue makes of a row alone is done for four rows at a time.
 #pragma unroll 1
-      for (int r = 0; r < rows; ++r) {
+      for (int r = laneIndex() / 8; r < rows; r += 4) {
 #pragma unroll
-        for (int c = 0; c < Width; c += 32) {
-          if (c + laneIndex() < h.valueWidth) {
-            ciuic_epilogue(mine[r * kLd + c + laneIndex()], row + query + r, c + laneIndex(), ptrs,
-                           dims);
+        for (int c = 0; c < Width; c += 8) {
+          const int column = c + laneIndex() % 8;
+          if (column < h.valueWidth) {
+            ciuic_epilogue(mine[r * kLd + column], row + query + r, column, ptrs, dims);
           }
         }
       }
@@ -405,17 +408,18 @@ struct Tile {
 
 template <typename T, int Width, bool Plain, bool Vectors>
 CIUIC_DEVICE void attendTiles(const int64_t *args, char *const *ptrs, const int64_t *dims) {
-  const int64_t heads = args[kAttnHeads], queries = args[kAttnQueries];
-  const int64_t shared = most(int64_t(1), heads / most(int64_t(1), args[kAttnKvHeads]));
+  const int heads = static_cast<int>(args[kAttnHeads]);
+  const int queries = static_cast<int>(args[kAttnQueries]);
+  const int shared = most(1, heads / most(1, static_cast<int>(args[kAttnKvHeads])));
   constexpr int rows = attentionQueries(Width);
-  const int64_t tiles = ceilDiv(queries, rows), all = args[kAttnBatch] * heads;
+  const int tiles = (queries + rows - 1) / rows, all = static_cast<int>(args[kAttnBatch]) * heads;
 #pragma unroll 1
-  for (int64_t unit = blockIndex(); unit < tiles * all; unit += blockCount()) {
-    const int64_t of = unit % all, batch = of / heads, head = of % heads;
+  for (int unit = blockIndex(); unit < tiles * all; unit += blockCount()) {
+    const int of = unit % all, batch = of / heads, head = of % heads;
     const Head<T> h(args, ptrs, batch, head, head / shared);
-    Tile<T, Width, Plain, Vectors> tile(h, static_cast<int>((tiles - 1 - unit / all) * rows));
+    Tile<T, Width, Plain, Vectors> tile(h, (tiles - 1 - unit / all) * rows);
     tile.run();
-    tile.finish(of * queries, ptrs, dims);
+    tile.finish(static_cast<int64_t>(of) * queries, ptrs, dims);
   }
 }
 

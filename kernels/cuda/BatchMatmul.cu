@@ -32,7 +32,7 @@ CIUIC_DEVICE void multiplyTiles(const int64_t *args, char *const *ptrs, const in
     const StridedTile<T, Tile, DeepB> tileB = {b,     args[kBatchWCol], args[kBatchWK], columns,
                                                depth, vectorsB};
     const int64_t first = batch * M + row;
-    auto rowOf = [&](int r) { return r < rows ? first + r : int64_t(-1); };
+    auto rowOf = [&](int r) CIUIC_INLINED { return r < rows ? first + r : int64_t(-1); };
     const Destination<decltype(rowOf)> to = {rowOf, 0, columns, column, ptrs, dims};
     TileProduct<T, Tile>::run(tileA, tileB, (depth + kStep<T> - 1) / kStep<T>, to);
   }

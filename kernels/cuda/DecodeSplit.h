@@ -127,7 +127,7 @@ CIUIC_DEVICE void decode(unsigned *done, const int64_t *args, char *const *ptrs,
     barrier();
     float *workspace = reinterpret_cast<float *>(ptrs[4]);
     const int64_t splitStride = least(kDecodeRows, all) * partial;
-    auto finish = [&](int r, const Joined<kColumns> &j) {
+    auto finish = [&](int r, const Joined<kColumns> &j) CIUIC_INLINED {
       const int64_t row =
           int64_t(batch * heads + kv * shared + rows.headOf(r)) * queries + rows.queryOf(r);
       const float inverse = inverseOf(j.sum, keys);

@@ -7,7 +7,8 @@
 
 namespace ciuic::kernels {
 
-/// The module for a chip of this compute capability (86, 90, …): the newest one that it can run.
-std::string_view cudaBitcode(int capability);
+/// The module of a generation: "80" and "90" run on chips from that compute capability on, "90a" on
+/// 9.0 alone (products of warpgroups).
+std::string_view cudaBitcode(std::string_view generation);
 
 } // namespace ciuic::kernels

@@ -143,7 +143,6 @@ CIUIC_DEVICE void gemvMixed(const int64_t *args, char *const *ptrs, const int64_
 template <typename A, typename W>
 CIUIC_DEVICE void gemvMixedOf(const int64_t *args, char *const *ptrs, const int64_t *dims,
                               const int64_t *params) {
-  launchDependents();
   waitForActivations();
   if (args[kMatmulM] == 1) {
     gemvMixed<A, W, 1>(args, ptrs, dims, params);
@@ -152,6 +151,9 @@ CIUIC_DEVICE void gemvMixedOf(const int64_t *args, char *const *ptrs, const int6
   } else {
     gemvMixed<A, W, 16>(args, ptrs, dims, params);
   }
+  // At the end: blocks of the next kernel that came earlier would only take the place of this
+  // one's.
+  launchDependents();
 }
 
 } // namespace

@@ -11,10 +11,10 @@ using namespace ciuic::cuda;
 namespace {
 
 /// Taps of one dim inside the input, and how many lie in the padded input.
-struct Taps {
+struct Reach {
   int64_t from, to, padded;
-  CIUIC_DEVICE Taps(int64_t origin, int64_t size, int64_t dilation, int64_t extent,
-                    int64_t padAfter) {
+  CIUIC_DEVICE Reach(int64_t origin, int64_t size, int64_t dilation, int64_t extent,
+                     int64_t padAfter) {
     from = origin >= 0 ? 0 : ceilDiv(-origin, dilation);
     to = most(from, least(size, ceilDiv(most(int64_t(0), extent - origin), dilation)));
     padded = least(size, ceilDiv(most(int64_t(0), extent + padAfter - origin), dilation));
@@ -33,8 +33,8 @@ CIUIC_DEVICE void pool(const int64_t *args, char *const *ptrs, const int64_t *di
     const int64_t n = pixel / OW / OH;
     const int64_t iy = y * args[kPoolStrideH] - args[kPoolPadTop];
     const int64_t ix = x * args[kPoolStrideW] - args[kPoolPadLeft];
-    const Taps ys(iy, args[kPoolKernelH], args[kPoolDilationH], H, args[kPoolPadBottom]);
-    const Taps xs(ix, args[kPoolKernelW], args[kPoolDilationW], W, args[kPoolPadRight]);
+    const Reach ys(iy, args[kPoolKernelH], args[kPoolDilationH], H, args[kPoolPadBottom]);
+    const Reach xs(ix, args[kPoolKernelW], args[kPoolDilationW], W, args[kPoolPadRight]);
     const T *at = reinterpret_cast<const T *>(ptrs[0]) + ((n * H + iy) * W + ix) * C + c;
     float value = args[kPoolMax] ? -__builtin_huge_valf() : 0.0f;
     for (int64_t ky = ys.from; ky < ys.to; ++ky) {

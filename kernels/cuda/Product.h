@@ -12,6 +12,7 @@
 #include "kernels/cuda/Abi.h"
 #include "kernels/cuda/ProductShape.h"
 #include "kernels/cuda/Tile.h"
+#include "kernels/cuda/Warpgroup.h"
 
 namespace ciuic::cuda {
 
@@ -23,8 +24,13 @@ inline constexpr int kChunk = 16 / static_cast<int>(sizeof(T));
 template <typename T>
 inline constexpr int kStep = kProductChunks * kChunk<T>;
 
+/// Rows between those of which a thread copies chunks.
+inline constexpr int kRowStep = kProductThreads / kProductChunks;
+
 using DeepLayout = ChunkLayout<kProductChunks>;
 static_assert(DeepLayout::rowBytes == kProductRowBytes);
+
+CIUIC_DEVICE uint32_t productBase() { return (sharedAddress(ciuic_shared) + 1023) / 1024 * 1024; }
 
 /// A chunk from any address, zeros behind `count` elements.
 template <typename T>
@@ -88,11 +94,11 @@ struct StridedTile {
   }
 };
 
-/// Runs `load` a few steps ahead of `use(buffer)`.
-template <int Tile, typename A, typename B, typename Use>
-CIUIC_DEVICE void passOver(const A &a, const B &b, int steps, Use use) {
+/// Runs `load` a few steps ahead of `use(buffer)`; `settle` ends what reads the buffers.
+template <int Tile, typename A, typename B, typename Use, typename Settle>
+CIUIC_DEVICE void passOver(const A &a, const B &b, int steps, Use use, Settle settle) {
   constexpr int kOperand = Tile * kProductRowBytes;
-  const uint32_t shared = sharedAddress(ciuic_shared);
+  const uint32_t shared = productBase();
 #pragma unroll
   for (int s = 0; s < kProductStages - 1; ++s) {
     if (s < steps) {
@@ -105,17 +111,19 @@ CIUIC_DEVICE void passOver(const A &a, const B &b, int steps, Use use) {
 #pragma unroll 1
   for (int step = 0; step < steps; ++step) {
     awaitCopies<kProductStages - 2>();
+    settle();
     barrier();
     if (step + kProductStages - 1 < steps) {
       a.load(shared + next * 2 * kOperand, step + kProductStages - 1);
       b.load(shared + next * 2 * kOperand + kOperand, step + kProductStages - 1);
     }
     commitCopies();
-    use(slot * 2 * kOperand);
+    use(shared + slot * 2 * kOperand);
     slot = slot + 1 == kProductStages ? 0 : slot + 1;
     next = next + 1 == kProductStages ? 0 : next + 1;
   }
   awaitCopies<0>();
+  settle();
   barrier();
 }
 
@@ -130,6 +138,36 @@ struct Destination {
   const int64_t *dims;
 };
 
+/// A warp's sixteen rows of `Columns` sums through shared memory, so that neighbours in a warp
+/// write neighbouring columns.
+template <int Columns, int N, typename To>
+CIUIC_DEVICE void handOver(const float (&sum)[N][4], int row0, int column0, const To &to) {
+  constexpr int kLd = Columns + 8;
+  static_assert(4 * 16 * kLd * 4 <= kProductStages * 2 * kProductSmall * kProductRowBytes);
+  const int lane = laneIndex();
+  float *mine = reinterpret_cast<float *>(ciuic_shared) + warpIndex() * 16 * kLd;
+  const uint32_t at = sharedAddress(mine + lane / 4 * kLd + lane % 4 * 2);
+#pragma unroll
+  for (int n = 0; n < N; ++n) {
+    storeShared(at + n * 32, sum[n][0], sum[n][1]);
+    storeShared(at + 8 * kLd * 4 + n * 32, sum[n][2], sum[n][3]);
+  }
+  warpBarrier();
+  // Eight lanes a row: what is made of a row alone is done for four rows at a time.
+#pragma unroll 1
+  for (int i = lane / 8; i < 16; i += 4) {
+    const int64_t row = to.rowOf(row0 + i);
+#pragma unroll
+    for (int c = 0; c < Columns; c += 8) {
+      const int column = column0 + c + lane % 8;
+      if (row >= 0 && column >= to.low && column < to.high) {
+        ciuic_epilogue(mine[i * kLd + c + lane % 8], row, to.column + column, to.ptrs, to.dims);
+      }
+    }
+  }
+  warpBarrier();
+}
+
 template <typename T, int Tile>
 struct TileProduct {
   static constexpr int kWarpSide = Tile / 2, M = kWarpSide / 16, N = kWarpSide / 8;
@@ -137,74 +175,94 @@ struct TileProduct {
 
   template <typename A, typename B, typename To>
   static CIUIC_DEVICE void run(const A &a, const B &b, int steps, const To &to) {
+#if CIUIC_HAS_WARPGROUPS
+    if constexpr (A::Deep && B::Deep) {
+      return runTogether(a, b, steps, to);
+    }
+#endif
     float sum[M][N][4] = {};
     const int lane = laneIndex(), matrix = lane / 8, r = lane % 8;
     const int row0 = warpIndex() / 2 * kWarpSide, column0 = warpIndex() % 2 * kWarpSide;
-    const uint32_t shared = sharedAddress(ciuic_shared);
-    passOver<Tile>(a, b, steps, [&](int offset) {
-      const uint32_t atA = shared + offset, atB = atA + kOperand;
+    passOver<Tile>(
+        a, b, steps,
+        [&](uint32_t atA) CIUIC_INLINED {
+          const uint32_t atB = atA + kOperand;
 #pragma unroll
-      for (int s = 0; s < kStep<T> / 16; ++s) {
-        uint32_t fa[M][4];
+          for (int s = 0; s < kStep<T> / 16; ++s) {
+            uint32_t fa[M][4];
 #pragma unroll
-        for (int m = 0; m < M; ++m) {
-          if constexpr (A::Deep) {
-            loadMatrices(fa[m], atA + DeepLayout::at(row0 + m * 16 + (matrix & 1) * 8 + r,
-                                                     2 * s + (matrix >> 1)));
-          } else {
-            loadMatricesTransposed(
-                fa[m], atA + ChunkLayout<Tile / 8>::at(s * 16 + (matrix >> 1) * 8 + r,
-                                                       row0 / 8 + m * 2 + (matrix & 1)));
+            for (int m = 0; m < M; ++m) {
+              if constexpr (A::Deep) {
+                loadMatrices(fa[m], atA + DeepLayout::at(row0 + m * 16 + (matrix & 1) * 8 + r,
+                                                         2 * s + (matrix >> 1)));
+              } else {
+                loadMatricesTransposed(
+                    fa[m], atA + ChunkLayout<Tile / 8>::at(s * 16 + (matrix >> 1) * 8 + r,
+                                                           row0 / 8 + m * 2 + (matrix & 1)));
+              }
+            }
+#pragma unroll
+            for (int n = 0; n < N; n += 2) {
+              uint32_t fb[4];
+              if constexpr (B::Deep) {
+                loadMatrices(fb, atB + DeepLayout::at(column0 + n * 8 + (matrix >> 1) * 8 + r,
+                                                      2 * s + (matrix & 1)));
+              } else {
+                loadMatricesTransposed(
+                    fb, atB + ChunkLayout<Tile / 8>::at(s * 16 + (matrix & 1) * 8 + r,
+                                                        column0 / 8 + n + (matrix >> 1)));
+              }
+#pragma unroll
+              for (int m = 0; m < M; ++m) {
+                multiply(sum[m][n], fa[m], fb[0], fb[1], T());
+                multiply(sum[m][n + 1], fa[m], fb[2], fb[3], T());
+              }
+            }
           }
-        }
-#pragma unroll
-        for (int n = 0; n < N; n += 2) {
-          uint32_t fb[4];
-          if constexpr (B::Deep) {
-            loadMatrices(fb, atB + DeepLayout::at(column0 + n * 8 + (matrix >> 1) * 8 + r,
-                                                  2 * s + (matrix & 1)));
-          } else {
-            loadMatricesTransposed(
-                fb, atB + ChunkLayout<Tile / 8>::at(s * 16 + (matrix & 1) * 8 + r,
-                                                    column0 / 8 + n + (matrix >> 1)));
-          }
-#pragma unroll
-          for (int m = 0; m < M; ++m) {
-            multiply(sum[m][n], fa[m], fb[0], fb[1], T());
-            multiply(sum[m][n + 1], fa[m], fb[2], fb[3], T());
-          }
-        }
-      }
-    });
-    // Sixteen rows of a warp at a time through shared memory, so that neighbours in a warp write
-    // neighbouring columns.
-    constexpr int kLd = kWarpSide + 8;
-    static_assert(4 * 16 * kLd * 4 <= kProductStages * 2 * kOperand);
-    float *mine = reinterpret_cast<float *>(ciuic_shared) + warpIndex() * 16 * kLd;
+        },
+        []() CIUIC_INLINED {});
 #pragma unroll
     for (int m = 0; m < M; ++m) {
-      const uint32_t at = sharedAddress(mine + lane / 4 * kLd + lane % 4 * 2);
-#pragma unroll
-      for (int n = 0; n < N; ++n) {
-        storeShared(at + n * 32, sum[m][n][0], sum[m][n][1]);
-        storeShared(at + 8 * kLd * 4 + n * 32, sum[m][n][2], sum[m][n][3]);
-      }
-      warpBarrier();
-#pragma unroll 1
-      for (int i = 0; i < 16; ++i) {
-        const int64_t row = to.rowOf(row0 + m * 16 + i);
-#pragma unroll
-        for (int c = 0; c < kWarpSide; c += 32) {
-          const int column = column0 + c + lane;
-          if (row >= 0 && column >= to.low && column < to.high) {
-            ciuic_epilogue(mine[i * kLd + c + lane], row, to.column + column, to.ptrs, to.dims);
-          }
-        }
-      }
-      warpBarrier();
+      handOver<kWarpSide>(sum[m], row0 + m * 16, column0, to);
     }
     barrier();
   }
+
+#if CIUIC_HAS_WARPGROUPS
+  /// Both tiles deep: the matrix units read them where they lie, parts of 64 rows.
+  template <typename A, typename B, typename To>
+  static CIUIC_DEVICE void runTogether(const A &a, const B &b, int steps, const To &to) {
+    constexpr int kParts = Tile / 64;
+    float sum[kParts][Tile / 8][4] = {};
+    passOver<Tile>(
+        a, b, steps,
+        [&](uint32_t at) CIUIC_INLINED {
+          beginProducts();
+#pragma unroll
+          for (int s = 0; s < kStep<T> / 16; ++s) {
+#pragma unroll
+            for (int m = 0; m < kParts; ++m) {
+              multiplyLines(sum[m], describeLines(at + m * 64 * kProductRowBytes + s * 32, 0),
+                            describeLines(at + kOperand + s * 32, 0), 1, T());
+            }
+          }
+          commitProducts();
+        },
+        [&]() CIUIC_INLINED {
+          awaitProducts<0>();
+#pragma unroll
+          for (int m = 0; m < kParts; ++m) {
+            arrived(sum[m]);
+          }
+          publishShared();
+        });
+#pragma unroll
+    for (int m = 0; m < kParts; ++m) {
+      handOver<Tile>(sum[m], m * 64 + warpIndex() * 16, 0, to);
+    }
+    barrier();
+  }
+#endif
 };
 
 /// f32: a thread has every eighth row and every sixteenth column.
@@ -216,30 +274,34 @@ struct TileProduct<float, Tile> {
   static CIUIC_DEVICE void run(const A &a, const B &b, int steps, const To &to) {
     float sum[R][C] = {};
     const int x = threadIndex() % 16, y = threadIndex() / 16;
-    passOver<Tile>(a, b, steps, [&](int offset) {
-      const char *atA = ciuic_shared + offset, *atB = atA + kOperand;
+    const char *base = ciuic_shared + (productBase() - sharedAddress(ciuic_shared));
+    passOver<Tile>(
+        a, b, steps,
+        [&](uint32_t at) CIUIC_INLINED {
+          const char *atA = base + (at - productBase()), *atB = atA + kOperand;
 #pragma unroll
-      for (int k = 0; k < kProductChunks; ++k) {
-        struct alignas(16) Four {
-          float at[4];
-        } fb[C];
-#pragma unroll
-        for (int j = 0; j < C; ++j) {
-          fb[j] = *reinterpret_cast<const Four *>(atB + DeepLayout::at(x + 16 * j, k));
-        }
-#pragma unroll
-        for (int i = 0; i < R; ++i) {
-          const Four fa = *reinterpret_cast<const Four *>(atA + DeepLayout::at(y + 8 * i, k));
-#pragma unroll
-          for (int e = 0; e < 4; ++e) {
+          for (int k = 0; k < kProductChunks; ++k) {
+            struct alignas(16) Four {
+              float at[4];
+            } fb[C];
 #pragma unroll
             for (int j = 0; j < C; ++j) {
-              sum[i][j] = fusedMultiplyAdd(fa.at[e], fb[j].at[e], sum[i][j]);
+              fb[j] = *reinterpret_cast<const Four *>(atB + DeepLayout::at(x + 16 * j, k));
+            }
+#pragma unroll
+            for (int i = 0; i < R; ++i) {
+              const Four fa = *reinterpret_cast<const Four *>(atA + DeepLayout::at(y + 8 * i, k));
+#pragma unroll
+              for (int e = 0; e < 4; ++e) {
+#pragma unroll
+                for (int j = 0; j < C; ++j) {
+                  sum[i][j] = fusedMultiplyAdd(fa.at[e], fb[j].at[e], sum[i][j]);
+                }
+              }
             }
           }
-        }
-      }
-    });
+        },
+        []() CIUIC_INLINED {});
 #pragma unroll
     for (int i = 0; i < R; ++i) {
       const int64_t row = to.rowOf(y + 8 * i);

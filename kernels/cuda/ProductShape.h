@@ -7,8 +7,9 @@
 namespace ciuic::kernels {
 
 inline constexpr int kProductThreads = 128;
-/// A tile's row in shared memory: four 16-byte chunks of depth and one to change banks.
-inline constexpr int kProductChunks = 4, kProductRowBytes = 80, kProductStages = 3;
+/// A tile's row in shared memory: eight 16-byte chunks of depth. Tiles begin at multiples of 1024
+/// bytes.
+inline constexpr int kProductChunks = 8, kProductRowBytes = 128, kProductStages = 3;
 inline constexpr int kProductSmall = 64, kProductLarge = 128;
 
 /// Side of a product's tiles: large ones where they occupy a large chip. It decides no bits: every
@@ -19,7 +20,7 @@ constexpr int productTile(int64_t batches, int64_t rows, int64_t columns, int64_
   return elementBytes == 2 && tiles >= 128 ? kProductLarge : kProductSmall;
 }
 constexpr int64_t productShared(int tile) {
-  return int64_t(kProductStages) * 2 * tile * kProductRowBytes;
+  return int64_t(kProductStages) * 2 * tile * kProductRowBytes + 1024;
 }
 
 } // namespace ciuic::kernels

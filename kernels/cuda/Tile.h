@@ -9,6 +9,9 @@
 #pragma once
 #include "kernels/cuda/Device.h"
 
+/// For lambdas: what they capture stays in registers.
+#define CIUIC_INLINED __attribute__((always_inline))
+
 namespace ciuic::cuda {
 
 CIUIC_DEVICE uint32_t sharedAddress(const void *pointer) {

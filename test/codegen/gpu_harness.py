@@ -87,7 +87,11 @@ class Driver:
 
 def run(group, folder, number, driver):
     launches = json.loads((Path(folder) / f"g{number}.json").read_text())
-    modules = {v: driver.module(Path(folder) / f"g{number}.{v}") for v in (f"sm_{driver.capability}", "ptx")}
+    files = [Path(folder) / f"g{number}.sm_{driver.capability}{family}" for family in ("a", "")]
+    files.append(Path(folder) / f"g{number}.ptx")
+    modules = {file.suffix[1:]: driver.module(file) for file in files if file.exists()}
+    if len(modules) < 2:
+        raise SystemExit(f"g{number}: machine code and PTX are expected in {folder}")
     faults, count = [], 0
     for case in group.cases:
         if case[0] in launches:

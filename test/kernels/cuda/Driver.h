@@ -97,7 +97,11 @@ public:
   Buffer(const Buffer &) = delete;
   ~Buffer() { cuMemFree(base); }
   char *get() const { return reinterpret_cast<char *>(base + offset); }
-  void fill(unsigned char byte) const { CIUIC_CU(cuMemsetD8(base, byte, bytes + offset + 16)); }
+  /// Done when it returns: launches are in a stream that does not wait for it.
+  void fill(unsigned char byte) const {
+    CIUIC_CU(cuMemsetD8(base, byte, bytes + offset + 16));
+    CIUIC_CU(cuCtxSynchronize());
+  }
   void read(void *to) const {
     if (bytes) {
       CIUIC_CU(cuMemcpyDtoH(to, base + offset, bytes));
