@@ -45,7 +45,23 @@ enum VendorMatmulParam {
   kVendorEndPanel
 };
 
-/// Bits of kVendorEpilogue; the pointers behind them stand in this order.
+/// Y = X * W (+ bias) (+ residual), channels last: X is [N, in…, C], W is [OC, kernel…, C / groups]
+/// (a weight in one run of panels, rows16), bias has OC elements, residual and Y are [N, out…, OC].
+/// One type, sums in f32.
+///   pointers: X, W, [bias], [residual], Y, workspace.
+///   params: type, rank R of 1 to 3, epilogue, groups, then R each of kernel, strides, padding
+///   before, padding after, dilations.   shape: N, C, OC, R extents of X, R extents of Y.
+inline constexpr char kVendorConv[] = "cudnn.conv";
+enum VendorConvParam {
+  kVendorConvType,
+  kVendorConvRank,
+  kVendorConvEpilogue,
+  kVendorConvGroups,
+  kVendorConvWindow
+};
+enum VendorConvShape { kVendorConvN, kVendorConvC, kVendorConvOC, kVendorConvExtents };
+
+/// Bits of an epilogue; the pointers behind them stand in this order.
 enum VendorEpilogue : int64_t { kVendorBias = 1, kVendorResidual = 2 };
 
 /// Element types, numbered as in a program's metadata (DType).

@@ -24,7 +24,7 @@ enum class Family {
 
 Family familyOf(const LibraryCall &call) {
   StringRef f = call.function;
-  return call.vendor                                  ? Family::Vendor
+  return call.vendor                                   ? Family::Vendor
          : f.starts_with("ciuic_cuda_gemv_")           ? Family::Gemv
          : f.starts_with("ciuic_cuda_matmul_")         ? Family::Matmul
          : f.starts_with("ciuic_cuda_gather_")         ? Family::Gather
@@ -74,8 +74,7 @@ AffineExpr cudaUnitsOf(const LibraryCall &call, ArrayRef<int64_t> params) {
     int64_t tile = cuda::convTile(bounds, operandBytes(call));
     AffineExpr pixels = a[kernels::kConvBatch] * a[kernels::kConvOutH] * a[kernels::kConvOutW];
     AffineExpr groups = a[kernels::kConvGroups];
-    return pixels.ceilDiv(tile) * groups *
-           a[kernels::kConvOutC].floorDiv(groups).ceilDiv(tile);
+    return pixels.ceilDiv(tile) * groups * a[kernels::kConvOutC].floorDiv(groups).ceilDiv(tile);
   }
   case Family::Depthwise: {
     AffineExpr pixels = a[kernels::kConvBatch] * a[kernels::kConvOutH] * a[kernels::kConvOutW];
@@ -127,8 +126,15 @@ int64_t workspaceOf(const LibraryCall &call) {
   case Family::Decode:
     return kernels::cuda::decodeWorkspace(a.data());
   case Family::Vendor: {
+    SmallVector<int64_t> extents{a[kernels::kVendorBatch], a[kernels::kVendorM],
+                                 a[kernels::kVendorN]};
+    if (call.function == kernels::kVendorConv) {
+      int64_t rank = call.params[kernels::kVendorConvRank];
+      extents = {a[kernels::kVendorConvN], a[kernels::kVendorConvOC]};
+      extents.append(a.end() - rank, a.end());
+    }
     int64_t results = 1;
-    for (int64_t extent : {a[kernels::kVendorBatch], a[kernels::kVendorM], a[kernels::kVendorN]}) {
+    for (int64_t extent : extents) {
       if (__builtin_mul_overflow(results, extent, &results)) {
         results = INT64_MAX;
         break;

@@ -173,7 +173,7 @@ private:
 
   /// The vendor's product; what stands behind it in the body is an epilogue that it computes.
   Result vendor(VendorProduct product) {
-    call.function = kernels::kVendorMatmul;
+    call.function = product.function;
     call.vendor = true;
     call.args = std::move(product.shape);
     call.params = std::move(product.params);
@@ -183,7 +183,7 @@ private:
     if (auto map = dyn_cast<MapOp>(call.root->getNextNode())) {
       VendorEpilogueMatch match = matchVendorEpilogue(map, computed);
       if (match.isWholeMap) {
-        int64_t &bits = call.params[kernels::kVendorEpilogue];
+        int64_t &bits = call.params[product.epilogue];
         for (auto [operand, bit] : {std::pair(match.bias, kernels::kVendorBias),
                                     std::pair(match.residual, kernels::kVendorResidual)}) {
           if (operand) {

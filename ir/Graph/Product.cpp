@@ -5,6 +5,7 @@
 #include "ir/Graph/Weights.h"
 #include "kernels/VendorCalls.h"
 #include "kernels/cuda/Catalog.h"
+#include "kernels/host/Abi.h"
 
 using namespace mlir;
 
@@ -57,11 +58,43 @@ std::optional<VendorProduct> packedProduct(Value a, Value d, PackingAttr packing
     return std::nullopt;
   }
   AffineExpr n = cst(packing.getColumns()), k = cst(packing.getTaps() * packing.getChannels());
-  VendorProduct product;
+  VendorProduct product{kernels::kVendorMatmul, kernels::kVendorEpilogue, {}, {}};
   product.shape = {cst(1), rows, n, k, k, k, n, cst(0), cst(0), cst(0)};
   product.params = std::move(*types);
   product.params.append({0, 1, 0, 0, kernels::panelCount(packSpecOf(packing))});
   return product;
+}
+
+/// A convolution by a filter in panels that holds its own type.
+std::optional<VendorProduct> convolution(ConvOp op, PackingAttr packing, const Bounds &bounds) {
+  MLIRContext *context = op.getContext();
+  auto in = dimsOf(op.getInput()), out = dimsOf(op.getResult());
+  size_t rank = in.size() - 2;
+  Type element = elementOf(op.getInput());
+  StringRef own = element.isF16() ? "f16" : element.isBF16() ? "bf16" : "f32";
+  auto type = vendorTypeOf(element);
+  // Groups of columns start new panels, which must not leave gaps in the filter.
+  bool dense = op.getGroup() == 1 || packing.getColumns() % kernels::kPanel == 0;
+  if (!type || elementOf(op.getResult()) != element || packing.getFormat() != own ||
+      packing.getLayout() != "rows16" || packing.getSource() != "conv" || !dense || rank > 3 ||
+      !isMany(productOf(ArrayRef(out).drop_back(), context), bounds)) {
+    return std::nullopt;
+  }
+  VendorProduct call{kernels::kVendorConv, kernels::kVendorConvEpilogue, {}, {}};
+  call.shape = {in.front(), in.back(), out.back()};
+  call.shape.append(in.begin() + 1, in.end() - 1);
+  call.shape.append(out.begin() + 1, out.end() - 1);
+  call.params = {*type, static_cast<int64_t>(rank), 0, static_cast<int64_t>(op.getGroup())};
+  auto kernel = cast<RankedTensorType>(op.getFilter().getType()).getShape().drop_front(2);
+  ArrayRef<int64_t> pads = op.getPads();
+  for (ArrayRef<int64_t> list :
+       {kernel, op.getStrides(), pads.take_front(rank), pads.drop_front(rank), op.getDilations()}) {
+    if (list.size() != rank || llvm::any_of(list, [](int64_t v) { return v < 0; })) {
+      return std::nullopt;
+    }
+    call.params.append(list.begin(), list.end());
+  }
+  return call;
 }
 
 /// One stride for all batch dims, if there is one.
@@ -91,7 +124,7 @@ std::optional<VendorProduct> batchedProduct(MatmulOp op, Marks a, Marks b, const
     }
     strideA = *commonA, strideB = *commonB;
   }
-  VendorProduct product;
+  VendorProduct product{kernels::kVendorMatmul, kernels::kVendorEpilogue, {}, {}};
   product.shape = {productOf(p.extents, context), p.m, p.n,     p.k,     aRows ? p.aRow : p.aK,
                    bRows ? p.bK : p.bCol,         p.n, strideA, strideB, p.m * p.n};
   product.params = std::move(*types);
@@ -154,13 +187,15 @@ std::optional<VendorProduct> vendorProductOf(Operation *op, Marks a, Marks b,
                                              const Bounds &bounds) {
   PackingAttr packing = packingOf(b);
   if (auto conv = dyn_cast<ConvOp>(op)) {
-    bool pixels = conv.getLayout() == ImageLayout::channels_last && isPointwise(conv);
-    return packing && pixels && packing.getSource() == "conv"
+    if (!packing || conv.getLayout() != ImageLayout::channels_last) {
+      return std::nullopt;
+    }
+    return isPointwise(conv)
                ? packedProduct(
                      conv.getInput(), conv.getResult(), packing,
                      productOf(ArrayRef(dimsOf(conv.getInput())).drop_back(), op->getContext()),
                      bounds)
-               : std::nullopt;
+               : convolution(conv, packing, bounds);
   }
   auto matmul = dyn_cast<MatmulOp>(op);
   if (!matmul) {

@@ -29,15 +29,18 @@ StridedProduct stridedProductOf(MatmulOp op, Marks a, Marks b);
 /// Whether a convolution is a product of pixels and channels: 1×1, stride 1, no padding, one group.
 bool isPointwise(ConvOp op);
 
-/// A call of the vendor's product (kernels/VendorCalls.h): shape and params in its order, no
-/// epilogue.
+/// A call of the vendor's product or convolution (kernels/VendorCalls.h): shape and params in its
+/// order, no epilogue.
 struct VendorProduct {
+  const char *function;
+  unsigned epilogue; ///< the param that says the epilogue
   llvm::SmallVector<mlir::AffineExpr> shape;
   llvm::SmallVector<int64_t> params;
 };
 
 /// The call that computes `op`, or none where a kernel of our own does: few rows, a weight that is
-/// decoded, other types, batch dims without one stride. `a` and `b` are the operands' marks.
+/// decoded, other types, batch dims without one stride, one channel a group. `a` and `b` are the
+/// operands' marks.
 std::optional<VendorProduct> vendorProductOf(mlir::Operation *op, Marks a, Marks b,
                                              const Bounds &bounds);
 

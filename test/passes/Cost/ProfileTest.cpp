@@ -110,3 +110,26 @@ TEST(Predict, TheSlowerOfComputeAndMemoryCounts) {
   EXPECT_DOUBLE_EQ(memory.microseconds, 103);
   EXPECT_DOUBLE_EQ(memory.hide, 0.4);
 }
+
+TEST(Profile, ACardIsKnownByItsDriversName) {
+  EXPECT_EQ(profileOfCard("NVIDIA H100 80GB HBM3"), "h100");
+  EXPECT_EQ(profileOfCard("NVIDIA H200"), "h200");
+  EXPECT_EQ(profileOfCard("NVIDIA A100-SXM4-80GB"), "a100-80");
+  EXPECT_EQ(profileOfCard("NVIDIA A100-SXM4-40GB"), "a100-40");
+  EXPECT_EQ(profileOfCard("NVIDIA GeForce RTX 4090"), "rtx4090");
+  EXPECT_EQ(profileOfCard("GeForce GT 710"), std::nullopt);
+}
+
+TEST(Profile, ACudaProfileNamesItsArchitecture) {
+  Profile profile = builtin("h100");
+  EXPECT_EQ(profile.architecture, "sm_90");
+  EXPECT_TRUE(profile.measured);
+  EXPECT_FALSE(builtin("rtx4090").measured);
+  auto again = parseProfile(printProfile(profile));
+  ASSERT_TRUE(std::holds_alternative<Profile>(again)) << std::get<std::string>(again);
+  EXPECT_TRUE(std::get<Profile>(again) == profile);
+  profile.architecture = "90";
+  auto refused = parseProfile(printProfile(profile));
+  ASSERT_TRUE(std::holds_alternative<std::string>(refused));
+  EXPECT_NE(std::get<std::string>(refused).find("architecture"), std::string::npos);
+}

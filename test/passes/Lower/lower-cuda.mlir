@@ -10,7 +10,8 @@ module attributes {graph.device = "cuda"} {
 // CHECK: %[[WORK:.*]] = mem.alloc "{{.*}}.workspace" {workspace} : <device, 4194304>
 // CHECK: mem.launch @many_matmul_0({{.*}}) -> (%{{.*}}, %[[WORK]]) params [2, 2, 2, 0, 1, 0, 0, 16]
 // CHECK: mem.free %[[WORK]]
-// PLAN: #[[SHAPE:.*]] = affine_map<()[s0] -> (1, s0, 256, 128, 128, 128, 256, 0, 0, 0)>
+// PLAN-DAG: #[[SHAPE:.*]] = affine_map<()[s0] -> (1, s0, 256, 128, 128, 128, 256, 0, 0, 0)>
+// PLAN-DAG: #[[CONV:.*]] = affine_map<() -> (1, 8, 32, 16, 16, 8, 8)>
 // PLAN: plan.entry @many
 // PLAN: plan.launch @many_matmul_0 {{.*}} params [2, 2, 2, 0, 1, 0, 0, 16] shape #[[SHAPE]] grid
 // PLAN: plan.buffer "{{.*}}.workspace" "scratch" {bytes = 4194304 : i64
@@ -40,5 +41,20 @@ func.func @decode(%q: tensor<1x2x1x64xf16> {graph.name = "q"}, %k: tensor<1x2x10
     -> (tensor<1x2x1x64xf16> {graph.name = "y"}) attributes {graph.symbols = []} {
   %a = graph.attention %q bhsd, %k bhsd, %v bhsd scale 0.125 to bhsd : (tensor<1x2x1x64xf16>, tensor<1x2x1000x64xf16>, tensor<1x2x1000x64xf16>) -> tensor<1x2x1x64xf16>
   return %a : tensor<1x2x1x64xf16>
+}
+
+// A 3×3 convolution over many pixels is the vendor's: type f16 (2), two dims, no epilogue, one group, then windows,
+// strides, padding before and after, dilations. A depthwise one is ours.
+// CHECK: mem.entry @window
+// CHECK: mem.launch @window_conv_0({{.*}}) -> (%{{.*}}, %{{.*}}) params [2, 2, 0, 1, 3, 3, 2, 2, 1, 1, 1, 1, 1, 1]
+// CHECK: mem.launch @window_conv_1({{.*}}) -> (%{{[a-z0-9]*}}) params [0, 2]
+// PLAN: plan.entry @window
+// PLAN: plan.launch @window_conv_0 {{.*}} shape #[[CONV]]
+func.func @window(%x: tensor<1x16x16x8xf16> {graph.name = "x"}) -> (tensor<1x6x6x32xf16> {graph.name = "y"}) attributes {graph.symbols = []} {
+  %k = graph.weight "k" file 0 offset 65536 bytes 4608 : tensor<32x8x3x3xf16>
+  %d = graph.weight "d" file 0 offset 70144 bytes 576 : tensor<32x1x3x3xf16>
+  %y = graph.conv %x, %k strides [2, 2] pads [1, 1, 1, 1] dilations [1, 1] group 1 channels_last : (tensor<1x16x16x8xf16>, tensor<32x8x3x3xf16>) -> tensor<1x8x8x32xf16>
+  %z = graph.conv %y, %d strides [1, 1] pads [0, 0, 0, 0] dilations [1, 1] group 32 channels_last : (tensor<1x8x8x32xf16>, tensor<32x1x3x3xf16>) -> tensor<1x6x6x32xf16>
+  return %z : tensor<1x6x6x32xf16>
 }
 }

@@ -38,6 +38,11 @@ def expect(status, code, *args, words=()):
 
 
 def usage():
+    expect(2, "usage.arguments", TINY, "--target", "rocm", words=("rocm", "cuda:sm_80"))
+    expect(2, "usage.arguments", TINY, "--target", "cuda:sm_9", words=("cuda:sm_9",))
+    expect(2, "usage.arguments", TINY, "--target", "sm_90", words=("sm_90",))
+    expect(2, "usage.profile", TINY, "--target", "cuda:sm_90", "--profile", "host-generic", words=("host-generic", "cuda"))
+    expect(2, "usage.profile", TINY, "--target", "host", "--profile", "h100", words=("h100", "host"))
     expect(2, "usage.arguments", TINY, "--no-such-option", words=["--no-such-option"])
     expect(2, "usage.arguments", words=["MODEL"])
     for vram in ("lots", "-1", "0", "12Q", "nan"):
