@@ -19,8 +19,8 @@ struct CudaOptions {
   std::string ptxas;
 };
 
-/// `variant` is `sm_86` or, for 9.0 alone, `sm_90a` (cubins), or `compute_80` (PTX for that and later
-/// capabilities), as the program's table of code names it.
+/// `variant` is `sm_86` or, for 9.0 alone, `sm_90a` (cubins), or `compute_80` (PTX for that and
+/// later capabilities), as the program's table of code names it.
 struct CudaBlob {
   std::string variant;
   std::vector<char> bytes;

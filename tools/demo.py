@@ -75,7 +75,12 @@ def row_of(tools, reference, model, tokenizer, prompt, text, work, label, vram, 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("--bin", type=Path, default=ROOT / "build" / "release" / "bin", metavar="DIR", help="folder of the tools")
+    p.add_argument("--tools", "--bin", type=Path, dest="bin", default=ROOT / "build" / "release" / "bin", metavar="DIR",
+                   help="folder of ciuicc and ciuic-run; with it nothing is installed or built")
+    p.add_argument("--model", type=Path, metavar="DIR", help="folder of smollm2.onnx and its weights, as tools/models/make writes "
+                   "them; with it none is fetched")
+    p.add_argument("--target", default="cuda" if Path("/dev/nvidiactl").exists() else "host", metavar="T",
+                   help="host, or a GPU's cuda or cuda:sm_90 (what the machine has)")
     p.add_argument("--prompt", default="What is the capital of France, and what is it known for?", metavar="TEXT")
     p.add_argument("--tokens", type=int, default=24, metavar="N", help="length of the answer (24)")
     a = p.parse_args()
@@ -90,7 +95,7 @@ def main():
     work = ROOT / "build" / "demo"
     work.mkdir(parents=True, exist_ok=True)
     try:
-        model = making.make("smollm2")
+        model = a.model / "smollm2.onnx" if a.model else making.make("smollm2")
         tokenizer = tokens.load()
     except (packages.Unavailable, packages.WrongHash) as e:
         print(f"demo: the model's package cannot be had: {e}", file=sys.stderr)
@@ -100,7 +105,7 @@ def main():
         print(f"demo: a prompt of 1 to {language.CHUNK} tokens and an answer that fits {language.CONTEXT}, please", file=sys.stderr)
         return 2
     text = language.text_ids(tokenizer)
-    tools, rows = Tools(a.bin), []
+    tools, rows = Tools(a.bin.resolve(), target=a.target), []
     reference = language.Reference(model)
 
     print(f"\nSmolLM2-135M-Instruct, {model.relative_to(ROOT) if model.is_relative_to(ROOT) else model}")

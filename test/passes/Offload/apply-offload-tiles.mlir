@@ -1,4 +1,4 @@
-// RUN: ciuic-opt %s --pass-pipeline='builtin.module(func.func(ciuic-form-fusions),ciuic-select-layouts,ciuic-outline-kernels,ciuic-lower-to-mem,ciuic-apply-offload)' | FileCheck %s
+// RUN: ciuic-opt %s --pass-pipeline='builtin.module(func.func(ciuic-form-fusions),ciuic-select-layouts,ciuic-outline-kernels,ciuic-lower-to-mem,ciuic-apply-offload{profile=%S/Inputs/profile.json})' | FileCheck %s
 
 // A weight of 16 MiB under a budget of 4 MiB comes in tiles: panels of 16 columns, 256 · 16 · 4 = 16384 bytes each, 1024
 // of them. Every launch writes its columns of the one result; its params are its first and last panel, the first
