@@ -119,7 +119,7 @@ public:
   }
   template <class T>
   void set(Descriptor d, int name, int type, const T &value) {
-    set(d, name, type, 1, &value);
+    set(d, name, type, 1, static_cast<const void *>(&value));
   }
   void finalize(Descriptor d) {
     step("cudnnBackendFinalize", [&] { return api.finalize(d); });
@@ -233,7 +233,8 @@ Status Cudnn::makePlan(const format::ConvCall &call, const format::ConvShape &s,
     operations.push_back(b.add(sum, bias, y));
   }
   Descriptor graph = b.make(kOperationGraph);
-  b.set(graph, 801, kTypeDescriptor, static_cast<int64_t>(operations.size()), operations.data());
+  b.set(graph, 801, kTypeDescriptor, static_cast<int64_t>(operations.size()),
+        static_cast<const void *>(operations.data()));
   b.set(graph, 800, kTypeHandle, handle);
   b.finalize(graph);
   CIUIC_TRY(b.status());
@@ -258,7 +259,7 @@ Status Cudnn::makePlan(const format::ConvCall &call, const format::ConvShape &s,
     }
     int64_t count = 0;
     bool listed = t.status().isOk() && api->get(heuristic, 202, kTypeDescriptor, kMostEngines,
-                                                &count, configs.data()) == 0;
+                                                &count, static_cast<void *>(configs.data())) == 0;
     for (int64_t i = 0; listed && i < count; ++i) {
       if (!isExact(configs[static_cast<size_t>(i)], call.type, compiles)) {
         continue;
@@ -297,9 +298,10 @@ bool Cudnn::isExact(Descriptor config, format::DType type, bool compiles) {
   }
   std::array<int, 16> notes = {};
   int64_t count = 0;
-  bool exact = api->get(config, 300, kTypeDescriptor, 1, &count, &engine) == 0 &&
-               api->get(engine, 1303, kTypeNumericalNote, static_cast<int64_t>(notes.size()),
-                        &count, notes.data()) == 0;
+  bool exact =
+      api->get(config, 300, kTypeDescriptor, 1, &count, static_cast<void *>(&engine)) == 0 &&
+      api->get(engine, 1303, kTypeNumericalNote, static_cast<int64_t>(notes.size()), &count,
+               notes.data()) == 0;
   for (int64_t i = 0; exact && i < count; ++i) {
     int note = notes[static_cast<size_t>(i)];
     exact = note == kNoteStrictNan || (note == kNoteTensorCore && type != format::DType::F32);
