@@ -104,33 +104,24 @@ void emitRow(KernelFrame &frame) {
     return index;
   };
   frame.forUnits([&](Value unit) {
-    r.reductions.clear(), r.complete.clear();
+    r.complete.clear();
     for (auto [d, value] : llvm::zip(r.kept, e.delinearise(unit, keptExtents))) {
       r.base[d] = e.uniform(value);
     }
-    for (Operation &op : frame.body.without_terminator()) {
-      if (auto map = dyn_cast<graph::MapOp>(op);
-          map && r.isReduced(map.getResult(0)) && !r.isFull(map.getResult(0))) {
-        e.at(map.getResult(0), r.base);
-        continue;
-      }
-      std::optional<ReductionState> state = stateOf(r, op);
-      if (!state) {
-        continue;
-      }
+    r.reduceAll([&](const ReductionState &state) {
       SmallVector<Value> index;
       SmallVector<Value> total = accumulateNest(
-          e, aroundExtents, index, state->identity, [&](ArrayRef<Value> outer, ValueRange carried) {
+          e, aroundExtents, index, state.identity, [&](ArrayRef<Value> outer, ValueRange carried) {
             SmallVector<Value> part = e.accumulateLanes(
                 e.constant(0), r.extents[last],
-                {state->identity,
-                 [&](Lane lane, ValueRange acc) { return state->step(indexAt(outer, lane), acc); },
-                 [&](ValueRange a, ValueRange b) { return state->combine(a, b); }});
-            return around.empty() ? part : state->combine(carried, part);
+                {state.identity,
+                 [&](Lane lane, ValueRange acc) { return state.step(indexAt(outer, lane), acc); },
+                 [&](ValueRange a, ValueRange b) { return state.combine(a, b); }});
+            return around.empty() ? part : state.combine(carried, part);
           });
       r.endPass();
-      r.reductions[op.getResult(0)] = state->finish(total);
-    }
+      return total;
+    });
     if (!r.storeReduced()) {
       return;
     }
@@ -185,27 +176,17 @@ void emitColumn(KernelFrame &frame) {
     Value lower = e.mul(where.back(), e.constant(graph::columnChunk));
     Value upper = e.min(e.add(lower, e.constant(graph::columnChunk)), r.extents[last]);
     e.lanes(lower, upper, [&](Lane lane) {
-      r.reductions.clear();
       r.base[last] = lane;
-      for (Operation &op : frame.body.without_terminator()) {
-        if (auto map = dyn_cast<graph::MapOp>(op);
-            map && r.isReduced(map.getResult(0)) && !r.isFull(map.getResult(0))) {
-          e.at(map.getResult(0), r.base);
-          continue;
-        }
-        std::optional<ReductionState> state = stateOf(r, op);
-        if (!state) {
-          continue;
-        }
+      r.reduceAll([&](const ReductionState &state) {
         SmallVector<Value> init =
-            llvm::map_to_vector(state->identity, [&](Value v) { return e.splat(v); });
+            llvm::map_to_vector(state.identity, [&](Value v) { return e.splat(v); });
         SmallVector<Value> index;
         // Each inner loop sums from the identity: partial sums of a row, then of the rows, keep
         // rounding errors small.
         std::function<SmallVector<Value>(ValueRange)> sum =
             [&](ValueRange carried) -> SmallVector<Value> {
           if (index.size() == reducedExtents.size()) {
-            return state->step(indexAt(index), carried);
+            return state.step(indexAt(index), carried);
           }
           SmallVector<Value> part = e.loop(e.constant(0), reducedExtents[index.size()], 1, init,
                                            [&](Value i, ValueRange acc) {
@@ -214,11 +195,10 @@ void emitColumn(KernelFrame &frame) {
                                              index.pop_back();
                                              return next;
                                            });
-          return index.empty() ? part : state->combine(carried, part);
+          return index.empty() ? part : state.combine(carried, part);
         };
-        SmallVector<Value> total = sum(init);
-        r.reductions[op.getResult(0)] = state->finish(total);
-      }
+        return sum(init);
+      });
       if (!r.storeReduced()) {
         return;
       }

@@ -106,21 +106,11 @@ private:
 
   /// `pass(state)` for each reduction, in order, and what is computed between them.
   void reduceAll(function_ref<SmallVector<Value>(const ReductionState &)> pass) {
-    r.reductions.clear();
-    for (Operation &op : r.frame.body.without_terminator()) {
-      if (auto map = dyn_cast<graph::MapOp>(op);
-          map && r.isReduced(map.getResult(0)) && !r.isFull(map.getResult(0))) {
-        e.at(map.getResult(0), r.base);
-        continue;
-      }
-      std::optional<ReductionState> state = stateOf(r, op);
-      if (!state) {
-        continue;
-      }
-      auto combine = [&](ValueRange a, ValueRange b) { return state->combine(a, b); };
-      Emitter::Accumulation accumulation{state->identity, {}, combine};
+    r.reduceAll([&](const ReductionState &state) {
+      auto combine = [&](ValueRange a, ValueRange b) { return state.combine(a, b); };
+      Emitter::Accumulation accumulation{state.identity, {}, combine};
       e.width = plan.width;
-      SmallVector<Value> total = pass(*state);
+      SmallVector<Value> total = pass(state);
       total = e.foldLanes(total, accumulation);
       e.width = 1;
       total = combineThreads(e, total, accumulation);
@@ -131,8 +121,8 @@ private:
         }
         total = combineCluster(e, total, accumulation);
       }
-      r.reductions[op.getResult(0)] = state->finish(total);
-    }
+      return total;
+    });
   }
 
   SmallVector<Value> identityOf(const ReductionState &state) {
@@ -270,20 +260,10 @@ void emitColumnOnGpu(Reducer &r) {
     vector = e.min(vector, e.sub(vectors, e.constant(1)));
     e.width = plan.width;
     r.base[last] = {e.mul(vector, e.constant(plan.width)), Lane::Unit, true};
-    r.reductions.clear();
-    for (Operation &op : r.frame.body.without_terminator()) {
-      if (auto map = dyn_cast<graph::MapOp>(op);
-          map && r.isReduced(map.getResult(0)) && !r.isFull(map.getResult(0))) {
-        e.at(map.getResult(0), r.base);
-        continue;
-      }
-      std::optional<ReductionState> state = stateOf(r, op);
-      if (!state) {
-        continue;
-      }
+    r.reduceAll([&](const ReductionState &state) {
       SmallVector<Value> total =
           e.loop(y, rows, lines * kUnroll,
-                 llvm::map_to_vector(state->identity, [&](Value v) { return e.splat(v); }),
+                 llvm::map_to_vector(state.identity, [&](Value v) { return e.splat(v); }),
                  [&](Value from, ValueRange acc) {
                    SmallVector<Value> carried(acc);
                    for (int64_t u = 0; u < kUnroll; ++u) {
@@ -292,15 +272,15 @@ void emitColumnOnGpu(Reducer &r) {
                        valid = e.compare(arith::CmpIPredicate::slt, row, rows);
                        row = e.min(row, lastRow);
                      }
-                     carried = maskedStep(e, *state, indexAt(row), carried, valid);
+                     carried = maskedStep(e, state, indexAt(row), carried, valid);
                    }
                    return carried;
                  });
       if (lines > 1) {
-        total = combineLines(e, total, x, y, state->combine);
+        total = combineLines(e, total, x, y, state.combine);
       }
-      r.reductions[op.getResult(0)] = state->finish(total);
-    }
+      return total;
+    });
     Value top = e.compare(arith::CmpIPredicate::eq, y, e.constant(0));
     if (llvm::any_of(r.frame.yield().getValues(), [&](Value v) { return !r.isFull(v); })) {
       e.when(both(e, inside, top), [&] { r.storeReduced(); });

@@ -261,4 +261,16 @@ std::optional<ReductionState> stateOf(Reducer &r, Operation &op) {
   return std::nullopt;
 }
 
+void Reducer::reduceAll(function_ref<SmallVector<Value>(const ReductionState &)> total) {
+  reductions.clear();
+  for (Operation &op : frame.body.without_terminator()) {
+    if (auto map = dyn_cast<graph::MapOp>(op);
+        map && isReduced(map.getResult(0)) && !isFull(map.getResult(0))) {
+      e.at(map.getResult(0), base);
+    } else if (std::optional<ReductionState> state = stateOf(*this, op)) {
+      reductions[op.getResult(0)] = state->finish(total(*state));
+    }
+  }
+}
+
 } // namespace ciuic::codegen

@@ -7,6 +7,8 @@
 
 namespace ciuic::codegen {
 
+struct ReductionState;
+
 /// A row or column kernel being emitted.
 struct Reducer {
   KernelFrame &frame;
@@ -33,6 +35,9 @@ struct Reducer {
   /// Supplies reductions and buffered rows to the emitter.
   void install();
   void endPass();
+  /// `total` of each reduction, in order, finished and kept for whoever reads it; maps over results
+  /// of reductions are computed where they stand between them.
+  void reduceAll(llvm::function_ref<llvm::SmallVector<mlir::Value>(const ReductionState &)> total);
   /// Stores the results that have the reductions' shape; whether others have the full one.
   bool storeReduced();
   bool hasFull();

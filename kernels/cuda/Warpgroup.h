@@ -44,105 +44,63 @@ CIUIC_DEVICE uint64_t describeLines(uint32_t address, uint32_t across) {
 #define CIUIC_SIXTEEN(a, i)                                                                        \
   CIUIC_FOUR(a, i), CIUIC_FOUR(a, i + 1), CIUIC_FOUR(a, i + 2), CIUIC_FOUR(a, i + 3)
 
-/// sum[64][64] (+)= a[64][16] · b[16][64], both described, depth in the lines.
-CIUIC_DEVICE void multiplyLines(float (&sum)[8][4], uint64_t a, uint64_t b, int add, Half) {
-  asm volatile("{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %34, 0;\n\t"
-               "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 "
-               "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-               "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "
-               "%31}, "
-               "%32, %33, p, 1, 1, 0, 0;\n\t}"
-               : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4)
-               : "l"(a), "l"(b), "r"(add));
-}
-/// sum[64][64] += a[64][16] · b[16][64], b described, columns in the lines.
-CIUIC_DEVICE void multiplyLines(float (&sum)[8][4], const uint32_t (&a)[4], uint64_t b, Half) {
-  asm volatile("{\n\t.reg .pred p;\n\tsetp.eq.b32 p, 0, 0;\n\t"
-               "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 "
-               "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-               "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "
-               "%31}, "
-               "{%32, %33, %34, %35}, %36, p, 1, 1, 1;\n\t}"
-               : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-}
-/// sum[64][128] += a[64][16] · b[16][128], b described, columns in the lines.
-CIUIC_DEVICE void multiplyLines(float (&sum)[16][4], const uint32_t (&a)[4], uint64_t b, Half) {
-  asm volatile("{\n\t.reg .pred p;\n\tsetp.eq.b32 p, 0, 0;\n\t"
-               "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
-               "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-               "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "
-               "%31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "
-               "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, "
-               "%61, %62, %63}, "
-               "{%64, %65, %66, %67}, %68, p, 1, 1, 1;\n\t}"
-               : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4), CIUIC_SIXTEEN(sum, 8),
-                 CIUIC_SIXTEEN(sum, 12)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-}
-/// sum[64][64] (+)= a[64][16] · b[16][64], both described, depth in the lines.
-CIUIC_DEVICE void multiplyLines(float (&sum)[8][4], uint64_t a, uint64_t b, int add, BFloat) {
-  asm volatile("{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %34, 0;\n\t"
-               "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
-               "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-               "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "
-               "%31}, "
-               "%32, %33, p, 1, 1, 0, 0;\n\t}"
-               : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4)
-               : "l"(a), "l"(b), "r"(add));
-}
-/// sum[64][64] += a[64][16] · b[16][64], b described, columns in the lines.
-CIUIC_DEVICE void multiplyLines(float (&sum)[8][4], const uint32_t (&a)[4], uint64_t b, BFloat) {
-  asm volatile("{\n\t.reg .pred p;\n\tsetp.eq.b32 p, 0, 0;\n\t"
-               "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 "
-               "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-               "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "
-               "%31}, "
-               "{%32, %33, %34, %35}, %36, p, 1, 1, 1;\n\t}"
-               : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-}
-/// sum[64][128] += a[64][16] · b[16][128], b described, columns in the lines.
-CIUIC_DEVICE void multiplyLines(float (&sum)[16][4], const uint32_t (&a)[4], uint64_t b, BFloat) {
-  asm volatile("{\n\t.reg .pred p;\n\tsetp.eq.b32 p, 0, 0;\n\t"
-               "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
-               "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-               "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "
-               "%31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "
-               "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, "
-               "%61, %62, %63}, "
-               "{%64, %65, %66, %67}, %68, p, 1, 1, 1;\n\t}"
-               : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4), CIUIC_SIXTEEN(sum, 8),
-                 CIUIC_SIXTEEN(sum, 12)
-               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
-}
-/// sum[64][128] (+)= a[64][16] · b[16][128], both described, depth in the lines.
-CIUIC_DEVICE void multiplyLines(float (&sum)[16][4], uint64_t a, uint64_t b, int add, Half) {
-  asm volatile("{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %66, 0;\n\t"
-               "wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 "
-               "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "
-               "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, "
-               "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, "
-               "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
-               "%64, %65, p, 1, 1, 0, 0;\n\t}"
-               : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4), CIUIC_SIXTEEN(sum, 8),
-                 CIUIC_SIXTEEN(sum, 12)
-               : "l"(a), "l"(b), "r"(add));
-}
-/// sum[64][128] (+)= a[64][16] · b[16][128], both described, depth in the lines.
-CIUIC_DEVICE void multiplyLines(float (&sum)[16][4], uint64_t a, uint64_t b, int add, BFloat) {
-  asm volatile("{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %66, 0;\n\t"
-               "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 "
-               "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "
-               "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, "
-               "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, "
-               "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
-               "%64, %65, p, 1, 1, 0, 0;\n\t}"
-               : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4), CIUIC_SIXTEEN(sum, 8),
-                 CIUIC_SIXTEEN(sum, 12)
-               : "l"(a), "l"(b), "r"(add));
-}
+// The forms of a warpgroup's product, for a half type and its name in PTX.
+#define CIUIC_MULTIPLY_LINES(TYPE, NAME)                                                           \
+  /* sum[64][64] (+)= a[64][16] · b[16][64], both described, depth in the lines. */                \
+  CIUIC_DEVICE void multiplyLines(float (&sum)[8][4], uint64_t a, uint64_t b, int add, TYPE) {     \
+    asm volatile("{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %34, 0;\n\t"                                \
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32." NAME "." NAME " "                   \
+                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "         \
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "     \
+                 "%31}, "                                                                          \
+                 "%32, %33, p, 1, 1, 0, 0;\n\t}"                                                   \
+                 : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4)                                    \
+                 : "l"(a), "l"(b), "r"(add));                                                      \
+  }                                                                                                \
+  /* sum[64][64] += a[64][16] · b[16][64], b described, columns in the lines. */                   \
+  CIUIC_DEVICE void multiplyLines(float (&sum)[8][4], const uint32_t (&a)[4], uint64_t b, TYPE) {  \
+    asm volatile("{\n\t.reg .pred p;\n\tsetp.eq.b32 p, 0, 0;\n\t"                                  \
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32." NAME "." NAME " "                   \
+                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "         \
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "     \
+                 "%31}, "                                                                          \
+                 "{%32, %33, %34, %35}, %36, p, 1, 1, 1;\n\t}"                                     \
+                 : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4)                                    \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                            \
+  }                                                                                                \
+  /* sum[64][128] += a[64][16] · b[16][128], b described, columns in the lines. */                 \
+  CIUIC_DEVICE void multiplyLines(float (&sum)[16][4], const uint32_t (&a)[4], uint64_t b, TYPE) { \
+    asm volatile("{\n\t.reg .pred p;\n\tsetp.eq.b32 p, 0, 0;\n\t"                                  \
+                 "wgmma.mma_async.sync.aligned.m64n128k16.f32." NAME "." NAME " "                  \
+                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "         \
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "     \
+                 "%31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "     \
+                 "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, "     \
+                 "%61, %62, %63}, "                                                                \
+                 "{%64, %65, %66, %67}, %68, p, 1, 1, 1;\n\t}"                                     \
+                 : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4), CIUIC_SIXTEEN(sum, 8),            \
+                   CIUIC_SIXTEEN(sum, 12)                                                          \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                            \
+  }                                                                                                \
+  /* sum[64][128] (+)= a[64][16] · b[16][128], both described, depth in the lines. */              \
+  CIUIC_DEVICE void multiplyLines(float (&sum)[16][4], uint64_t a, uint64_t b, int add, TYPE) {    \
+    asm volatile(                                                                                  \
+        "{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %66, 0;\n\t"                                         \
+        "wgmma.mma_async.sync.aligned.m64n128k16.f32." NAME "." NAME " "                           \
+        "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, "        \
+        "%18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, %32, %33, "         \
+        "%34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, %48, %49, "         \
+        "%50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "                  \
+        "%64, %65, p, 1, 1, 0, 0;\n\t}"                                                            \
+        : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4), CIUIC_SIXTEEN(sum, 8),                     \
+          CIUIC_SIXTEEN(sum, 12)                                                                   \
+        : "l"(a), "l"(b), "r"(add));                                                               \
+  }
 
+CIUIC_MULTIPLY_LINES(Half, "f16")
+CIUIC_MULTIPLY_LINES(BFloat, "bf16")
+
+#undef CIUIC_MULTIPLY_LINES
 #undef CIUIC_FOUR
 #undef CIUIC_SIXTEEN
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Convolutions by cuDNN against float64, and their rate at the extents of a diffusion model.
 // Skipped where there is no GPU, unless CIUIC_REQUIRE_DEVICES is set.
-#include "runtime/device/cuda/CudaDevice.h"
+#include "test/conformance/CudaFixture.h"
 #include "test/conformance/Halves.h"
 
 #include <algorithm>
@@ -17,23 +17,13 @@ using namespace ciuic::test;
 
 namespace {
 
-void check(const Status &s) { ASSERT_TRUE(s.isOk()) << s.code() << ": " << s.message(); }
-
 double millisecondsSince(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
       .count();
 }
 
-class CudaConv : public testing::Test {
+class CudaConv : public CudaFixture {
 protected:
-  void SetUp() override {
-    Status s = createCudaDevice(0, &device);
-    bool absent = s.code() == "device.no-driver" || s.code() == "device.none";
-    if (absent && !std::getenv("CIUIC_REQUIRE_DEVICES")) {
-      GTEST_SKIP() << s.message();
-    }
-    check(s);
-  }
   void open(int64_t arena) {
     check(device->createContext({}, &context));
     check(context->reserve(arena, 0));
@@ -47,8 +37,6 @@ protected:
     return range;
   }
 
-  std::unique_ptr<Device> device;
-  std::unique_ptr<Context> context;
   uint32_t call = 0;
   int64_t at = 4096;
 };

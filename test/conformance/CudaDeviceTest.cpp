@@ -2,8 +2,8 @@
 // What only a GPU does: products by cuBLASLt against float64, graphs that follow the amounts of a
 // run, host memory that is not pinned, times, what the process is seen to hold, and the latch of a
 // lost device. Skipped where there is no GPU, unless CIUIC_REQUIRE_DEVICES is set.
-#include "runtime/device/cuda/CudaDevice.h"
 #include "runtime/format/VendorCalls.h"
+#include "test/conformance/CudaFixture.h"
 #include "test/conformance/CudaTestKernels.h"
 #include "test/conformance/Halves.h"
 
@@ -21,18 +21,8 @@ using namespace ciuic::test;
 
 namespace {
 
-void check(const Status &s) { ASSERT_TRUE(s.isOk()) << s.code() << ": " << s.message(); }
-
-class CudaDevice : public testing::Test {
+class CudaDevice : public CudaFixture {
 protected:
-  void SetUp() override {
-    Status s = createCudaDevice(0, &device);
-    bool absent = s.code() == "device.no-driver" || s.code() == "device.none";
-    if (absent && !std::getenv("CIUIC_REQUIRE_DEVICES")) {
-      GTEST_SKIP() << s.message();
-    }
-    check(s);
-  }
   void open(int64_t arena, int64_t host, int64_t pinnedLimit = INT64_MAX) {
     context.reset();
     ContextOptions options;
@@ -66,8 +56,6 @@ protected:
     return c;
   }
 
-  std::unique_ptr<Device> device;
-  std::unique_ptr<Context> context;
   uint32_t library = 0;
 };
 

@@ -45,6 +45,25 @@ Value saturated(Scalars &s, Value v, Value zero, Type type, bool isUnsigned) {
   return s.cast(r, false, type, isUnsigned);
 }
 
+/// The tensor x, its scale and, if there is one, its zero point, with where each is read.
+LogicalResult readParameters(Node &node, Tensor &x, SmallVectorImpl<Value> &operands,
+                             SmallVectorImpl<AffineMap> &maps) {
+  operands.push_back(node.value(0));
+  maps.push_back(node.b.getMultiDimIdentityMap(x.rank()));
+  for (unsigned i = 1; i < 3; ++i) {
+    if (!node.has(i)) {
+      continue;
+    }
+    auto map = parameterMap(node, x, node.in(i));
+    if (failed(map)) {
+      return failure();
+    }
+    operands.push_back(node.value(i));
+    maps.push_back(*map);
+  }
+  return success();
+}
+
 } // namespace
 
 LogicalResult importQuantize(Node &node) {
@@ -68,19 +87,10 @@ LogicalResult importQuantize(Node &node) {
   if (!type.isInteger(8) && !type.isInteger(16)) {
     return node.unsupported("a zero point that is not of 8 or 16 bits");
   }
-  auto scaleMap = parameterMap(node, x, node.in(1));
-  FailureOr<AffineMap> zeroMap = AffineMap();
-  if (node.has(2)) {
-    zeroMap = parameterMap(node, x, node.in(2));
-  }
-  if (failed(scaleMap) || failed(zeroMap)) {
+  SmallVector<Value> operands;
+  SmallVector<AffineMap> maps;
+  if (failed(readParameters(node, x, operands, maps))) {
     return failure();
-  }
-  SmallVector<Value> operands{node.value(0), node.value(1)};
-  SmallVector<AffineMap> maps{node.b.getMultiDimIdentityMap(x.rank()), *scaleMap};
-  if (node.has(2)) {
-    operands.push_back(node.value(2));
-    maps.push_back(*zeroMap);
   }
   Type f32 = node.b.getF32Type();
   return node.set(0,
@@ -101,19 +111,10 @@ LogicalResult importDequantize(Node &node) {
   if (!node.has(1) || !node.in(1).isFloat() || (node.has(2) && node.in(2).element != x.element)) {
     return node.invalid("needs a scale, and a zero point of the input's type");
   }
-  auto scaleMap = parameterMap(node, x, node.in(1));
-  FailureOr<AffineMap> zeroMap = AffineMap();
-  if (node.has(2)) {
-    zeroMap = parameterMap(node, x, node.in(2));
-  }
-  if (failed(scaleMap) || failed(zeroMap)) {
+  SmallVector<Value> operands;
+  SmallVector<AffineMap> maps;
+  if (failed(readParameters(node, x, operands, maps))) {
     return failure();
-  }
-  SmallVector<Value> operands{node.value(0), node.value(1)};
-  SmallVector<AffineMap> maps{node.b.getMultiDimIdentityMap(x.rank()), *scaleMap};
-  if (node.has(2)) {
-    operands.push_back(node.value(2));
-    maps.push_back(*zeroMap);
   }
   Type result = node.in(1).element, f32 = node.b.getF32Type();
   return node.set(
