@@ -31,6 +31,16 @@ kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type elem
   return result;
 }
 
+graph::MergedWeight mergedWeightOf(llvm::ArrayRef<int64_t> parts, bool interleaved,
+                                   graph::PackingAttr packing, mlir::Type element) {
+  return {parts,
+          interleaved,
+          packing.getSource() == "rows",
+          packing.getColumns(),
+          packing.getChannels(),
+          graph::elementBytes(element)};
+}
+
 int64_t packedBytes(graph::PackingAttr packing) {
   return kernels::packedBytes(packSpecOf(packing));
 }

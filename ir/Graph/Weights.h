@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ir/Graph/Graph.h"
+#include "ir/Graph/MergedWeight.h"
 #include "kernels/pack/Pack.h"
 
 namespace ciuic {
@@ -14,6 +15,10 @@ kernels::PackSpec packSpecOf(graph::PackingAttr packing);
 /// Where the packers find the elements of a weight stored as `packing.source` says; `read` is left
 /// empty.
 kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type element);
+
+/// How a weight of `parts` (graph.weight, plan.weight) is read.
+graph::MergedWeight mergedWeightOf(llvm::ArrayRef<int64_t> parts, bool interleaved,
+                                   graph::PackingAttr packing, mlir::Type element);
 
 int64_t packedBytes(graph::PackingAttr packing);
 

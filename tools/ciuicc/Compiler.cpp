@@ -9,6 +9,7 @@
 #include "frontend/Import.h"
 #include "ir/Diagnostics.h"
 #include "ir/Graph/CudaLibrary.h"
+#include "ir/Graph/Weights.h"
 #include "ir/Mem/Mem.h"
 #include "ir/Plan/Plan.h"
 #include "passes/Legalize/Legalize.h"
@@ -238,11 +239,27 @@ private:
     input.threads = threadCount();
     input.read = [this](graph::WeightOp weight, int64_t offset, std::span<std::byte> out,
                         std::string &error) {
-      MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
-      return files->readFile(weight.getFile(), weight.getOffset() + offset, bytes, error);
+      return readStored(weight, weight.getPackingAttr(), static_cast<int64_t>(weight.getFile()),
+                        static_cast<int64_t>(weight.getOffset()), offset, out, error);
     };
     return succeeded(chooseFormats(input, device.profile)) &&
            runPasses(*module, [](OpPassManager &m) { buildFormatPipeline(m); });
+  }
+
+  /// Bytes from `offset` on of a weight that stands at `place` of a file, or of one in parts.
+  template <class Weight>
+  bool readStored(Weight weight, graph::PackingAttr packing, int64_t file, int64_t place,
+                  int64_t offset, std::span<std::byte> out, std::string &error) {
+    MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
+    if (!weight.getParts() || !packing) {
+      return files->readFile(file, place + offset, bytes, error);
+    }
+    Type element = cast<RankedTensorType>(weight.getType()).getElementType();
+    return graph::readMerged(
+        mergedWeightOf(*weight.getParts(), weight.getInterleaved(), packing, element), offset,
+        bytes, [&](int64_t from, int64_t at, MutableArrayRef<char> piece) {
+          return files->readFile(from, at, piece, error);
+        });
   }
 
   unsigned threadCount() const {
@@ -338,9 +355,9 @@ private:
     info.reserveBytes = device.profile.reserveBytes;
     auto read = [this](plan::WeightOp weight, int64_t offset, std::span<std::byte> out) {
       std::string error;
-      MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
-      if (!files->readFile(static_cast<int64_t>(*weight.getFile()),
-                           static_cast<int64_t>(*weight.getFileOffset()) + offset, bytes, error)) {
+      auto packing = dyn_cast_or_null<graph::PackingAttr>(weight.getPackingAttr());
+      if (!readStored(weight, packing, static_cast<int64_t>(*weight.getFile()),
+                      static_cast<int64_t>(*weight.getFileOffset()), offset, out, error)) {
         weight.emitError() << error;
         return false;
       }
