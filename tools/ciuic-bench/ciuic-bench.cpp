@@ -43,6 +43,7 @@ int run(int argc, char **argv) {
     return status == 0 ? 0 : kUsage;
   }
   options.onStage = [](const char *what) { std::cerr << "measuring " << what << "\n"; };
+  options.onDetail = [](const char *text) { std::cerr << "  " << text << "\n"; };
   auto result = ciuic::bench::calibrate(options);
   if (auto *error = std::get_if<std::string>(&result)) {
     return fail(error->starts_with("[usage") ? kUsage : kEnvironment, *error);
