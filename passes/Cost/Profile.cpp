@@ -277,6 +277,8 @@ std::string printProfile(const Profile &profile) {
   if (profile.device == "cuda") {
     json["architecture"] = profile.architecture;
     json["cards"] = profile.cards;
+  }
+  if (profile.convolutionF32Gigaflops != profile.convolutionGigaflops) {
     json["convolution_f32_gflops"] = profile.convolutionF32Gigaflops;
   }
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

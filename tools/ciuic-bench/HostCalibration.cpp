@@ -69,7 +69,7 @@ public:
     profile.matmul[4] = products(library.int4, WeightFormat::I4G64);
     profile.matmul[5] = {{1, rounded(productRate(library.int4Rounded, WeightFormat::I4G64, 1))}};
     stage("convolutions");
-    profile.convolutionGigaflops = rounded(convolutions());
+    profile.convolutionGigaflops = profile.convolutionF32Gigaflops = rounded(convolutions());
     stage("attention");
     profile.attentionGigaflops = rounded(attention());
     stage("elementwise work");
