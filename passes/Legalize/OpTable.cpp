@@ -144,6 +144,8 @@ static constexpr OpEntry table[] = {
     {"com.microsoft", "BiasGelu", 1, kFloat | kSame, importGelu},
     {"com.microsoft", "FastGelu", 1, kFloat | kSame, importGelu},
     {"com.microsoft", "Gelu", 1, kFloat, importGelu},
+    {"com.microsoft", "GroupQueryAttention", 1, kFloat, importGroupQueryAttention},
+    {"com.microsoft", "MultiHeadAttention", 1, kFloat, importMultiHeadAttention},
     {"com.microsoft", "QuickGelu", 1, kFloat, importActivation},
     {"com.microsoft", "RotaryEmbedding", 1, kFloat, importRotaryEmbedding},
     {"com.microsoft", "SimplifiedLayerNormalization", 1, kFloat, importLayerNorm},

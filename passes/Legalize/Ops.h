@@ -20,6 +20,10 @@ mlir::LogicalResult importIsNan(Node &node);
 mlir::LogicalResult importAttention(Node &node);
 mlir::LogicalResult importRotaryEmbedding(Node &node);
 
+// ContribAttention.cpp
+mlir::LogicalResult importGroupQueryAttention(Node &node);
+mlir::LogicalResult importMultiHeadAttention(Node &node);
+
 // Elementwise.cpp
 mlir::LogicalResult importBinary(Node &node);
 mlir::LogicalResult importPow(Node &node);
