@@ -32,6 +32,17 @@ LogicalResult WeightOp::verify() {
     return emitOpError("(C1) bytes must be the size of the result type, ")
            << type.getNumElements() * elementBytes(type.getElementType());
   }
+  if (auto blocks = getBlocksAttr()) {
+    int64_t columns = blocks.getPart() == "shifts"
+                          ? (blocks.getDepth() + blocks.getSize() - 1) / blocks.getSize()
+                          : blocks.getDepth();
+    if (type.getRank() != 2 || !isa<FloatType>(type.getElementType()) ||
+        type.getDimSize(1) != columns) {
+      return emitOpError("(C3) blocks of depth ")
+             << blocks.getDepth() << " stand for a matrix of floats with " << columns
+             << " values a row";
+    }
+  }
   auto parts = getParts();
   if (!parts) {
     return success();
@@ -46,7 +57,7 @@ LogicalResult WeightOp::verify() {
   }
   return ordered && rest == 0
              ? success()
-             : emitOpError("(C3) parts are two or more of file, offset and bytes, the first the "
+             : emitOpError("(C4) parts are two or more of file, offset and bytes, the first the "
                            "weight's own, and add up to its bytes");
 }
 

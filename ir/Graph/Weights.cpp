@@ -31,9 +31,12 @@ kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type elem
   return result;
 }
 
-graph::MergedWeight mergedWeightOf(llvm::ArrayRef<int64_t> parts, bool interleaved,
+graph::MergedWeight mergedWeightOf(std::optional<llvm::ArrayRef<int64_t>> parts, bool interleaved,
                                    graph::PackingAttr packing, mlir::Type element) {
-  return {parts,
+  if (!parts || !packing) {
+    return {};
+  }
+  return {*parts,
           interleaved,
           packing.getSource() == "rows",
           packing.getColumns(),

@@ -6,6 +6,8 @@
 #include "ir/Graph/MergedWeight.h"
 #include "kernels/pack/Pack.h"
 
+#include <optional>
+
 namespace ciuic {
 
 /// The packers' description of `packing`, whose format must be one they know (the packing's
@@ -16,8 +18,9 @@ kernels::PackSpec packSpecOf(graph::PackingAttr packing);
 /// empty.
 kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type element);
 
-/// How a weight of `parts` (graph.weight, plan.weight) is read.
-graph::MergedWeight mergedWeightOf(llvm::ArrayRef<int64_t> parts, bool interleaved,
+/// How a weight of these `parts` (graph.weight, plan.weight) is read; none where it has none, or is
+/// in no panels.
+graph::MergedWeight mergedWeightOf(std::optional<llvm::ArrayRef<int64_t>> parts, bool interleaved,
                                    graph::PackingAttr packing, mlir::Type element);
 
 int64_t packedBytes(graph::PackingAttr packing);

@@ -230,6 +230,9 @@ std::variant<Profile, std::string> parseProfile(std::string_view text) {
   }
   matmul.finish();
   profile.convolutionGigaflops = reader.amount("convolution_gflops", 1e-3, 1e9);
+  profile.convolutionF32Gigaflops = reader.has("convolution_f32_gflops")
+                                        ? reader.amount("convolution_f32_gflops", 1e-3, 1e9)
+                                        : profile.convolutionGigaflops;
   profile.attentionGigaflops = reader.amount("attention_gflops", 1e-3, 1e9);
   profile.elementwiseGigaflops = reader.amount("elementwise_gflops", 1e-3, 1e9);
   Reader hide(reader.child("hide"), "hide", wrong);
@@ -275,6 +278,9 @@ std::string printProfile(const Profile &profile) {
     json["architecture"] = profile.architecture;
     json["cards"] = profile.cards;
   }
+  if (profile.convolutionF32Gigaflops != profile.convolutionGigaflops) {
+    json["convolution_f32_gflops"] = profile.convolutionF32Gigaflops;
+  }
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
@@ -305,7 +311,8 @@ Prediction predict(const Profile &profile, const Work &work) {
     }
     break;
   case WorkClass::Convolution:
-    rate = profile.convolutionGigaflops;
+    rate = work.format == WeightFormat::F32 ? profile.convolutionF32Gigaflops
+                                            : profile.convolutionGigaflops;
     break;
   case WorkClass::Attention:
     rate = profile.attentionGigaflops;

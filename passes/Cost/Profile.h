@@ -41,6 +41,7 @@ struct Profile {
   double memoryGigabytes = 0; // per second, read and written bytes alike
   std::array<std::vector<MatmulRate>, kWeightFormats> matmul;
   double convolutionGigaflops = 0, attentionGigaflops = 0, elementwiseGigaflops = 0;
+  double convolutionF32Gigaflops = 0;     // of f32 filters; the other is that of narrower ones
   double hideCompute = 1, hideMemory = 0; // rates at which kernels advance beside a copy
   bool operator==(const Profile &) const = default;
 };

@@ -93,7 +93,8 @@ SmallVector<Group> groupsOf(func::FuncOp function) {
   for (auto product : function.getOps<MatmulOp>()) {
     WeightOp weight = weightOf(product);
     auto type = cast<RankedTensorType>(product.getB().getType());
-    if (!weight || weight.getParts() || type.getRank() != 2 || product.getTransposeA()) {
+    if (!weight || weight.getParts() || weight.getBlocks() || type.getRank() != 2 ||
+        product.getTransposeA()) {
       continue;
     }
     Attribute kind = b.getArrayAttr(

@@ -87,6 +87,7 @@ private:
         weight ? weight.getRelativeErrorAttr() : FloatAttr(),
         weight ? weight.getActivationErrorAttr() : FloatAttr(),
         weight ? weight.getPredictedLossAttr() : FloatAttr(),
+        weight ? weight.getBlocksAttr() : BlocksAttr(),
         weight ? weight.getPartsAttr() : DenseI64ArrayAttr(),
         weight ? weight.getInterleavedAttr() : UnitAttr());
     last = op;

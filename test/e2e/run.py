@@ -11,6 +11,7 @@ sys.path.insert(0, str(HERE.parents[1] / "tools" / "models"))
 
 import zoo
 
+import contrib
 import halves
 import hostile
 import matrix
@@ -23,7 +24,7 @@ from cli import Tools
 from suite import Suite
 
 
-OTHERS = ("session", "quality", "halves", "nodes", "repeat", "hostile", "release")
+OTHERS = ("session", "quality", "halves", "contrib", "nodes", "repeat", "hostile", "release")
 
 
 def main():
@@ -58,6 +59,8 @@ def main():
                 quality.run_quality(suite, tools, work / name)
             elif name == "halves":
                 halves.run_halves(suite, tools, work / name)
+            elif name == "contrib":
+                contrib.run_contrib(suite, tools, work / name)
             elif name == "nodes":
                 nodes.run_nodes(suite, tools, work / name, a.full, a.short)
             elif name == "repeat":

@@ -8,8 +8,8 @@
 #include "codegen/Program/ProgramBuilder.h"
 #include "frontend/Import.h"
 #include "ir/Diagnostics.h"
+#include "ir/Graph/BlockWeights.h"
 #include "ir/Graph/CudaLibrary.h"
-#include "ir/Graph/Weights.h"
 #include "ir/Mem/Mem.h"
 #include "ir/Plan/Plan.h"
 #include "passes/Legalize/Legalize.h"
@@ -237,29 +237,15 @@ private:
     input.policy = policy;
     input.arenaBytes = (*module)->getAttrOfType<IntegerAttr>("mem.budget").getInt();
     input.threads = threadCount();
-    input.read = [this](graph::WeightOp weight, int64_t offset, std::span<std::byte> out,
-                        std::string &error) {
-      return readStored(weight, weight.getPackingAttr(), static_cast<int64_t>(weight.getFile()),
-                        static_cast<int64_t>(weight.getOffset()), offset, out, error);
-    };
+    input.read = fileReader();
     return succeeded(chooseFormats(input, device.profile)) &&
            runPasses(*module, [](OpPassManager &m) { buildFormatPipeline(m); });
   }
 
-  /// Bytes from `offset` on of a weight that stands at `place` of a file, or of one in parts.
-  template <class Weight>
-  bool readStored(Weight weight, graph::PackingAttr packing, int64_t file, int64_t place,
-                  int64_t offset, std::span<std::byte> out, std::string &error) {
-    MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
-    if (!weight.getParts() || !packing) {
-      return files->readFile(file, place + offset, bytes, error);
-    }
-    Type element = cast<RankedTensorType>(weight.getType()).getElementType();
-    return graph::readMerged(
-        mergedWeightOf(*weight.getParts(), weight.getInterleaved(), packing, element), offset,
-        bytes, [&](int64_t from, int64_t at, MutableArrayRef<char> piece) {
-          return files->readFile(from, at, piece, error);
-        });
+  ReadFile fileReader() const {
+    return [this](int64_t file, int64_t offset, MutableArrayRef<char> out, std::string &error) {
+      return files->readFile(file, offset, out, error);
+    };
   }
 
   unsigned threadCount() const {
@@ -353,18 +339,9 @@ private:
     info.budgetBytes = budgetBytes;
     info.threads = threadCount();
     info.reserveBytes = device.profile.reserveBytes;
-    auto read = [this](plan::WeightOp weight, int64_t offset, std::span<std::byte> out) {
-      std::string error;
-      auto packing = dyn_cast_or_null<graph::PackingAttr>(weight.getPackingAttr());
-      if (!readStored(weight, packing, static_cast<int64_t>(*weight.getFile()),
-                      static_cast<int64_t>(*weight.getFileOffset()), offset, out, error)) {
-        weight.emitError() << error;
-        return false;
-      }
-      return true;
-    };
     return succeeded(codegen::writeProgram(
-        *module, options.output, info, libraries, read, [this](int64_t done, int64_t total) {
+        *module, options.output, info, libraries, fileReader(),
+        [this](int64_t done, int64_t total) {
           onStage("packing weights",
                   total ? static_cast<double>(done) / static_cast<double>(total) : 1);
         }));

@@ -23,17 +23,25 @@ public:
   static Status open(std::unique_ptr<CublasLt> *out);
   ~CublasLt();
 
-  /// Enqueues the product; the stream may be capturing. Nothing is done where it has no elements.
-  Status matmul(const format::MatmulCall &call, const format::MatmulShape &shape,
-                std::span<const DeviceAddress> pointers, const VendorWorkspace &workspace,
-                StreamHandle stream);
-
-private:
-  struct Api;
+  /// One of the library's ways to compute a product, as it describes it.
   struct Algorithm {
     uint64_t data[8];
     size_t workspaceBytes;
   };
+
+  /// Enqueues the product; the stream may be capturing. Nothing is done where it has no elements.
+  /// `chosen` is one of the product's candidates; null: the first.
+  Status matmul(const format::MatmulCall &call, const format::MatmulShape &shape,
+                std::span<const DeviceAddress> pointers, const VendorWorkspace &workspace,
+                StreamHandle stream, const Algorithm *chosen = nullptr);
+
+  /// What the library's heuristic offers for a product, best first, at most so many; may be none.
+  Status candidates(const format::MatmulCall &call, const format::MatmulShape &shape,
+                    int64_t workspaceBytes, int most, std::vector<Algorithm> *out);
+
+private:
+  struct Api;
+  struct Product;
   CublasLt();
   std::unique_ptr<Api> api;
   void *handle = nullptr;
