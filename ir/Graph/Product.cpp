@@ -73,6 +73,15 @@ std::optional<VendorProduct> convolution(ConvOp op, PackingAttr packing, const B
   Type element = elementOf(op.getInput());
   StringRef own = element.isF16() ? "f16" : element.isBF16() ? "bf16" : "f32";
   auto type = vendorTypeOf(element);
+  // The library's tensor core engines read and write eight halves at once, and few of the others
+  // fuse sums; our own kernel takes any channels.
+  auto eights = [](AffineExpr channels) {
+    auto constant = dyn_cast<AffineConstantExpr>(channels);
+    return constant && constant.getValue() % 8 == 0;
+  };
+  if (!element.isF32() && !(eights(in.back()) && eights(out.back()))) {
+    return std::nullopt;
+  }
   // Groups of columns start new panels, which must not leave gaps in the filter.
   bool dense = op.getGroup() == 1 || packing.getColumns() % kernels::kPanel == 0;
   if (!type || elementOf(op.getResult()) != element || packing.getFormat() != own ||
