@@ -439,7 +439,7 @@ static bool isCode(const format::KernelT &kernel, const ProgramInfo &info) {
 }
 
 LogicalResult writeProgram(ModuleOp module, const std::string &path, const ProgramInfo &info,
-                           std::span<const KernelLibrary> libraries, const ReadWeight &read,
+                           std::span<const KernelLibrary> libraries, const ReadFile &read,
                            const Progress &progress) {
   auto fail = [&](Status status) {
     return module.emitError("[environment.write-program] ") << path << ": " << status.message();

@@ -32,6 +32,17 @@ LogicalResult WeightOp::verify() {
     return emitOpError("(C1) bytes must be the size of the result type, ")
            << type.getNumElements() * elementBytes(type.getElementType());
   }
+  if (auto blocks = getBlocksAttr()) {
+    int64_t columns = blocks.getPart() == "shifts"
+                          ? (blocks.getDepth() + blocks.getSize() - 1) / blocks.getSize()
+                          : blocks.getDepth();
+    if (type.getRank() != 2 || !isa<FloatType>(type.getElementType()) ||
+        type.getDimSize(1) != columns) {
+      return emitOpError("(C3) blocks of depth ")
+             << blocks.getDepth() << " stand for a matrix of floats with " << columns
+             << " values a row";
+    }
+  }
   return success();
 }
 

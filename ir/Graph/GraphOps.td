@@ -14,16 +14,19 @@ def Graph_WeightOp : Graph_Op<"weight", [Pure]> {
     ```mlir
     %w = graph.weight "encoder.0.q.weight" file 0 offset 4096 bytes 589824 : tensor<384x384xf32>
     ```
-    (C1) `bytes` is the size of the result type; (C2) the result type is static.
+    With `blocks` the file holds integers at `offset`, and `bytes` is what they come to as numbers of the result type.
+    (C1) `bytes` is the size of the result type; (C2) the result type is static; (C3) blocks stand for a matrix of
+    floats of their depth.
   }];
   let arguments = (ins StrAttr:$name, I64Attr:$file, I64Attr:$offset, I64Attr:$bytes, OptionalAttr<Graph_PackingAttr>:$packing,
-    OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss);
+    OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss,
+    OptionalAttr<Graph_BlocksAttr>:$blocks);
   let results = (outs Graph_Tensor:$result);
   let assemblyFormat = "$name `file` custom<Int>($file) `offset` custom<Int>($offset) `bytes` custom<Int>($bytes) attr-dict `:` type($result)";
   let builders = [OpBuilder<(ins "::mlir::Type":$result, "::llvm::StringRef":$name, "uint64_t":$file, "uint64_t":$offset,
                                  "uint64_t":$bytes, "PackingAttr":$packing), [{
     build($_builder, $_state, result, name, file, offset, bytes, packing, ::mlir::FloatAttr(), ::mlir::FloatAttr(),
-          ::mlir::FloatAttr());
+          ::mlir::FloatAttr(), BlocksAttr());
   }]>];
   let hasVerifier = 1;
 }

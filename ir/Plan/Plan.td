@@ -53,7 +53,8 @@ def Plan_WeightOp : Plan_Op<"weight", [Symbol]> {
     I64Attr:$tile_bytes, OptionalAttr<AnyAttr>:$packing, OptionalAttr<ElementsAttr>:$value, OptionalAttr<I64Attr>:$file,
     OptionalAttr<I64Attr>:$file_offset, OptionalAttr<I64Attr>:$file_bytes, I64Attr:$host_offset, I64Attr:$arena_offset,
     OptionalAttr<DenseI64ArrayAttr>:$resident, OptionalAttr<F64Attr>:$relative_error,
-    OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss);
+    OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss,
+    OptionalAttr<AnyAttr>:$blocks);
   let assemblyFormat = "$sym_name $name `:` $type `format` $format `layout` $layout attr-dict";
 }
 

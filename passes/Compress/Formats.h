@@ -5,7 +5,7 @@
 // tools/ciuicc: propose once, choose for the bytes that a plan leaves, record.
 #pragma once
 
-#include "ir/Graph/Graph.h"
+#include "ir/Graph/BlockWeights.h"
 #include "kernels/pack/Pack.h"
 #include "passes/Solver/FormatChoice.h"
 
@@ -81,15 +81,11 @@ struct WeightProposal {
   std::vector<Candidate> candidates; ///< as stored now first, if the policy lets it stay
 };
 
-/// Reads bytes of a stored weight; false and a coded message. Called from several threads.
-using ReadWeight = std::function<bool(graph::WeightOp weight, int64_t offset,
-                                      std::span<std::byte> out, std::string &error)>;
-
-/// Measures every candidate of every site. Emits a diagnostic and fails if a weight cannot be read.
+/// Measures every candidate of every site; `read` is called from several threads. Emits a
+/// diagnostic and fails if a weight cannot be read.
 mlir::FailureOr<std::vector<WeightProposal>> proposeFormats(mlir::ModuleOp module,
                                                             const FormatPolicy &policy,
-                                                            const ReadWeight &read,
-                                                            unsigned threads);
+                                                            const ReadFile &read, unsigned threads);
 
 /// The problem whose solution is the policy's choice when the proposed weights may take `bytes`.
 /// near: least bytes at a predicted loss of at most 0.8 %. balanced: least loss within `bytes` and

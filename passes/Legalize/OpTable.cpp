@@ -145,6 +145,7 @@ static constexpr OpEntry table[] = {
     {"com.microsoft", "FastGelu", 1, kFloat | kSame, importGelu},
     {"com.microsoft", "Gelu", 1, kFloat, importGelu},
     {"com.microsoft", "GroupQueryAttention", 1, kFloat, importGroupQueryAttention},
+    {"com.microsoft", "MatMulNBits", 1, kFloat, importMatMulNBits},
     {"com.microsoft", "MultiHeadAttention", 1, kFloat, importMultiHeadAttention},
     {"com.microsoft", "QuickGelu", 1, kFloat, importActivation},
     {"com.microsoft", "RotaryEmbedding", 1, kFloat, importRotaryEmbedding},

@@ -20,6 +20,9 @@ mlir::LogicalResult importIsNan(Node &node);
 mlir::LogicalResult importAttention(Node &node);
 mlir::LogicalResult importRotaryEmbedding(Node &node);
 
+// BlockMatmul.cpp
+mlir::LogicalResult importMatMulNBits(Node &node);
+
 // ContribAttention.cpp
 mlir::LogicalResult importGroupQueryAttention(Node &node);
 mlir::LogicalResult importMultiHeadAttention(Node &node);

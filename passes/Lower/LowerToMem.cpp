@@ -86,7 +86,8 @@ private:
         weight ? weight.getBytesAttr() : IntegerAttr(), ciuic::mem::WeightModeAttr(),
         weight ? weight.getRelativeErrorAttr() : FloatAttr(),
         weight ? weight.getActivationErrorAttr() : FloatAttr(),
-        weight ? weight.getPredictedLossAttr() : FloatAttr());
+        weight ? weight.getPredictedLossAttr() : FloatAttr(),
+        weight ? weight.getBlocksAttr() : BlocksAttr());
     last = op;
     return FlatSymbolRefAttr::get(op.getSymNameAttr());
   }

@@ -401,7 +401,7 @@ struct LowerToPlanPass : ciuic::impl::LowerToPlanBase<LowerToPlanPass> {
           b.getI64IntegerAttr(whole && !onHost ? ranges[2] : -1),
           onHost && !ranges.empty() ? b.getDenseI64ArrayAttr(ranges) : DenseI64ArrayAttr(),
           weight.getRelativeErrorAttr(), weight.getActivationErrorAttr(),
-          weight.getPredictedLossAttr());
+          weight.getPredictedLossAttr(), weight.getBlocksAttr());
     }
   }
 };

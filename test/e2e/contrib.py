@@ -227,7 +227,105 @@ def run_multi_head(suite, tools, work, rng):
          outputs=("y", "present_k", "present_v"), unidirectional=1)
 
 
+# --- MatMulNBits ---
+
+def packed(values, bits):
+    """Integers of a row into bytes, low bits first; each row begins a byte."""
+    per = 8 // bits
+    wide = np.zeros((*values.shape[:-1], -(-values.shape[-1] // per) * per), np.uint8)
+    wide[..., : values.shape[-1]] = values
+    return sum(wide[..., i::per] << i * bits for i in range(per)).astype(np.uint8)
+
+
+def quantised(rng, n, k, bits, block, *, zeros=None, half_scales=True, kind=np.float32):
+    """(inputs of the node as arrays, the weights [N, K] that they stand for in float64). `zeros`: packed, floats, middle
+    or None."""
+    blocks = -(-k // block)
+    q = rng.integers(0, 2**bits, (n, blocks * block)).astype(np.uint8)
+    scales = (rng.uniform(0.5, 1.5, (n, blocks)) * rng.choice([-1, 1], (n, blocks)) / 2**bits).astype(np.float32)
+    scales = scales.astype(np.float16).astype(kind) if half_scales else scales.astype(kind)
+    middle = 2 ** (bits - 1)
+    zero = rng.integers(0, 2**bits, (n, blocks)) if zeros in ("packed", "floats") else np.full((n, blocks), middle)
+    arrays = [packed(q, bits).reshape(n, blocks, block * bits // 8), scales]
+    if zeros in ("packed", "middle"):
+        arrays.append(packed(zero.astype(np.uint8), bits).reshape(-1))
+    elif zeros == "floats":
+        arrays.append(zero.astype(kind))
+    values = (q.reshape(n, blocks, block) - zero[..., None].astype(np.float64)) * scales[..., None].astype(np.float64)
+    return arrays, values.reshape(n, -1)[:, :k]
+
+
+# Whether the weight stays integers of 4 bits, and what else there is to it.
+BLOCK_PRODUCTS = {
+    "blocks of 32": dict(n=48, k=96, bits=4, block=32, stays=True),
+    "a short last block, odd extents": dict(n=37, k=83, bits=4, block=32, stays=True),
+    "blocks of 64, bias": dict(n=64, k=192, bits=4, block=64, stays=True, bias=True),
+    "blocks of 128": dict(n=80, k=256, bits=4, block=128, stays=True),
+    "blocks of 256": dict(n=48, k=512, bits=4, block=256, stays=True),
+    "zero points in the middle": dict(n=48, k=128, bits=4, block=32, zeros="middle", stays=True),
+    "zero points": dict(n=48, k=128, bits=4, block=32, zeros="packed", stays=True),
+    "zero points, odd blocks": dict(n=33, k=96, bits=4, block=32, zeros="packed", stays=True),
+    "zero points of a short block": dict(n=48, k=100, bits=4, block=32, zeros="packed", stays=False),
+    "zero points of floats": dict(n=48, k=128, bits=4, block=64, zeros="floats", stays=True),
+    "scales that are no halves": dict(n=48, k=128, bits=4, block=32, half_scales=False, stays=False),
+    "blocks of 16": dict(n=48, k=96, bits=4, block=16, stays=False),
+    "8 bits": dict(n=48, k=96, bits=8, block=32, stays=False),
+    "8 bits, zero points": dict(n=48, k=96, bits=8, block=32, zeros="packed", stays=False),
+    "2 bits": dict(n=48, k=96, bits=2, block=32, stays=False),
+    "few weights": dict(n=5, k=40, bits=4, block=16, stays=None),
+    "halves": dict(n=48, k=96, bits=4, block=32, stays=True, kind=np.float16),
+    "halves, zero points": dict(n=48, k=96, bits=4, block=32, zeros="packed", stays=True, kind=np.float16),
+}
+
+
+def run_block_products(suite, tools, work, rng):
+    for label, form in BLOCK_PRODUCTS.items():
+        form = dict(form)
+        stays, bias = form.pop("stays"), form.pop("bias", False)
+        with suite.case(f"contrib: MatMulNBits, {label}"):
+            kind = form.get("kind", np.float32)
+            arrays, weight = quantised(rng, **form)
+            weights = dict(zip(("B", "scales", "zeros"), arrays))
+            names = ["x", *weights]
+            if bias:
+                weights["bias"] = rng.standard_normal(form["n"]).astype(kind)
+                names += [""] * (5 - len(names)) + ["bias"]
+            element = T.FLOAT16 if kind == np.float16 else T.FLOAT
+            attributes = dict(K=form["k"], N=form["n"], bits=form["bits"], block_size=form["block"])
+            path, program = work / "blocks.onnx", work / "blocks.ciuic"
+            save(path, [node("MatMulNBits", names, ["y"], **attributes)], {"x": (element, ["batch", "seq", form["k"]])},
+                 {"y": (element, ["batch", "seq", form["n"]])}, weights)
+            compiled = tools.compile(path, program, ["main:batch=1..2,seq=1..24"])
+            formats = [f["format"] for f in compiled["formats"]]
+            expect(stays is None or any(f.startswith("int4") for f in formats) == stays, f"formats {formats}")
+            for batch, seq in ((1, 1), (2, 3), (1, 24)):
+                x = rng.standard_normal((batch, seq, form["k"])).astype(kind)
+                _, found = tools.run(program, work / "io", {"x": x}, ["y"])
+                want = x.astype(np.float64) @ weight.T + (weights["bias"].astype(np.float64) if bias else 0)
+                error = np.linalg.norm(found["y"] - want) / np.linalg.norm(want)
+                expect(error <= (1e-6 if kind == np.float32 else 2e-3), f"{batch}x{seq}: relative error {error:.2e} against float64")
+                if kind == np.float32:
+                    error = relative_error(found["y"], reference.outputs(path, {"x": x})["y"])
+                    expect(error <= 1e-5, f"{batch}x{seq}: relative error {error:.2e} against onnxruntime")
+
+
 # --- A decoder in both forms ---
+
+def builder_feeds(ids, past):
+    return {name: array for name, array in language.feeds(ids, past).items() if name != "position_ids"}
+
+
+def builder_logits(path, c, runs, half):
+    """onnxruntime's logits of successive runs."""
+    names = [f"{i}.{kind}" for i in range(c.layers) for kind in ("key", "value")]
+    session, found = reference.session(path), []
+    cache = [np.zeros((1, c.groups, 0, c.width), np.float16 if half else np.float32) for _ in names]
+    for ids, past in runs:
+        inputs = builder_feeds(ids, past) | {f"past_key_values.{n}": x for n, x in zip(names, cache)}
+        logits, *cache = session.run(["logits"] + [f"present.{n}" for n in names], inputs)
+        found.append(logits)
+    return found
+
 
 def run_decoder(suite, tools, work, name, vocabulary, limit):
     """The model builder's form as a session, its cache kept in place, against onnxruntime on the exporter's form."""
@@ -254,17 +352,22 @@ def run_decoder(suite, tools, work, name, vocabulary, limit):
             wanted.append(logits)
     if not wanted:
         return
-    with suite.case(f"contrib: {name} as model builders write it"):
-        program = work / f"{name}.ciuic"
-        model = builder_form.plain(path, name)
-        compiled = tools.compile(model, program, entries)
-        expect(len(compiled["states"]) == 2 * c.layers, f"{len(compiled['states'])} states, not {2 * c.layers}")
-        for i, (ids, past) in enumerate(runs):
-            feed = {k: v for k, v in language.feeds(ids, past).items() if k != "position_ids"}
-            options = ["--state-out", work / f"{name}-state{i}"] + (["--state-in", work / f"{name}-state{i - 1}"] if i else [])
-            _, found = tools.run(program, work / "io", feed, ["logits"], options)
-            error = relative_error(found["logits"], wanted[i])
-            expect(error <= limit, f"run {i}: relative error {error:.2e}")
+    # The same over weights of 4 bits has another reference: the builder's form, which the decomposed one has shown to be
+    # right, in onnxruntime.
+    for label, block, zeros in (("", 0, False), (", 4 bits", 32, False), (", 4 bits with zero points", 64, True)):
+        with suite.case(f"contrib: {name} as model builders write it{label}"):
+            program, against = work / f"{name}.ciuic", wanted
+            model = builder_form.plain(path, name)
+            if block:
+                model, _ = builder_form.quantised(path, name, work / f"{name}-{block}", block, zeros)
+                against = builder_logits(model, c, runs, half)
+            compiled = tools.compile(model, program, entries)
+            expect(len(compiled["states"]) == 2 * c.layers, f"{len(compiled['states'])} states, not {2 * c.layers}")
+            for i, (ids, past) in enumerate(runs):
+                options = ["--state-out", work / f"state{i}"] + (["--state-in", work / f"state{i - 1}"] if i else [])
+                _, found = tools.run(program, work / "io", builder_feeds(ids, past), ["logits"], options)
+                error = relative_error(found["logits"], against[i])
+                expect(error <= limit, f"run {i}: relative error {error:.2e}")
 
 
 def run_contrib(suite, tools, work):
@@ -272,5 +375,6 @@ def run_contrib(suite, tools, work):
     rng = np.random.default_rng(29)
     run_group_query(suite, tools, work, rng)
     run_multi_head(suite, tools, work, rng)
+    run_block_products(suite, tools, work, rng)
     run_decoder(suite, tools, work, "llama_mini", 1024, 5e-3)
     run_decoder(suite, tools, work, "smollm2", 49152, 1e-4)

@@ -14,6 +14,25 @@ func.func @f() attributes {graph.symbols = [#graph.symbol<"", 1, 3>]} { return }
 
 // -----
 func.func @f() {
+  // expected-error@+1 {{(C3) blocks of depth 16 stand for a matrix of floats with 16 values a row}}
+  %w = graph.weight "w" file 0 offset 0 bytes 256 {blocks = #graph.blocks<"values" bits 4 size 32 depth 16 scales dense<1.0> : tensor<8x1xf16>>} : tensor<8x8xf32>
+  return
+}
+
+// -----
+// expected-error@+1 {{blocks have 2, 4 or 8 bits and a power of two from 16 on as size}}
+func.func private @f() attributes {b = #graph.blocks<"values" bits 3 size 32 depth 16 scales dense<1.0> : tensor<8x1xf16>>}
+
+// -----
+// expected-error@+1 {{the part of blocks is values, centred, or, with zeros, shifts}}
+func.func private @f() attributes {b = #graph.blocks<"shifts" bits 4 size 32 depth 16 scales dense<1.0> : tensor<8x1xf16>>}
+
+// -----
+// expected-error@+1 {{scales and zeros are stored or elements}}
+func.func private @f() attributes {b = #graph.blocks<"values" bits 4 size 32 depth 16 scales 1 : i64>}
+
+// -----
+func.func @f() {
   // expected-error@+1 {{(C1) bytes must be the size of the result type, 256}}
   %w = graph.weight "w" file 0 offset 0 bytes 255 : tensor<8x8xf32>
   return
