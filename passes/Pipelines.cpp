@@ -31,6 +31,7 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
     // Layer norms first: what stands behind their centring is an RMS norm too.
     function.addPass(createRaiseLayerNorm());
     function.addPass(createRaiseRmsNorm());
+    function.addPass(createRaiseGroupNorm());
     // Rotary embeddings before attention, which ends its search at them.
     function.addPass(createRaiseRope());
     function.addPass(createRaiseAttention());
@@ -39,6 +40,9 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
   }
   // Transposes must have moved before views fold into maps, which would hide them.
   function.addPass(createChannelsLast());
+  // Maps read what lies behind their transposes; then norms and the maps around them meet.
+  function.addPass(createFoldViews());
+  function.addPass(createRegroupMaps());
   // Spatial dims stand before the channels now, so that few reductions are left to split.
   function.addPass(createSplitReductions());
   function.addPass(createFoldViews());

@@ -117,6 +117,8 @@ std::optional<ReduceSpace> reduceSpaceOf(Block &body) {
       add(reduce.getInput(), reduce.getDims());
     } else if (isa<SoftmaxOp, LayerNormOp, RmsNormOp, ArgReduceOp>(op)) {
       add(op.getOperand(0), {cast<RankedTensorType>(op.getOperand(0).getType()).getRank() - 1});
+    } else if (auto norm = dyn_cast<GroupNormOp>(op)) {
+      add(norm.getInput(), norm.getReducedDims());
     }
   }
   return consistent ? space : std::nullopt;
@@ -141,7 +143,7 @@ bool isBuffered(Value value, const ReduceSpace &space) {
   bool reduced = false;
   unsigned uses = 0;
   for (Operation *user : value.getUsers()) {
-    reduced |= isa<ReduceOp, ArgReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp>(user);
+    reduced |= isa<ReduceOp, ArgReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp, GroupNormOp>(user);
     ++uses;
   }
   return reduced && uses > 1;

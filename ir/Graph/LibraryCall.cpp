@@ -286,6 +286,10 @@ private:
          sk = ordered(stridesOf(op.getKey()), op.getKeyLayout());
     auto sv = ordered(stridesOf(op.getValue()), op.getValueLayout()),
          so = ordered(stridesOf(op.getResult()), op.getLayout());
+    if (call.cuda && std::max(upper(q[3]), upper(v[3])) > kernels::cuda::kAttentionWidest) {
+      return op.emitError("[unsupported.head-width] heads are wider than the ")
+             << kernels::cuda::kAttentionWidest << " elements that attention on CUDA takes";
+    }
     bool few = call.cuda && upper(q[2]) <= kernels::cuda::kDecodeQueries;
     call.function = functionName(few ? "ciuic_decode_attention" : "ciuic_attention");
     SmallVector<AffineExpr> mask(4, cst(0));

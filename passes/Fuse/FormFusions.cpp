@@ -40,7 +40,8 @@ std::optional<Template> templateOf(Operation *op) {
       .Case<MapOp, SliceOp, ExpandOp>([](auto) { return Template::flat; })
       .Case<ReduceOp>(
           [](ReduceOp r) { return reducesLastDimOnly(r) ? Template::row : Template::column; })
-      .Case<SoftmaxOp, LayerNormOp, RmsNormOp, ArgReduceOp>([](auto) { return Template::row; })
+      .Case<SoftmaxOp, LayerNormOp, RmsNormOp, GroupNormOp, ArgReduceOp>(
+          [](auto) { return Template::row; })
       .Case<TransposeOp>([](auto) { return Template::transpose; })
       .Case<GatherOp>([](auto) { return Template::gather; })
       .Case<MatmulOp>([](MatmulOp m) {

@@ -19,11 +19,28 @@ def FoldViews : Pass<"ciuic-fold-views", "::mlir::func::FuncOp"> {
 }
 
 def ChannelsLast : Pass<"ciuic-channels-last", "::mlir::func::FuncOp"> {
-  let summary = "Compute convolutions, pooling and resizing with channels last";
+  let summary = "Compute convolutions, pooling, resizing and group norms with channels last";
   let description = [{
     The kernels of both devices (and tensor cores) want channels contiguous. Each such op is wrapped in transposes, which then
     move down through maps, reductions, concats, pads and slices until they cancel; what remains stands at inputs
     and outputs.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def RegroupMaps : Pass<"ciuic-regroup-maps", "::mlir::func::FuncOp"> {
+  let summary = "Compute the maps around a group norm in the norm's view of the image";
+  let description = [{
+    Behind a norm, and before one where a map adds a value for each image and channel (elsewhere it is the epilogue of
+    the product before it):
+    ```mlir
+    %r = graph.reshape %n : tensor<2x64x4x16xf32> -> tensor<2x8x8x64xf32>
+    %y = graph.map (%r) … : (tensor<2x8x8x64xf32>) -> tensor<2x8x8x64xf32>
+    // becomes
+    %m = graph.map (%n) … : (tensor<2x64x4x16xf32>) -> tensor<2x64x4x16xf32>
+    %y = graph.reshape %m : tensor<2x64x4x16xf32> -> tensor<2x8x8x64xf32>
+    ```
+    After `ciuic-channels-last`, before maps are fused with their producers.
   }];
   let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }

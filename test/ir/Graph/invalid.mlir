@@ -456,6 +456,34 @@ func.func @f(%x: tensor<4x8xf32>, %v: tensor<4xf32>) {
 }
 
 // -----
+func.func @f(%x: tensor<2x4x8xf32>, %v: tensor<2x4xf32>) {
+  // expected-error@+1 {{(C1) needs four dims}}
+  %y = graph.group_norm %x, %v, %v epsilon 1.0e-5 channels_first : (tensor<2x4x8xf32>, tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<2x4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x9x2x4xf32>, %v: tensor<2x4xf32>, %b: tensor<8xf32>) {
+  // expected-error@+1 {{(C2) scale and bias must be [groups, channels of a group]}}
+  %y = graph.group_norm %x, %v, %b epsilon 1.0e-5 channels_last : (tensor<1x9x2x4xf32>, tensor<2x4xf32>, tensor<8xf32>) -> tensor<1x9x2x4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x9x2x4xf32>, %v: tensor<9x2xf32>) {
+  // expected-error@+1 {{(C2) scale and bias must be [groups, channels of a group]}}
+  %y = graph.group_norm %x, %v, %v epsilon 1.0e-5 channels_last : (tensor<1x9x2x4xf32>, tensor<9x2xf32>, tensor<9x2xf32>) -> tensor<1x9x2x4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x9x2x4xf32>, %v: tensor<2x4xf32>) {
+  // expected-error@+1 {{(C3) operand and result types must agree}}
+  %y = graph.group_norm %x, %v, %v epsilon 1.0e-5 channels_last : (tensor<1x9x2x4xf32>, tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<1x9x2x4xf16>
+  return
+}
+
+// -----
 func.func @f(%q: tensor<1x6x4x32xf32>, %k: tensor<6x4x32xf32>) {
   // expected-error@+1 {{(C1) operands need four dims}}
   %y = graph.attention %q bhsd, %k bhsd, %k bhsd scale 1.0 to bhsd : (tensor<1x6x4x32xf32>, tensor<6x4x32xf32>, tensor<6x4x32xf32>) -> tensor<1x6x4x32xf32>
