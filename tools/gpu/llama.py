@@ -101,6 +101,17 @@ def peers_of(a, workload, request, ours):
                "note": "no cache: one position alone" if offloader and cached else None}
 
 
+def session(a, program, variant, report):
+    """Prompt and tokens one after the other, the cache growing, inputs and logits copied: what a caller sees."""
+    if not (a.bin / "ciuic-bench").exists():
+        return
+    with measure.Sampler() as sampler:
+        found = measure.tool([a.bin / "ciuic-bench", "--generate", program, "--prompt", CONTEXT, "--tokens", 64, "--repeats", 2, "--json"])
+    for workload, ms in (("prompt of 512", found["prompt_ms"]), ("token behind 512 to 575", found["token_ms"])):
+        yield {"workload": f"llama7b session, {workload}", "system": "ciuic", "variant": variant, "ms": ms,
+               "process_device_bytes": sampler.bytes, "budget_bytes": report["budget_bytes"]}
+
+
 def token(a):
     """one token at 512 context: no budget; 6 GiB exact; 5 GiB at 4 bits; peers"""
     model = made(a)["llama7b"]
@@ -111,6 +122,8 @@ def token(a):
         found[variant] = np.load(a.work / "logits.npy")
         rows.append(row(f"llama7b token at {CONTEXT}", variant, report, "decode", run, taken))
         yield rows[-1]
+        if variant != "6G exact":
+            yield from session(a, program, variant, report)
         program.unlink()
     same(found, "no budget", "6G exact", "token")
     if a.peers:
