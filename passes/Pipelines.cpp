@@ -60,7 +60,19 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
     function.addPass(createCanonicalizerPass());
     function.addPass(createCSEPass());
   }
-  function.addPass(createFormFusions({/*single=*/!options.fuse}));
+  if (options.fuse) {
+    // Over the whole module: entries share weights, so they must agree on what is merged.
+    manager.addPass(createMergeProducts());
+  }
+  OpPassManager &grouping = manager.nest<func::FuncOp>();
+  if (options.fuse) {
+    // Merging left reshapes of reshapes.
+    grouping.addPass(createCanonicalizerPass());
+    grouping.addPass(createCSEPass());
+    // The heads' slices are read where they lie by what rotates and appends them.
+    grouping.addPass(createJoinHeads());
+  }
+  grouping.addPass(createFormFusions({/*single=*/!options.fuse}));
   // Over the whole module: entries share weights, so they must agree on layouts.
   manager.addPass(createSelectLayouts());
 }
@@ -72,13 +84,18 @@ void buildFormatPipeline(OpPassManager &manager) {
 }
 
 void buildMemPipeline(OpPassManager &manager) {
+  OpPassManager &function = manager.nest<func::FuncOp>();
   // Formats are known, so it is known which products are the vendor's.
-  manager.nest<func::FuncOp>().addPass(createSplitEpilogues());
+  function.addPass(createSplitEpilogues());
+  // Those that are not may take the norm in front of them.
+  function.addPass(createFuseNorms());
   manager.addPass(createOutlineKernels());
   manager.addPass(createLowerToMem());
 }
 
 void buildOffloadPipeline(OpPassManager &manager, const PipelineOptions &options) {
+  // Placement copies the launches' parameters, so they are complete before it.
+  manager.addPass(createChooseAlgorithms({options.profile}));
   manager.addPass(createApplyOffload({options.profile}));
   // The level ends here; what was placed is checked from the IR alone.
   manager.addPass(createVerifyMemLevel());

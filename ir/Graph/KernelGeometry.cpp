@@ -149,6 +149,12 @@ bool isBuffered(Value value, const ReduceSpace &space) {
   return reduced && uses > 1;
 }
 
+std::optional<unsigned> appendedArgument(Block &body, unsigned number) {
+  auto append = body.getTerminator()->getOperand(number).getDefiningOp<AppendOp>();
+  auto past = append ? dyn_cast<BlockArgument>(append.getPast()) : BlockArgument();
+  return past && past.getOwner() == &body ? std::optional(past.getArgNumber()) : std::nullopt;
+}
+
 FailureOr<AffineExpr> gridOf(Template kind, Block &body) {
   MLIRContext *context = body.getParentOp()->getContext();
   auto yield = cast<YieldOp>(body.getTerminator());
@@ -215,6 +221,14 @@ FailureOr<AffineExpr> gridOf(Template kind, Block &body) {
       return failure();
     }
     return hasPhysicalExtents(body, 0) ? outer(dimsOf(append.getFresh())) : outer(dims);
+  }
+  case Template::heads: {
+    AffineExpr units = getAffineConstantExpr(0, context);
+    for (Value value : yield.getValues()) {
+      auto append = value.getDefiningOp<AppendOp>();
+      units = units + outer(dimsOf(append ? append.getFresh() : value));
+    }
+    return units;
   }
   case Template::concat:
   case Template::pad:

@@ -61,7 +61,7 @@ std::optional<VendorProduct> packedProduct(Value a, Value d, PackingAttr packing
   VendorProduct product{kernels::kVendorMatmul, kernels::kVendorEpilogue, {}, {}};
   product.shape = {cst(1), rows, n, k, k, k, n, cst(0), cst(0), cst(0)};
   product.params = std::move(*types);
-  product.params.append({0, 1, 0, 0, kernels::panelCount(packSpecOf(packing))});
+  product.params.append({0, 1, 0, 0, 0, 0, kernels::panelCount(packSpecOf(packing))});
   return product;
 }
 
@@ -137,7 +137,7 @@ std::optional<VendorProduct> batchedProduct(MatmulOp op, Marks a, Marks b, const
   product.shape = {productOf(p.extents, context), p.m, p.n,     p.k,     aRows ? p.aRow : p.aK,
                    bRows ? p.bK : p.bCol,         p.n, strideA, strideB, p.m * p.n};
   product.params = std::move(*types);
-  product.params.append({!aRows, !bRows, 0});
+  product.params.append({!aRows, !bRows, 0, 0, 0});
   return product;
 }
 

@@ -282,7 +282,7 @@ void copyUncomputedResults(func::FuncOp function) {
       base = reshape.getInput();
     }
     Operation *producer = base.getDefiningOp();
-    bool computed = producer && templateOf(producer);
+    bool computed = producer && (isa<FusionOp>(producer) || templateOf(producer));
     if (auto append = dyn_cast_or_null<AppendOp>(producer)) {
       auto past = dyn_cast<BlockArgument>(append.getPast());
       computed = !(past && function.getArgAttr(past.getArgNumber(), "graph.state"));

@@ -87,6 +87,56 @@ def FuseMaps : Pass<"ciuic-fuse-maps", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
 
+def MergeProducts : Pass<"ciuic-merge-products", "::mlir::ModuleOp"> {
+  let summary = "CUDA: multiply by several weights of one operand at once";
+  let description = [{
+    A launch costs about a microsecond, and a product that reads 32 MB of weights at a token takes ten. The weights become
+    one (`graph.weight` with parts), in every entry or in none. Of heads (q, k and v):
+    ```mlir
+    %q = graph.matmul %x, %wq {transpose_b}
+    %k = graph.matmul %x, %wk {transpose_b}
+    // becomes
+    %qk = graph.matmul %x, %w {transpose_b}
+    %heads = graph.reshape %qk : [.., heads, width]
+    %q = graph.slice %heads offsets (.., 0, 0)
+    %k = graph.slice %heads offsets (.., heads of q, 0)
+    ```
+    Two products that one map reads, a gate and what it gates, are interleaved by sixteen columns; the map reads
+    them as [.., panels, 2, 16]. With few rows the two are one fusion already, whose kernel holds both elements.
+    Maps must have been merged, fusions not been formed.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def JoinHeads : Pass<"ciuic-join-heads", "::mlir::func::FuncOp"> {
+  let summary = "CUDA: rotate queries and keys and append keys and values in one kernel";
+  let description = [{
+    What stands between the products and an attention is small and independent: a fusion of template `heads` holds the
+    rotations and the appends to states in front of an attention, and the slices, transposes and reshapes that they read
+    through.
+    ```mlir
+    %q, %keys, %values = graph.fusion heads(%qkv, %cos, %sin, %past_k, %past_v) { slice, rope; slice, rope, append; slice, append }
+    ```
+    Runs before fusions are formed.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def FuseNorms : Pass<"ciuic-fuse-norms", "::mlir::func::FuncOp"> {
+  let summary = "CUDA: let products of few rows normalise the rows that they read";
+  let description = [{
+    ```mlir
+    %n = graph.fusion row(%x, %scale) { rms_norm }
+    %y = graph.fusion matmul(%n, %w) { matmul, … }
+    // becomes, where nothing else reads %n
+    %y = graph.fusion matmul(%x, %w, %scale) { rms_norm, matmul, … }
+    ```
+    Each block normalises for itself, which costs less than a launch as long as the rows fit its shared memory. Formats
+    must be chosen: not every kernel of few rows knows norms.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
 def FormFusions : Pass<"ciuic-form-fusions", "::mlir::func::FuncOp"> {
   let summary = "Put every computing op into a graph.fusion: one per kernel";
   let description = [{

@@ -24,9 +24,20 @@ using ciuic::bench::kProbeK, ciuic::bench::kProbeN;
 extern "C" __global__ void __launch_bounds__(512)
     probe_copy(const Words *from, Words *to, int64_t count) {
   const int64_t step = static_cast<int64_t>(blockCount()) * threadCount();
-  for (int64_t i = static_cast<int64_t>(blockIndex()) * threadCount() + threadIndex(); i < count;
-       i += step) {
-    to[i] = from[i];
+  int64_t i = static_cast<int64_t>(blockIndex()) * threadCount() + threadIndex();
+  for (; i + 3 * step < count; i += 4 * step) {
+    Words v[4];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      v[j] = streamWords(from + i + j * step);
+    }
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      storeWords(to + i + j * step, v[j]);
+    }
+  }
+  for (; i < count; i += step) {
+    storeWords(to + i, streamWords(from + i));
   }
 }
 
@@ -52,11 +63,18 @@ extern "C" __device__ void ciuic_epilogue(float value, int64_t row, int64_t col,
   reinterpret_cast<Half *>(ptrs[dims[1]])[row * dims[0] + col] = fromFloat<Half>(value);
 }
 
+#if CIUIC_PROBE_FAMILY == 1
+extern "C" __device__ void ciuic_epilogue_pair(float first, float second, int64_t row, int64_t col,
+                                               char *const *ptrs, const int64_t *dims) {
+  ciuic_epilogue(first * second, row, col, ptrs, dims);
+}
+#endif
+
 #define CIUIC_GEMV(A, W, M)                                                                        \
   extern "C" __global__ void __launch_bounds__(256, 2)                                             \
       probe_gemv_##A##_##W##_##M(char *a, char *weights, char *out) {                              \
-    const int64_t args[] = {M, kProbeN, kProbeK, kProbeK, kProbeN}, dims[] = {kProbeN, 2},         \
-                  params[] = {0, kProbeN / 16};                                                    \
+    const int64_t args[] = {M, kProbeN, kProbeK, kProbeK, kProbeN, 0, 0, 0},                       \
+                  dims[] = {kProbeN, 2}, params[] = {0, kProbeN / 16};                             \
     char *const ptrs[] = {a, weights, out};                                                        \
     ciuic_cuda_gemv_##A##_##W(args, ptrs, dims, params);                                           \
   }

@@ -40,6 +40,13 @@ func.func @f() {
 
 // -----
 func.func @f() {
+  // expected-error@+1 {{(C4) parts are two or more of file, offset and bytes, the first the weight's own, and add up to its bytes}}
+  %w = graph.weight "w" file 0 offset 0 bytes 256 {parts = array<i64: 0, 0, 128, 0, 512, 64>} : tensor<8x8xf32>
+  return
+}
+
+// -----
+func.func @f() {
   // (C1): the value's type, by a trait.
   // expected-error@+1 {{failed to verify that all of {value, result} have same type}}
   %c = "graph.constant"() <{value = dense<1> : tensor<2xi64>}> : () -> tensor<3xi64>
