@@ -37,7 +37,10 @@ public:
 private:
   static StoredWeight storedWeight(plan::WeightOp weight) {
     return {static_cast<int64_t>(*weight.getFile()), static_cast<int64_t>(*weight.getFileOffset()),
-            cast<RankedTensorType>(weight.getType()), blocksOf(weight)};
+            cast<RankedTensorType>(weight.getType()), blocksOf(weight),
+            mergedWeightOf(weight.getParts(), weight.getInterleaved(),
+                           dyn_cast_or_null<graph::PackingAttr>(weight.getPackingAttr()),
+                           cast<RankedTensorType>(weight.getType()).getElementType())};
   }
 
   static graph::BlocksAttr blocksOf(plan::WeightOp weight) {

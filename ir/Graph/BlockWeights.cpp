@@ -144,6 +144,12 @@ private:
 
 bool readWeight(const StoredWeight &weight, int64_t offset, MutableArrayRef<char> out,
                 const ReadFile &read, std::string &error) {
+  if (!weight.merged.parts.empty()) {
+    return graph::readMerged(weight.merged, offset, out,
+                             [&](int64_t file, int64_t at, MutableArrayRef<char> piece) {
+                               return read(file, at, piece, error);
+                             });
+  }
   if (!weight.blocks) {
     return read(weight.file, weight.offset + offset, out, error);
   }

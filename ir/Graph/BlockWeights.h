@@ -5,6 +5,7 @@
 // byte on; others are floats.
 #pragma once
 #include "ir/Graph/Graph.h"
+#include "ir/Graph/MergedWeight.h"
 
 #include <functional>
 #include <string>
@@ -19,7 +20,8 @@ using ReadFile = std::function<bool(int64_t file, int64_t offset, llvm::MutableA
 struct StoredWeight {
   int64_t file = 0, offset = 0;
   mlir::RankedTensorType type;
-  graph::BlocksAttr blocks; ///< or null
+  graph::BlocksAttr blocks;   ///< or null
+  graph::MergedWeight merged; ///< or without parts: then it lies at one place
 };
 
 /// Bytes [offset, offset + out.size()) of the weight as a row-major tensor of its type.

@@ -140,7 +140,7 @@ def Graph_Template : I32EnumAttr<"Template", "the kernel template a fusion is ge
     I32EnumAttrCase<"pool", 9>, I32EnumAttrCase<"attention", 10>, I32EnumAttrCase<"rope", 11>,
     I32EnumAttrCase<"concat", 12>, I32EnumAttrCase<"pad", 13>, I32EnumAttrCase<"append", 14>,
     I32EnumAttrCase<"resize", 15>, I32EnumAttrCase<"cumsum", 16>, I32EnumAttrCase<"copy", 17>,
-    I32EnumAttrCase<"scatter", 18>]> {
+    I32EnumAttrCase<"scatter", 18>, I32EnumAttrCase<"heads", 19>]> {
   let cppNamespace = "::ciuic::graph";
   let genSpecializedAttr = 0;
 }

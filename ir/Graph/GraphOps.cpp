@@ -43,7 +43,22 @@ LogicalResult WeightOp::verify() {
              << " values a row";
     }
   }
-  return success();
+  auto parts = getParts();
+  if (!parts) {
+    return success();
+  }
+  int64_t rest = getBytes();
+  bool ordered = parts->size() >= 6 && parts->size() % 3 == 0 && type.getRank() == 2 &&
+                 (*parts)[0] == static_cast<int64_t>(getFile()) &&
+                 (*parts)[1] == static_cast<int64_t>(getOffset());
+  for (size_t i = 2; ordered && i < parts->size(); i += 3) {
+    ordered = (*parts)[i] > 0 && (*parts)[i] <= rest;
+    rest -= (*parts)[i];
+  }
+  return ordered && rest == 0
+             ? success()
+             : emitOpError("(C4) parts are two or more of file, offset and bytes, the first the "
+                           "weight's own, and add up to its bytes");
 }
 
 LogicalResult ConstantOp::verify() {

@@ -230,11 +230,34 @@ VendorEpilogueMatch matchVendorEpilogue(MapOp map, Value product) {
   }
   Type element = elementOf(product);
   while (match.sum.hasOneUse() && !match.residual) {
-    auto add = dyn_cast<arith::AddFOp>(*match.sum.user_begin());
+    // Sums of halves are written in f32 and rounded, step by step.
+    SmallVector<Operation *, 4> steps;
+    Value sum = match.sum;
+    if (auto wide = dyn_cast<arith::ExtFOp>(*sum.user_begin()); wide && wide->hasOneUse()) {
+      steps.push_back(wide);
+      sum = wide.getResult();
+    }
+    auto add = dyn_cast<arith::AddFOp>(*sum.user_begin());
     if (!add) {
       break;
     }
-    auto other = dyn_cast<BlockArgument>(add.getLhs() == match.sum ? add.getRhs() : add.getLhs());
+    Value term = add.getLhs() == sum ? add.getRhs() : add.getLhs();
+    if (auto wide = term.getDefiningOp<arith::ExtFOp>(); wide && wide->hasOneUse()) {
+      steps.push_back(wide);
+      term = wide.getIn();
+    }
+    steps.push_back(add);
+    Value result = add.getResult();
+    if (sum != match.sum) {
+      auto rounded =
+          add->hasOneUse() ? dyn_cast<arith::TruncFOp>(*add->user_begin()) : arith::TruncFOp();
+      if (!rounded || rounded.getType() != match.sum.getType()) {
+        break;
+      }
+      steps.push_back(rounded);
+      result = rounded.getResult();
+    }
+    auto other = dyn_cast<BlockArgument>(term);
     if (!other || other.getOwner() != &body || other == match.sum || !other.hasOneUse()) {
       break;
     }
@@ -259,8 +282,8 @@ VendorEpilogueMatch matchVendorEpilogue(MapOp map, Value product) {
     } else {
       break;
     }
-    match.sum = add.getResult();
-    match.adds.push_back(add);
+    match.sum = result;
+    match.adds.append(steps);
   }
   match.isWholeMap =
       !match.adds.empty() && body.getTerminator()->getOperand(0) == match.sum &&

@@ -68,7 +68,7 @@ def Mem_WeightOp : Mem_Op<"weight", [Symbol]> {
   let summary = "A packed tensor of the program";
   let description = [{
     `source` is the `graph.weight` or `graph.constant` it is packed from (its type, and either its place in a file or
-    its value; `blocks` as there). `format` names how numbers are stored, `layout` the order (docs/program-format.md); `packing` is the `#graph.packing` of a weight in panels. `bytes` is the packed
+    its value; `blocks`, `parts` and `interleaved` as there). `format` names how numbers are stored, `layout` the order (docs/program-format.md); `packing` is the `#graph.packing` of a weight in panels. `bytes` is the packed
     size, `tile_bytes` the smallest piece that may be moved alone (= bytes if none).
     (C1) 0 < tile_bytes ≤ bytes; (C2) either `value` or `file`, `file_offset` and `file_bytes`.
   }];
@@ -76,7 +76,7 @@ def Mem_WeightOp : Mem_Op<"weight", [Symbol]> {
     I64Attr:$bytes, I64Attr:$tile_bytes, OptionalAttr<AnyAttr>:$packing, OptionalAttr<ElementsAttr>:$value, OptionalAttr<I64Attr>:$file,
     OptionalAttr<I64Attr>:$file_offset, OptionalAttr<I64Attr>:$file_bytes, OptionalAttr<Mem_WeightModeAttr>:$mode,
     OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss,
-    OptionalAttr<AnyAttr>:$blocks);
+    OptionalAttr<AnyAttr>:$blocks, OptionalAttr<DenseI64ArrayAttr>:$parts, UnitAttr:$interleaved);
   let assemblyFormat = "$sym_name $name `:` $type `format` $format `layout` $layout attr-dict";
   let hasVerifier = 1;
 }

@@ -55,7 +55,7 @@ def Plan_WeightOp : Plan_Op<"weight", [Symbol]> {
     OptionalAttr<I64Attr>:$file_offset, OptionalAttr<I64Attr>:$file_bytes, I64Attr:$host_offset, I64Attr:$arena_offset,
     OptionalAttr<DenseI64ArrayAttr>:$resident, OptionalAttr<F64Attr>:$relative_error,
     OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss,
-    OptionalAttr<AnyAttr>:$blocks);
+    OptionalAttr<AnyAttr>:$blocks, OptionalAttr<DenseI64ArrayAttr>:$parts, UnitAttr:$interleaved);
   let assemblyFormat = "$sym_name $name `:` $type `format` $format `layout` $layout attr-dict";
 }
 

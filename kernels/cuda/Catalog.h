@@ -32,10 +32,17 @@ inline constexpr int64_t kDecodeQueries = 8;
 inline constexpr int64_t kGemvSums = 2 * 8 * 16 * 16 * 4, kGemvStaged = 48 * 1024;
 inline constexpr Block kGemvBlock = {256, kGemvSums + kGemvStaged, 264, true, 2};
 
-/// Warps that share a panel, each with two chunks or more: of K and the format alone, since it
-/// decides the order of additions.
-constexpr int gemvWarpsPerPanel(int64_t K, int64_t chunk) {
-  return K >= 16 * chunk ? 8 : K >= 8 * chunk ? 4 : K >= 4 * chunk ? 2 : 1;
+/// Arguments of a matrix-vector product, behind MatmulArg's. Pairs: panels 2p and 2p + 1 are panel
+/// p of two products of N / 2 columns, whose elements `ciuic_epilogue_pair` gets together. Norm:
+/// rows of A are RMS-normalised on the way, by scales of A's type at ptrs[2] and this epsilon (the
+/// bits of a float); rows must fit the staged bytes.
+enum GemvArg { kGemvPairs = kMatmulArgs, kGemvNorm, kGemvEpsilon, kGemvArgs };
+
+/// Warps that share a panel, each with two chunks or more: of K, the format and pairing alone,
+/// since it decides the order of additions. A block holds whole pairs.
+constexpr int gemvWarpsPerPanel(int64_t K, int64_t chunk, bool pairs) {
+  const int most = pairs ? 4 : 8;
+  return K >= 2 * most * chunk ? most : K >= 8 * chunk ? 4 : K >= 4 * chunk ? 2 : 1;
 }
 /// Bytes of M rows as staged, with `parts` 16-bit values for each of the K.
 constexpr int64_t gemvStagedBytes(int64_t M, int64_t K, int64_t parts) {

@@ -48,6 +48,7 @@ llvm::StringRef nameOf(WeightRole role);
 struct WeightSite {
   llvm::SmallVector<graph::WeightOp> ops; ///< of all functions, the first in program order first
   WeightRole role = WeightRole::Inner;
+  llvm::SmallVector<WeightRole> parts; ///< of a merged weight whose parts have several
   double depth =
       0; ///< 0 at the first block weight, 1 at the last: where its middle lies among their elements
   int64_t elements = 0;

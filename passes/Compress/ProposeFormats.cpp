@@ -62,7 +62,9 @@ struct Magnitudes {
 
 StoredWeight storedOf(WeightOp weight) {
   return {static_cast<int64_t>(weight.getFile()), static_cast<int64_t>(weight.getOffset()),
-          cast<RankedTensorType>(weight.getType()), weight.getBlocksAttr()};
+          cast<RankedTensorType>(weight.getType()), weight.getBlocksAttr(),
+          mergedWeightOf(weight.getParts(), weight.getInterleaved(), weight.getPackingAttr(),
+                         cast<RankedTensorType>(weight.getType()).getElementType())};
 }
 
 /// Fills in one proposal; a coded message if the weight cannot be read.

@@ -66,9 +66,8 @@ double flopsOf(Operation &op, ArrayRef<int64_t> symbols, KernelCost &cost) {
     }
     return 4 * elements(attention.getQuery(), symbols) * keys;
   }
-  if (kind == "move" &&
-      isa<MapOp, ReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp, RopeOp, PoolOp, ResizeOp, CumSumOp>(
-          op)) {
+  if (kind == "move" && isa<MapOp, ReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp, GroupNormOp, RopeOp,
+                            PoolOp, ResizeOp, CumSumOp>(op)) {
     kind = "map";
   }
   if (auto map = dyn_cast<MapOp>(op)) {

@@ -409,7 +409,8 @@ struct LowerToPlanPass : ciuic::impl::LowerToPlanBase<LowerToPlanPass> {
           b.getI64IntegerAttr(whole && !onHost ? ranges[2] : -1),
           onHost && !ranges.empty() ? b.getDenseI64ArrayAttr(ranges) : DenseI64ArrayAttr(),
           weight.getRelativeErrorAttr(), weight.getActivationErrorAttr(),
-          weight.getPredictedLossAttr(), weight.getBlocksAttr());
+          weight.getPredictedLossAttr(), weight.getBlocksAttr(), weight.getPartsAttr(),
+          weight.getInterleavedAttr());
     }
     if (diskBytes > 0) {
       module->setAttr("plan.disk_bytes", b.getI64IntegerAttr(diskBytes));

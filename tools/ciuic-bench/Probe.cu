@@ -52,11 +52,18 @@ extern "C" __device__ void ciuic_epilogue(float value, int64_t row, int64_t col,
   reinterpret_cast<Half *>(ptrs[dims[1]])[row * dims[0] + col] = fromFloat<Half>(value);
 }
 
+#if CIUIC_PROBE_FAMILY == 1
+extern "C" __device__ void ciuic_epilogue_pair(float first, float second, int64_t row, int64_t col,
+                                               char *const *ptrs, const int64_t *dims) {
+  ciuic_epilogue(first * second, row, col, ptrs, dims);
+}
+#endif
+
 #define CIUIC_GEMV(A, W, M)                                                                        \
   extern "C" __global__ void __launch_bounds__(256, 2)                                             \
       probe_gemv_##A##_##W##_##M(char *a, char *weights, char *out) {                              \
-    const int64_t args[] = {M, kProbeN, kProbeK, kProbeK, kProbeN}, dims[] = {kProbeN, 2},         \
-                  params[] = {0, kProbeN / 16};                                                    \
+    const int64_t args[] = {M, kProbeN, kProbeK, kProbeK, kProbeN, 0, 0, 0},                       \
+                  dims[] = {kProbeN, 2}, params[] = {0, kProbeN / 16};                             \
     char *const ptrs[] = {a, weights, out};                                                        \
     ciuic_cuda_gemv_##A##_##W(args, ptrs, dims, params);                                           \
   }

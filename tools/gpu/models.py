@@ -41,7 +41,7 @@ def make(names, folder, seed=7, device="cuda"):
     folder.mkdir(parents=True, exist_ok=True)
     paths, places, small = {}, {}, {}
     for number, name in enumerate(names):
-        model = graph_text.read_text(ROOT / "test" / "models" / name / "model.textproto")
+        model = graph_text.read_text(graph_text.committed(name))
         weights = folder / graph_text.LOCATION
         file = open(weights, "wb") if number == 0 else None
         generator = torch.Generator(device=device).manual_seed(seed)

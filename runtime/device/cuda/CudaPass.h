@@ -59,7 +59,8 @@ private:
   }
   Status checkCall(size_t index, std::span<const int64_t> shapes) const;
   Status issue(const Amounts &amounts, bool timed, std::deque<HostCopy> &copies);
-  Status execute(size_t index, const Amounts &amounts, StreamHandle stream,
+  int64_t joinUploads(size_t index, const Amounts &amounts, std::vector<bool> &covered) const;
+  Status execute(size_t index, int64_t amount, const Amounts &amounts, StreamHandle stream,
                  std::deque<HostCopy> &copies);
   Status downloadRows(const Command &command, int64_t rows, DeviceAddress from, StreamHandle stream,
                       std::deque<HostCopy> &copies);

@@ -40,6 +40,13 @@ func.func @f() {
 
 // -----
 func.func @f() {
+  // expected-error@+1 {{(C4) parts are two or more of file, offset and bytes, the first the weight's own, and add up to its bytes}}
+  %w = graph.weight "w" file 0 offset 0 bytes 256 {parts = array<i64: 0, 0, 128, 0, 512, 64>} : tensor<8x8xf32>
+  return
+}
+
+// -----
+func.func @f() {
   // (C1): the value's type, by a trait.
   // expected-error@+1 {{failed to verify that all of {value, result} have same type}}
   %c = "graph.constant"() <{value = dense<1> : tensor<2xi64>}> : () -> tensor<3xi64>
@@ -452,6 +459,34 @@ func.func @f(%x: tensor<4x8xf32>, %v: tensor<8xf32>) {
 func.func @f(%x: tensor<4x8xf32>, %v: tensor<4xf32>) {
   // expected-error@+1 {{(C1) scale and bias must be vectors of the last extent}}
   %y = graph.rms_norm %x, %v epsilon 1.0e-5 : (tensor<4x8xf32>, tensor<4xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<2x4x8xf32>, %v: tensor<2x4xf32>) {
+  // expected-error@+1 {{(C1) needs four dims}}
+  %y = graph.group_norm %x, %v, %v epsilon 1.0e-5 channels_first : (tensor<2x4x8xf32>, tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<2x4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x9x2x4xf32>, %v: tensor<2x4xf32>, %b: tensor<8xf32>) {
+  // expected-error@+1 {{(C2) scale and bias must be [groups, channels of a group]}}
+  %y = graph.group_norm %x, %v, %b epsilon 1.0e-5 channels_last : (tensor<1x9x2x4xf32>, tensor<2x4xf32>, tensor<8xf32>) -> tensor<1x9x2x4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x9x2x4xf32>, %v: tensor<9x2xf32>) {
+  // expected-error@+1 {{(C2) scale and bias must be [groups, channels of a group]}}
+  %y = graph.group_norm %x, %v, %v epsilon 1.0e-5 channels_last : (tensor<1x9x2x4xf32>, tensor<9x2xf32>, tensor<9x2xf32>) -> tensor<1x9x2x4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x9x2x4xf32>, %v: tensor<2x4xf32>) {
+  // expected-error@+1 {{(C3) operand and result types must agree}}
+  %y = graph.group_norm %x, %v, %v epsilon 1.0e-5 channels_last : (tensor<1x9x2x4xf32>, tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<1x9x2x4xf16>
   return
 }
 
