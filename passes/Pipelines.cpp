@@ -94,6 +94,8 @@ void buildMemPipeline(OpPassManager &manager) {
 }
 
 void buildOffloadPipeline(OpPassManager &manager, const PipelineOptions &options) {
+  // Placement copies the launches' parameters, so they are complete before it.
+  manager.addPass(createChooseAlgorithms({options.profile}));
   manager.addPass(createApplyOffload({options.profile}));
   // The level ends here; what was placed is checked from the IR alone.
   manager.addPass(createVerifyMemLevel());

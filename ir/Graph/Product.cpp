@@ -61,7 +61,7 @@ std::optional<VendorProduct> packedProduct(Value a, Value d, PackingAttr packing
   VendorProduct product{kernels::kVendorMatmul, kernels::kVendorEpilogue, {}, {}};
   product.shape = {cst(1), rows, n, k, k, k, n, cst(0), cst(0), cst(0)};
   product.params = std::move(*types);
-  product.params.append({0, 1, 0, 0, kernels::panelCount(packSpecOf(packing))});
+  product.params.append({0, 1, 0, 0, 0, 0, kernels::panelCount(packSpecOf(packing))});
   return product;
 }
 
@@ -73,6 +73,15 @@ std::optional<VendorProduct> convolution(ConvOp op, PackingAttr packing, const B
   Type element = elementOf(op.getInput());
   StringRef own = element.isF16() ? "f16" : element.isBF16() ? "bf16" : "f32";
   auto type = vendorTypeOf(element);
+  // The library's tensor core engines read and write eight halves at once, and few of the others
+  // fuse sums; our own kernel takes any channels.
+  auto eights = [](AffineExpr channels) {
+    auto constant = dyn_cast<AffineConstantExpr>(channels);
+    return constant && constant.getValue() % 8 == 0;
+  };
+  if (!element.isF32() && !(eights(in.back()) && eights(out.back()))) {
+    return std::nullopt;
+  }
   // Groups of columns start new panels, which must not leave gaps in the filter.
   bool dense = op.getGroup() == 1 || packing.getColumns() % kernels::kPanel == 0;
   if (!type || elementOf(op.getResult()) != element || packing.getFormat() != own ||
@@ -128,7 +137,7 @@ std::optional<VendorProduct> batchedProduct(MatmulOp op, Marks a, Marks b, const
   product.shape = {productOf(p.extents, context), p.m, p.n,     p.k,     aRows ? p.aRow : p.aK,
                    bRows ? p.bK : p.bCol,         p.n, strideA, strideB, p.m * p.n};
   product.params = std::move(*types);
-  product.params.append({!aRows, !bRows, 0});
+  product.params.append({!aRows, !bRows, 0, 0, 0});
   return product;
 }
 

@@ -32,6 +32,16 @@ struct MatmulRate {
 /// Where a profile has no measured rate of the disk: what a single NVMe drive gives at the least.
 inline constexpr double kAssumedDisk = 1.5;
 
+/// The fastest of a vendor's algorithms for a product [rows, depth] × [depth, columns] by a weight,
+/// where it is not the library's first.
+struct AlgorithmChoice {
+  WeightFormat format = WeightFormat::F16; // F32, F16 or BF16
+  int64_t epilogue = 0;                    // kernels/VendorCalls.h
+  int64_t rows = 0, columns = 0, depth = 0;
+  int64_t choice = 0; // its place among the library's heuristics, from 0
+  bool operator==(const AlgorithmChoice &) const = default;
+};
+
 struct Profile {
   std::string name;
   std::string device;             // "host", "cuda"
@@ -45,8 +55,9 @@ struct Profile {
   double memoryGigabytes = 0;          // per second, read and written bytes alike
   std::array<std::vector<MatmulRate>, kWeightFormats> matmul;
   double convolutionGigaflops = 0, attentionGigaflops = 0, elementwiseGigaflops = 0;
-  double convolutionF32Gigaflops = 0;     // of f32 filters; the other is that of narrower ones
-  double hideCompute = 1, hideMemory = 0; // rates at which kernels advance beside a copy
+  double convolutionF32Gigaflops = 0;      // of f32 filters; the other is that of narrower ones
+  std::vector<AlgorithmChoice> algorithms; // cuda
+  double hideCompute = 1, hideMemory = 0;  // rates at which kernels advance beside a copy
   bool operator==(const Profile &) const = default;
 };
 

@@ -25,7 +25,7 @@ from cli import Tools
 from suite import Suite
 
 
-OTHERS = ("session", "quality", "halves", "contrib", "disk", "nodes", "repeat", "hostile", "release")
+OTHERS = ("session", "quality", "halves", "f16", "contrib", "disk", "nodes", "repeat", "hostile", "release")
 
 
 def main():
@@ -58,6 +58,9 @@ def main():
                 session.run_session(suite, tools, work / name, (25,) if a.short else matrix.PERCENTS)
             elif name == "quality":
                 quality.run_quality(suite, tools, work / name)
+            elif name == "f16":
+                for model in zoo.HALVED:
+                    matrix.run_model(suite, tools, zoo.halved(model), work / name / model, a.full, not a.full)
             elif name == "halves":
                 halves.run_halves(suite, tools, work / name)
             elif name == "contrib":

@@ -170,7 +170,7 @@ Status CudaMachine::capture(const Work &work, GraphExecHandle *out) {
   return Status::ok();
 }
 
-Status CudaMachine::time(const Work &work, double seconds, double *out, const Work &beside) {
+Status CudaMachine::time(const Work &work, double seconds, Times *out, const Work &beside) {
   struct Executable {
     const DeviceState &state;
     GraphExecHandle handle = nullptr;
@@ -198,9 +198,8 @@ Status CudaMachine::time(const Work &work, double seconds, double *out, const Wo
     }
     CIUIC_CUDA(*state, streamSynchronize, streams[1]);
   }
-  std::nth_element(times.begin(), times.begin() + static_cast<ptrdiff_t>(times.size() / 2),
-                   times.end());
-  *out = times[times.size() / 2];
+  std::sort(times.begin(), times.end());
+  *out = {times[times.size() / 2], times[0]};
   return Status::ok();
 }
 

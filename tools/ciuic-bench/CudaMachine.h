@@ -23,6 +23,10 @@ struct ProbeLaunch {
   bool overlaps = false; // it may start while the kernel before it ends
 };
 
+struct Times {
+  double median = 0, least = 0; // seconds
+};
+
 /// One device at a time; its context is the thread's own while this lives.
 class CudaMachine {
 public:
@@ -51,9 +55,9 @@ public:
 
   /// Work that is enqueued: on the stream of compute, and on a second one.
   using Work = std::function<Status()>;
-  /// Seconds of the median replay of `work` as a graph; `beside`, if any, runs at the same time on
+  /// Seconds of replays of `work` as a graph; `beside`, if any, runs at the same time on
   /// the second stream, longer than the work does, and is not measured.
-  Status time(const Work &work, double seconds, double *out, const Work &beside = nullptr);
+  Status time(const Work &work, double seconds, Times *out, const Work &beside = nullptr);
 
   /// What this process holds of the device beside what it took, as the system sees it; -1 unknown.
   int64_t rest();

@@ -24,9 +24,20 @@ using ciuic::bench::kProbeK, ciuic::bench::kProbeN;
 extern "C" __global__ void __launch_bounds__(512)
     probe_copy(const Words *from, Words *to, int64_t count) {
   const int64_t step = static_cast<int64_t>(blockCount()) * threadCount();
-  for (int64_t i = static_cast<int64_t>(blockIndex()) * threadCount() + threadIndex(); i < count;
-       i += step) {
-    to[i] = from[i];
+  int64_t i = static_cast<int64_t>(blockIndex()) * threadCount() + threadIndex();
+  for (; i + 3 * step < count; i += 4 * step) {
+    Words v[4];
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      v[j] = streamWords(from + i + j * step);
+    }
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      storeWords(to + i + j * step, v[j]);
+    }
+  }
+  for (; i < count; i += step) {
+    storeWords(to + i, streamWords(from + i));
   }
 }
 

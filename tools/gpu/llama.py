@@ -79,12 +79,14 @@ def relative(found, wanted):
     return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
 
 
-def peers_of(a, workload, request):
-    """Rows of the peers, as they are measured, and after them the errors of all rows of this workload are known."""
+def peers_of(a, workload, request, ours):
+    """Rows of the peers, as they are measured: first the logits of the same weights in f32, where rows of ours want them."""
     logits = {kind: a.work / f"{kind}.npy" for kind in ("reference", *a.peers)}
     request = {"iterations": a.iterations} | request | {"model": made(a)["llama7b"], "budget": 6 << 30}
-    peers.measured("reference", request | {"logits": logits["reference"]})
-    wanted = np.load(logits["reference"])
+    wanted = None
+    if ours:
+        peers.measured("reference", request | {"logits": logits["reference"]})
+        wanted = np.load(logits["reference"])
     yield wanted
     for kind in a.peers:
         offloader = kind in peers.OFFLOADERS
@@ -95,8 +97,19 @@ def peers_of(a, workload, request):
                "variant": "asked for 6G" if offloader else "f16, reduce-overhead" if cached and kind == "compile" else "f16",
                "ms": found["ms"], "process_device_bytes": taken, "budget_bytes": request["budget"] if offloader else None,
                # Without a cache an offloader's token is another one: the first of a text.
-               "error": None if offloader and cached else relative(np.load(logits[kind]), wanted),
+               "error": None if wanted is None or offloader and cached else relative(np.load(logits[kind]), wanted),
                "note": "no cache: one position alone" if offloader and cached else None}
+
+
+def session(a, program, variant, report):
+    """Prompt and tokens one after the other, the cache growing, inputs and logits copied: what a caller sees."""
+    if not (a.bin / "ciuic-bench").exists():
+        return
+    with measure.Sampler() as sampler:
+        found = measure.tool([a.bin / "ciuic-bench", "--generate", program, "--prompt", CONTEXT, "--tokens", 64, "--repeats", 2, "--json"])
+    for workload, ms in (("prompt of 512", found["prompt_ms"]), ("token behind 512 to 575", found["token_ms"])):
+        yield {"workload": f"llama7b session, {workload}", "system": "ciuic", "variant": variant, "ms": ms,
+               "process_device_bytes": sampler.bytes, "budget_bytes": report["budget_bytes"]}
 
 
 def token(a):
@@ -109,10 +122,12 @@ def token(a):
         found[variant] = np.load(a.work / "logits.npy")
         rows.append(row(f"llama7b token at {CONTEXT}", variant, report, "decode", run, taken))
         yield rows[-1]
+        if variant != "6G exact":
+            yield from session(a, program, variant, report)
         program.unlink()
     same(found, "no budget", "6G exact", "token")
     if a.peers:
-        answers = peers_of(a, f"llama7b token at {CONTEXT}", {"ids": tokens(a, 1), "context": CONTEXT})
+        answers = peers_of(a, f"llama7b token at {CONTEXT}", {"ids": tokens(a, 1), "context": CONTEXT}, rows)
         logits = next(answers)
         for r in rows:
             r["error"] = relative(found[r["variant"]], logits)
@@ -136,7 +151,8 @@ def prompt(a):
             program.unlink()
         same(found, (batch, "no budget"), (batch, "6G exact"), f"prompt of {batch}x2048")
         if a.peers:
-            answers = peers_of(a, workload, {"ids": ids, "iterations": max(3, a.iterations // 3)})
+            answers = peers_of(a, workload, {"ids": ids, "iterations": max(3, a.iterations // 3)},
+                               [r for r in rows if r["workload"] == workload])
             logits = next(answers)
             for r in rows:
                 if r["workload"] == workload:

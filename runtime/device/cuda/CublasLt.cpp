@@ -242,12 +242,14 @@ Status CublasLt::matmul(const format::MatmulCall &call, const format::MatmulShap
   CIUIC_TRY(own.describe(call, shape, columns, bias));
 
   if (!chosen) {
+    const int64_t choice = shape.m == call.choiceRows ? call.choice : 0;
     std::vector<int64_t> key = {static_cast<int64_t>(call.typeA),
                                 static_cast<int64_t>(call.typeD),
                                 call.transA,
                                 call.transB,
                                 call.bias,
                                 call.residual,
+                                choice,
                                 columns,
                                 workspace.bytes,
                                 shape.batch,
@@ -261,7 +263,7 @@ Status CublasLt::matmul(const format::MatmulCall &call, const format::MatmulShap
                                 shape.strideC};
     auto known = algorithms.find(key);
     if (known == algorithms.end()) {
-      std::vector<Heuristic> best(1);
+      std::vector<Heuristic> best(static_cast<size_t>(choice) + 1);
       CIUIC_TRY(own.heuristic(handle, workspace.bytes, best));
       if (best.empty()) {
         return failure(StatusClass::Environment, "device.cublaslt",
@@ -274,7 +276,7 @@ Status CublasLt::matmul(const format::MatmulCall &call, const format::MatmulShap
       if (algorithms.size() >= kMostAlgorithms) {
         algorithms.clear(); // the same heuristic gives the same answer again
       }
-      known = algorithms.emplace(std::move(key), algorithmOf(best[0])).first;
+      known = algorithms.emplace(std::move(key), algorithmOf(best.back())).first;
     }
     chosen = &known->second;
   }

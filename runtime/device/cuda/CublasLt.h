@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // cuBLASLt, opened at run time, for the vendor call "cublaslt.matmul" (runtime/format/
 // VendorCalls.h). Row-major products become column-major ones by exchanging the operands. The
-// algorithm is the library's first heuristic for types, extents and the workspace's size, with
-// fp32 accumulation, no atomics and pointers taken to be aligned to 16 bytes only: it depends on
-// nothing that changes between runs or budgets.
+// algorithm is the library's first heuristic for types, extents and the workspace's size, or the
+// one that the call chooses among them (the last, where there are fewer), with fp32 accumulation,
+// no atomics and pointers taken to be aligned to 16 bytes only: it depends on nothing that changes
+// between runs or budgets.
 #pragma once
 
 #include "runtime/device/cuda/VendorLibrary.h"

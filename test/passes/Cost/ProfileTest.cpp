@@ -88,6 +88,19 @@ TEST(Predict, ConvolutionsOfF32FiltersMayHaveARateOfTheirOwn) {
   EXPECT_NEAR(slow / fast, 8, 1e-9);
 }
 
+TEST(Profile, AlgorithmsOfAGpuRoundTrip) {
+  Profile profile = builtin("h100");
+  const uint64_t hash = profileHash(profile);
+  profile.algorithms.push_back({WeightFormat::BF16, 2, 2048, 4096, 11008, 5});
+  std::string text = printProfile(profile);
+  auto again = parseProfile(text);
+  ASSERT_TRUE(std::holds_alternative<Profile>(again)) << std::get<std::string>(again);
+  EXPECT_TRUE(std::get<Profile>(again) == profile);
+  EXPECT_NE(profileHash(profile), hash);
+  text.replace(text.find("\"choice\": 5"), 11, "\"choice\": 64");
+  EXPECT_NE(std::get<std::string>(parseProfile(text)).find("algorithms.choice"), std::string::npos);
+}
+
 TEST(Profile, ErrorsNameTheField) {
   EXPECT_NE(wrong("\"launch_us\"", "\"lunch_us\"").find("launch_us is missing"), std::string::npos);
   EXPECT_NE(wrong("\"launch_us\"", "\"extra\": 1, \"launch_us\"").find("extra is not a field"),

@@ -132,3 +132,24 @@ func.func @rounded(%x: tensor<64x128xf16>, %r: tensor<64x256xf16>) -> tensor<64x
   return %a : tensor<64x256xf16>
 }
 }
+
+// -----
+
+// Three channels of halves are no eight: the convolution is our own, with any epilogue.
+// CHECK-LABEL: func.func @channels
+// CHECK: graph.fusion conv
+// CHECK: graph.conv
+// CHECK: math.tanh
+// CHECK-NOT: graph.fusion
+module attributes {graph.device = "cuda"} {
+func.func @channels(%x: tensor<1x8x8x16xf16>) -> tensor<1x8x8x3xf16> {
+  %f = graph.weight "f" file 0 offset 0 bytes 864 : tensor<3x16x3x3xf16>
+  %c = graph.conv %x, %f strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] group 1 channels_last : (tensor<1x8x8x16xf16>, tensor<3x16x3x3xf16>) -> tensor<1x8x8x3xf16>
+  %y = graph.map (%c) [affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>] {
+  ^bb0(%p: f16):
+    %v = math.tanh %p : f16
+    graph.yield %v : f16
+  } : (tensor<1x8x8x3xf16>) -> tensor<1x8x8x3xf16>
+  return %y : tensor<1x8x8x3xf16>
+}
+}
