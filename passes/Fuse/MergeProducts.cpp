@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Products of one operand become one. Groups are found function by function; a group is merged only
 // where every use of its weights, in any entry, is in an equal group, so that each weight is still
-// stored once. Two products that one map reads together (a gate and what it gates) are interleaved
-// by panels, so that a kernel of few rows holds both elements when it computes the map; other
+// stored once. Two products that maps make one value of (a gate and what it gates) are interleaved
+// by panels, so that a kernel of few rows holds both elements when it computes the maps; other
 // products lie side by side, as the heads that they are read as.
 #include "passes/Fuse/Passes.h"
 
@@ -10,6 +10,9 @@
 #include "kernels/cuda/Catalog.h"
 
 #include "llvm/ADT/MapVector.h"
+#include "llvm/ADT/SetVector.h"
+
+#include <utility>
 
 using namespace mlir;
 using namespace ciuic::graph;
@@ -35,30 +38,56 @@ int64_t columnsOf(MatmulOp product) {
 
 struct Group {
   SmallVector<MatmulOp> products;
-  MapOp map; ///< that reads both products of a pair; else they lie side by side
+  SmallVector<MapOp> maps; ///< that make one value of a pair; none: they lie side by side
 
   Attribute signature() {
     SmallVector<Attribute> parts =
         llvm::map_to_vector(products, [](MatmulOp product) { return keyOf(weightOf(product)); });
-    parts.push_back(BoolAttr::get(products.front()->getContext(), bool(map)));
+    parts.push_back(BoolAttr::get(products.front()->getContext(), !maps.empty()));
     return ArrayAttr::get(products.front()->getContext(), parts);
   }
 };
 
-/// Whether one map alone reads both products, each at its own index, and nothing else.
-MapOp mapOfPair(MatmulOp a, MatmulOp b) {
-  if (!a->hasOneUse() || !b->hasOneUse() || columnsOf(a) != columnsOf(b) ||
-      columnsOf(a) % kInterleave != 0 || a.getType() != b.getType()) {
+/// The maps that make one value of both products, each element of one of each, and that alone read
+/// them: in program order, the value's last. Empty where there are none.
+SmallVector<MapOp> mapsOfPair(MatmulOp a, MatmulOp b) {
+  if (columnsOf(a) != columnsOf(b) || columnsOf(a) % kInterleave != 0 ||
+      a.getType() != b.getType()) {
     return {};
   }
-  auto map = dyn_cast<MapOp>(*a->user_begin());
-  if (!map || map != *b->user_begin() || map.getInputs().size() != 2 || map->getNumResults() != 1 ||
-      !map.getMap(0).isIdentity() || !map.getMap(1).isIdentity() ||
-      !sameDims(dimsOf(map.getResult(0)), dimsOf(a.getResult())) ||
-      !map.getBody().getOps<IndexOp>().empty()) {
-    return {};
+  SmallVector<AffineExpr> dims = dimsOf(a.getResult());
+  llvm::SetVector<Value> values;
+  values.insert(a.getResult());
+  values.insert(b.getResult());
+  SmallVector<MapOp> maps;
+  for (bool grown = true; std::exchange(grown, false);) {
+    for (size_t i = 0; i < values.size(); ++i) {
+      for (Operation *user : values[i].getUsers()) {
+        auto map = dyn_cast<MapOp>(user);
+        bool joins =
+            map && !llvm::is_contained(maps, map) && map->getNumResults() == 1 &&
+            sameDims(dimsOf(map.getResult(0)), dims) && map.getBody().getOps<IndexOp>().empty() &&
+            llvm::all_of(llvm::enumerate(map.getInputs()), [&](auto input) {
+              return values.contains(input.value()) && map.getMap(input.index()).isIdentity();
+            });
+        if (joins) {
+          maps.push_back(map);
+          values.insert(map.getResult(0));
+          grown = true; // maps may have waited for this one
+        }
+      }
+    }
   }
-  return map;
+  llvm::sort(maps, [](MapOp x, MapOp y) { return x->isBeforeInBlock(y); });
+  auto staysInside = [&](Value value) {
+    return !value.use_empty() && llvm::all_of(value.getUsers(), [&](Operation *user) {
+      return llvm::is_contained(maps, dyn_cast<MapOp>(user));
+    });
+  };
+  bool closed = !maps.empty() && llvm::all_of(values, [&](Value value) {
+    return value == maps.back().getResult(0) || staysInside(value);
+  });
+  return closed ? maps : SmallVector<MapOp>();
 }
 
 /// Where what moves a product's elements leads.
@@ -106,9 +135,12 @@ SmallVector<Group> groupsOf(func::FuncOp function) {
   for (auto &[key, products] : alike) {
     SmallVector<MatmulOp> rest;
     for (size_t i = 0; i < products.size(); ++i) {
-      MapOp map = i + 1 < products.size() ? mapOfPair(products[i], products[i + 1]) : MapOp();
-      if (map && weightOf(products[i]) != weightOf(products[i + 1])) {
-        groups.push_back({{products[i], products[i + 1]}, map});
+      SmallVector<MapOp> maps;
+      if (i + 1 < products.size() && weightOf(products[i]) != weightOf(products[i + 1])) {
+        maps = mapsOfPair(products[i], products[i + 1]);
+      }
+      if (!maps.empty()) {
+        groups.push_back({{products[i], products[i + 1]}, maps});
         ++i;
       } else {
         rest.push_back(products[i]);
@@ -146,7 +178,7 @@ public:
 
   void run() {
     Value weight = mergedWeight();
-    if (group.map) {
+    if (!group.maps.empty()) {
       pair(weight);
     } else {
       sideBySide(weight);
@@ -181,7 +213,7 @@ private:
     auto merged = WeightOp::create(b, lead.getLoc(), type.clone(shape), name, lead.getFile(),
                                    lead.getOffset(), bytes, PackingAttr());
     merged.setPartsAttr(b.getDenseI64ArrayAttr(parts));
-    merged.setInterleaved(static_cast<bool>(group.map));
+    merged.setInterleaved(!group.maps.empty());
     return merged.getResult();
   }
 
@@ -233,18 +265,16 @@ private:
     return width;
   }
 
-  /// The map over [panels, columns of a panel], reading both products of a panel. With few rows the
-  /// kernel of the product computes it.
+  /// The maps over [panels, columns of a panel], reading both products of a panel. With few rows
+  /// the kernel of the product computes them.
   void pair(Value weight) {
-    int64_t panels = columns / 2 / kInterleave;
     Bounds bounds = boundsOf(first->getParentOfType<func::FuncOp>());
     Interval rows = intervalOf(productOf(lead, b.getContext()), bounds);
     bool few = rows.upper && *rows.upper <= ciuic::kernels::cuda::kGemvRows;
-    b.setInsertionPoint(group.map);
-    auto result = cast<RankedTensorType>(group.map.getResult(0).getType());
-    SmallVector<AffineExpr> dims(lead);
-    dims.append({b.getAffineConstantExpr(panels), b.getAffineConstantExpr(kInterleave)});
-    auto type = tensorOf(dims, result.getElementType());
+    MapOp last = group.maps.back();
+    b.setInsertionPoint(last);
+    auto result = cast<RankedTensorType>(last.getResult(0).getType());
+    auto type = domainOf(result.getElementType());
     Value value;
     if (few) {
       SmallVector<Value> inputs{first.getA(), weight};
@@ -253,47 +283,68 @@ private:
       fusion.getBody().push_back(body);
       body->addArguments(ValueRange(inputs).getTypes(), {loc, loc});
       OpBuilder inner = OpBuilder::atBlockEnd(body);
-      value = mapOver(inner, product(inner, body->getArgument(0), body->getArgument(1)), type);
+      value = mapOver(inner, product(inner, body->getArgument(0), body->getArgument(1)));
       YieldOp::create(inner, loc, value);
       value = fusion.getResult(0);
     } else {
-      value = mapOver(b, product(b, first.getA(), weight), type);
+      value = mapOver(b, product(b, first.getA(), weight));
     }
     value = ReshapeOp::create(b, loc, result, value);
-    group.map.getResult(0).replaceAllUsesWith(value);
-    group.map.erase();
+    last.getResult(0).replaceAllUsesWith(value);
+    for (MapOp map : llvm::reverse(group.maps)) {
+      map.erase();
+    }
     for (MatmulOp product : group.products) {
       product.erase();
     }
   }
 
-  Value mapOver(OpBuilder &at, Value both, RankedTensorType type) {
+  int64_t panels() { return columns / 2 / kInterleave; }
+
+  RankedTensorType domainOf(Type of) {
+    SmallVector<AffineExpr> dims(lead);
+    dims.append({b.getAffineConstantExpr(panels()), b.getAffineConstantExpr(kInterleave)});
+    return tensorOf(dims, of);
+  }
+
+  Value mapOver(OpBuilder &at, Value both) {
     MLIRContext *context = b.getContext();
-    int64_t panels = columns / 2 / kInterleave;
-    Value view = ReshapeOp::create(at, loc, typeOf({panels, 2, kInterleave}), both);
-    SmallVector<AffineMap> maps;
-    for (Value input : group.map.getInputs()) {
-      unsigned rank = lead.size() + 2;
+    unsigned rank = lead.size() + 2;
+    Value view = ReshapeOp::create(at, loc, typeOf({panels(), 2, kInterleave}), both);
+    auto accessOf = [&](int64_t product) {
       SmallVector<AffineExpr> index;
-      for (unsigned d = 0; d + 1 < rank; ++d) {
+      for (unsigned d = 0; d < rank; ++d) {
         index.push_back(getAffineDimExpr(d, context));
       }
-      index.push_back(getAffineConstantExpr(input == first.getResult() ? 0 : 1, context));
-      index.push_back(getAffineDimExpr(rank - 1, context));
-      maps.push_back(AffineMap::get(rank, 0, index, context));
+      index.insert(index.end() - 1, getAffineConstantExpr(product, context));
+      return AffineMap::get(rank, 0, index, context);
+    };
+    IRMapping made;
+    for (MapOp map : group.maps) {
+      SmallVector<Value> inputs;
+      SmallVector<AffineMap> maps;
+      for (Value input : map.getInputs()) {
+        bool isProduct =
+            input == group.products[0].getResult() || input == group.products[1].getResult();
+        inputs.push_back(isProduct ? view : made.lookup(input));
+        maps.push_back(isProduct ? accessOf(input == group.products[1].getResult())
+                                 : at.getMultiDimIdentityMap(rank));
+      }
+      Block &old = map.getBody().front();
+      Type element = cast<RankedTensorType>(map.getResult(0).getType()).getElementType();
+      auto copy = MapOp::create(at, map.getLoc(), TypeRange(domainOf(element)), inputs, maps,
+                                [&](OpBuilder &in, Location, ValueRange scalars) {
+                                  IRMapping values;
+                                  values.map(old.getArguments(), scalars);
+                                  for (Operation &op : old.without_terminator()) {
+                                    in.clone(op, values);
+                                  }
+                                  return SmallVector<Value>{
+                                      values.lookupOrDefault(old.getTerminator()->getOperand(0))};
+                                });
+      made.map(map.getResult(0), copy.getResult(0));
     }
-    Block &old = group.map.getBody().front();
-    return MapOp::create(at, group.map.getLoc(), TypeRange(type), {view, view}, maps,
-                         [&](OpBuilder &in, Location, ValueRange scalars) {
-                           IRMapping values;
-                           values.map(old.getArguments(), scalars);
-                           for (Operation &op : old.without_terminator()) {
-                             in.clone(op, values);
-                           }
-                           return SmallVector<Value>{
-                               values.lookupOrDefault(old.getTerminator()->getOperand(0))};
-                         })
-        .getResult(0);
+    return made.lookup(group.maps.back().getResult(0));
   }
 
   Group &group;

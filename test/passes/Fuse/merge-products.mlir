@@ -82,6 +82,36 @@ func.func @many(%x: tensor<40x64xf16>) -> tensor<40x32xf16> {
 
 // -----
 
+// SwiGLU in several maps, as they stand where a map is read twice: all of them are the product's.
+// CHECK-LABEL: func.func @chain
+// CHECK: graph.fusion matmul
+// CHECK: graph.matmul {{.*}} -> tensor<1x64xf16>
+// CHECK-COUNT-2: graph.map
+// CHECK: graph.yield %{{.*}} : tensor<1x2x16xf16>
+// CHECK-NOT: graph.map
+// CHECK: return
+module attributes {graph.device = "cuda"} {
+func.func @chain(%x: tensor<1x64xf16>) -> tensor<1x32xf16> {
+  %wg = graph.weight "gate" file 0 offset 0 bytes 4096 : tensor<32x64xf16>
+  %wu = graph.weight "up" file 0 offset 4096 bytes 4096 : tensor<32x64xf16>
+  %g = graph.matmul %x, %wg {transpose_b} : (tensor<1x64xf16>, tensor<32x64xf16>) -> tensor<1x32xf16>
+  %s = graph.map (%g) [affine_map<(d0, d1) -> (d0, d1)>] {
+  ^bb0(%a: f16):
+    %m = math.tanh %a : f16
+    graph.yield %m : f16
+  } : (tensor<1x32xf16>) -> tensor<1x32xf16>
+  %u = graph.matmul %x, %wu {transpose_b} : (tensor<1x64xf16>, tensor<32x64xf16>) -> tensor<1x32xf16>
+  %y = graph.map (%u, %s) [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d0, d1)>] {
+  ^bb0(%a: f16, %b: f16):
+    %m = arith.mulf %a, %b : f16
+    graph.yield %m : f16
+  } : (tensor<1x32xf16>, tensor<1x32xf16>) -> tensor<1x32xf16>
+  return %y : tensor<1x32xf16>
+}
+}
+
+// -----
+
 // Another entry multiplies by one of the weights alone: each stays as it is, in both.
 // CHECK-LABEL: func.func @apart
 // CHECK-NOT: parts
