@@ -98,11 +98,12 @@ def Mem_UnitOp : Mem_Op<"unit", [Symbol]> {
   let summary = "Weights that are moved together: one slab of the host tier, and of the arena while it is there";
   let description = [{
     Piece i is bytes [begin[i], end[i]) of `weights[i]`, at `at[i]` in the slab. A resident unit has its arena `offset`;
-    a streamed one has none.
+    a streamed one has none. The weights of a streamed unit may be on `disk`: in no memory, but read as they are copied.
     (C1) as many begins, ends and places as weights.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypedArrayAttrBase<FlatSymbolRefAttr, "weights">:$weights,
-    DenseI64ArrayAttr:$begin, DenseI64ArrayAttr:$end, DenseI64ArrayAttr:$at, I64Attr:$bytes, OptionalAttr<I64Attr>:$offset);
+    DenseI64ArrayAttr:$begin, DenseI64ArrayAttr:$end, DenseI64ArrayAttr:$at, I64Attr:$bytes, OptionalAttr<I64Attr>:$offset,
+    OptionalAttr<UnitAttr>:$disk);
   let assemblyFormat = "$sym_name $weights $begin $end $at attr-dict";
   let hasVerifier = 1;
 }

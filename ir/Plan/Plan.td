@@ -48,6 +48,7 @@ def Plan_WeightOp : Plan_Op<"weight", [Symbol]> {
   let summary = "A packed weight's place: `host_offset` where it streams or is gathered, `arena_offset` where it is resident";
   let description = [{
     A weight of the host tier may have parts in the arena too: `resident` holds begin, end and arena offset of each.
+    Host offsets of weights on the disk, which is no memory, count from `kDiskOffsets` (ir/Plan/Plan.h).
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$name, TypeAttr:$type, StrAttr:$format, StrAttr:$layout, I64Attr:$bytes,
     I64Attr:$tile_bytes, OptionalAttr<AnyAttr>:$packing, OptionalAttr<ElementsAttr>:$value, OptionalAttr<I64Attr>:$file,

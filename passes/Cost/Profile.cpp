@@ -249,6 +249,9 @@ std::variant<Profile, std::string> parseProfile(std::string_view text) {
   profile.toHost = readLink(link.child("to_host"), "link.to_host", wrong);
   link.finish();
   profile.launchMicroseconds = reader.amount("launch_us", 0, 1e6);
+  if (reader.has("disk_gbps")) {
+    profile.diskGigabytes = reader.amount("disk_gbps", 1e-3, 1e6);
+  }
   profile.memoryGigabytes = reader.amount("memory_gbps", 1e-3, 1e6);
   Reader matmul(reader.child("matmul"), "matmul", wrong);
   for (size_t f = 0; f < kWeightFormats; ++f) {
@@ -316,6 +319,9 @@ std::string printProfile(const Profile &profile) {
                                     {"depth", c.depth},
                                     {"choice", c.choice}});
     }
+  }
+  if (profile.diskGigabytes != kAssumedDisk) {
+    json["disk_gbps"] = profile.diskGigabytes;
   }
   if (profile.convolutionF32Gigaflops != profile.convolutionGigaflops) {
     json["convolution_f32_gflops"] = profile.convolutionF32Gigaflops;

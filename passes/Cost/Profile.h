@@ -29,6 +29,9 @@ struct MatmulRate {
   bool operator==(const MatmulRate &) const = default;
 };
 
+/// Where a profile has no measured rate of the disk: what a single NVMe drive gives at the least.
+inline constexpr double kAssumedDisk = 1.5;
+
 /// The fastest of a vendor's algorithms for a product [rows, depth] × [depth, columns] by a weight,
 /// where it is not the library's first.
 struct AlgorithmChoice {
@@ -48,7 +51,8 @@ struct Profile {
   int64_t reserveBytes = 0;
   solver::Link toDevice, toHost;
   double launchMicroseconds = 0;
-  double memoryGigabytes = 0; // per second, read and written bytes alike
+  double diskGigabytes = kAssumedDisk; // per second, several reads at once, past the page cache
+  double memoryGigabytes = 0;          // per second, read and written bytes alike
   std::array<std::vector<MatmulRate>, kWeightFormats> matmul;
   double convolutionGigaflops = 0, attentionGigaflops = 0, elementwiseGigaflops = 0;
   double convolutionF32Gigaflops = 0;      // of f32 filters; the other is that of narrower ones

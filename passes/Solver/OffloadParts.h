@@ -5,6 +5,8 @@
 
 #include "passes/Solver/Offload.h"
 
+#include <limits>
+
 namespace ciuic::solver {
 
 inline int64_t roundUpTo(int64_t value, int64_t multiple) {
@@ -27,8 +29,11 @@ struct UnitSet {
                                     // since the unit before
 };
 
-/// Cuts the weights, in order of first use, into units of at most `slotBytes`.
-UnitSet makeUnits(const OffloadProblem &problem, int64_t slotBytes);
+/// Cuts the weights, in order of first use, into units of at most `slotBytes`, none of which serves
+/// steps of much more than `mostMicroseconds` together: where layers are slow for their weights, a
+/// full unit holds its slot too long.
+UnitSet makeUnits(const OffloadProblem &problem, int64_t slotBytes,
+                  double mostMicroseconds = std::numeric_limits<double>::infinity());
 
 /// Slot sizes worth trying, ascending.
 std::vector<int64_t> slotCandidates(const OffloadProblem &problem);
@@ -40,6 +45,11 @@ const char *policyName(Policy policy);
 /// units are true.
 std::vector<bool> chooseResident(const UnitSet &set, Policy policy, int64_t capacity,
                                  int64_t alignment);
+
+/// Marks streamed units, in order of use and evenly spread, until the weights of the others fit
+/// host memory; units with a table that is gathered from stay. A weight that is not whole in one
+/// unit is marked as a whole.
+void placeOnDisk(const OffloadProblem &problem, UnitSet &set);
 
 /// An output that leaves in tiles: its step launches over at most `tiles` tiles of its weight at
 /// once.

@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <tuple>
 
 namespace ciuic::solver {
@@ -22,6 +23,8 @@ namespace ciuic::solver {
 namespace {
 
 constexpr double kTolerance = 0.01;
+/// Of all steps' time, what those of a brief unit may take.
+constexpr double kLongestUnit = 1.0 / 48;
 
 double fastestRate(const Link &link) {
   double rate = 0;
@@ -68,9 +71,19 @@ public:
       return; // nothing is faster than no copies
     }
     std::vector<int64_t> sizes = slotCandidates(problem);
+    double longestUnit =
+        std::accumulate(computeBound.begin(), computeBound.end(), 0.0) * kLongestUnit;
     for (size_t v = 0; v < variants.size(); ++v) {
       for (int64_t slotBytes : sizes) {
-        trySlotSize(makeUnits(problem, slotBytes), static_cast<int>(v));
+        UnitSet full = makeUnits(problem, slotBytes);
+        size_t count = full.units.size();
+        trySlotSize(full, static_cast<int>(v));
+        if (v == 0) {
+          UnitSet brief = makeUnits(problem, slotBytes, longestUnit);
+          if (brief.units.size() != count) {
+            trySlotSize(brief, 0);
+          }
+        }
       }
     }
   }
@@ -193,6 +206,8 @@ private:
           continue;
         }
         const char *name = level == 0 ? "minimal memory" : policyName(policy);
+        tryResidency(set, resident, 4, variant, name);
+        tryResidency(set, resident, 3, variant, name);
         tryResidency(set, resident, 2, variant, name);
         tryResidency(set, resident, 1, variant, name);
         before = std::move(resident);
@@ -242,6 +257,7 @@ private:
         offset += placed.units[u].bytes;
       }
     }
+    placeOnDisk(problem, placed);
     for (size_t e = 0; e < problem.entries.size(); ++e) {
       plan.entries.emplace_back();
       if (!scheduleEntry(problem, problem.entries[e], placed, used,
@@ -323,6 +339,24 @@ private:
   std::vector<std::vector<bool>> onDevice;
 };
 
+/// The most that tables which rows are gathered from, and what shares a unit with them, keep in
+/// memory beside what may be there.
+int64_t gatheredBytes(const OffloadProblem &problem, int64_t slotBytes) {
+  std::vector<bool> gathered(problem.weights.size(), false);
+  for (const Entry &entry : problem.entries) {
+    for (const Step &step : entry.steps) {
+      for (const Use &use : step.uses) {
+        gathered[use.weight] = gathered[use.weight] || use.access == Access::Gather;
+      }
+    }
+  }
+  int64_t bytes = 0;
+  for (size_t w = 0; w < gathered.size(); ++w) {
+    bytes += gathered[w] ? problem.weights[w].bytes + slotBytes : 0;
+  }
+  return bytes;
+}
+
 /// What no plan within the budget can beat: all compute, and the link time of the bytes that cannot
 /// stay. At the instant of peak use the arena holds at most budget - persistent - live bytes of
 /// weights; a pass needs the others too.
@@ -341,6 +375,11 @@ void boundEntries(const OffloadProblem &problem, OffloadPlan &plan) {
     double link =
         streamed > 0 ? static_cast<double>(streamed) / (fastestRate(problem.toDevice) * 1e3) : 0;
     double bound = std::max(entryPlan.computeMicroseconds, link);
+    if (problem.hostMemory) {
+      int64_t inMemory = *problem.hostMemory + gatheredBytes(problem, plan.slotBytes);
+      bound = std::max(bound, static_cast<double>(std::max<int64_t>(0, streamed - inMemory)) /
+                                  (problem.diskGigabytesPerSecond * 1e3));
+    }
     entryPlan.lowerBoundMicroseconds = bound;
     entryPlan.gap = bound > 0 ? (entryPlan.predictedMicroseconds - bound) / bound : 0;
   }

@@ -286,6 +286,9 @@ private:
     int64_t arena = std::max<int64_t>(0, budgetBytes - reserve) / granule * granule;
     Builder b(&context);
     (*module)->setAttr("mem.budget", b.getI64IntegerAttr(arena));
+    if (options.hostMemory) {
+      (*module)->setAttr("mem.host_memory", b.getI64IntegerAttr(*options.hostMemory));
+    }
     (*module)->setAttr("mem.reserve", b.getI64IntegerAttr(reserve));
     (*module)->setAttr("mem.need", b.getI64IntegerAttr(need));
     return true;

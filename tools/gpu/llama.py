@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """LLaMA-7B in f16: one token at 512 context, a prompt of 2048, with and without a budget, beside torch."""
+import sys
+
 import numpy as np
 
 import measure
@@ -23,7 +25,6 @@ def made(a):
     if not _made:
         code = ("import sys, json; sys.path.insert(0, sys.argv[1]); import models; "
                 "print(json.dumps({k: str(v) for k, v in models.make(['llama7b', 'llama7b_prompt'], sys.argv[2]).items()}))")
-        import sys
         _made.update(measure.tool([sys.executable, "-c", code, str(models.ROOT / "tools" / "gpu"), a.work]))
     return _made
 
@@ -104,6 +105,7 @@ def peers_of(a, workload, request, ours):
 def session(a, program, variant, report):
     """Prompt and tokens one after the other, the cache growing, inputs and logits copied: what a caller sees."""
     if not (a.bin / "ciuic-bench").exists():
+        print(f"bench: no ciuic-bench in {a.bin}: sessions are not timed", file=sys.stderr)
         return
     with measure.Sampler() as sampler:
         found = measure.tool([a.bin / "ciuic-bench", "--generate", program, "--prompt", CONTEXT, "--tokens", 64, "--repeats", 2, "--json"])

@@ -47,13 +47,21 @@ Status CudaPass::prepare(std::vector<Command> given) {
   CIUIC_TRY(checkArenaRange(dimsOffset, 0, parts.arenaBytes, "the dims block"));
   prepared.resize(commands.size());
   size_t extents = 0;
+  std::vector<ArenaRange> diskRanges;
   for (size_t i = 0; i < commands.size(); ++i) {
-    CIUIC_TRY(checkCommand(commands[i], i,
-                           {parts.arenaBytes, parts.hostBytes, parts.kernels.size(), false}));
+    CIUIC_TRY(checkCommand(
+        commands[i], i,
+        {parts.arenaBytes, parts.hostBytes, parts.kernels.size(), false, parts.diskBytes}));
+    if (comesFromDisk(commands[i])) {
+      diskRanges.push_back({commands[i].hostOffset, commands[i].args[0].bytes});
+    }
     prepared[i].firstExtent = extents;
     extents += commands[i].maxShape.size();
     CIUIC_TRY(prepareCommand(i));
     uses[streamOf(commands[i])] = true;
+  }
+  if (!diskRanges.empty()) {
+    diskList = parts.disk->addList(diskRanges);
   }
   simplifyWaits();
   markOverlaps();
@@ -321,6 +329,9 @@ Status CudaPass::execute(size_t index, int64_t amount, const Amounts &given, Str
     return Status::ok();
   }
   case CommandKind::Upload:
+    if (comesFromDisk(c)) {
+      return parts.ring.upload(stream, first, parts.disk, c.hostOffset, amount, copies);
+    }
     if (pinned > 0) {
       CIUIC_CUDA(state, memcpyHtoDAsync, first, host, static_cast<size_t>(pinned), stream);
     }
@@ -492,6 +503,9 @@ Status CudaPass::run(const RunValues &values, RunCounters *out) {
     CIUIC_CUDA(state, memcpyHtoDAsync, parts.arena + static_cast<DeviceAddress>(dimsOffset),
                parts.dims, values.dims.size_bytes(), parts.compute());
   }
+  if (diskList) {
+    parts.disk->begin(*diskList);
+  }
   if (values.times.empty()) {
     Graph *graph = nullptr;
     CIUIC_TRY(findGraph({values.amounts, values.shapes}, &graph));
@@ -505,13 +519,14 @@ Status CudaPass::run(const RunValues &values, RunCounters *out) {
     const Command &c = commands[i];
     if (c.kind == CommandKind::Upload) {
       out->h2dBytes += values.amounts[i];
+      out->diskBytes += comesFromDisk(c) ? values.amounts[i] : 0;
     } else if (c.kind == CommandKind::Download) {
       out->d2hBytes += values.amounts[i] * std::max<int64_t>(c.rowBytes, 1);
     } else if (c.kind == CommandKind::Gather) {
       out->h2dBytes += values.amounts[i] * c.rowBytes;
     }
   }
-  return Status::ok();
+  return diskList ? parts.disk->status() : Status::ok();
 }
 
 Status CudaPass::runTimed(const RunValues &values, RunCounters *out) {

@@ -10,6 +10,7 @@
 #include "runtime/device/cuda/CudaContext.h"
 
 #include <list>
+#include <optional>
 
 namespace ciuic::device::cuda {
 
@@ -47,6 +48,9 @@ private:
     EventHandle begin = nullptr, end = nullptr;
   };
 
+  bool comesFromDisk(const Command &c) const {
+    return c.kind == CommandKind::Upload && c.hostOffset >= kDiskOffsets && c.args[0].bytes > 0;
+  }
   Status prepareCommand(size_t index);
   void simplifyWaits();
   void markOverlaps();
@@ -71,7 +75,8 @@ private:
   std::vector<Command> commands;
   std::vector<Prepared> prepared;
   std::array<bool, kStreams> uses = {};
-  bool staged = false; // copies memory that is not pinned
+  bool staged = false;              // copies memory that is not pinned
+  std::optional<uint32_t> diskList; // what its uploads take from the disk
   EventHandle fork = nullptr;
   std::array<EventHandle, kStreams> joins = {};
   std::list<Graph> graphs; // the most recently used first
