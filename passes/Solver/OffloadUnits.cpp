@@ -231,10 +231,6 @@ std::vector<int64_t> slotCandidates(const OffloadProblem &problem) {
         }
         bool divisible = traits[use.weight].divisible(weight);
         exact.push_back(divisible ? weight.tileBytes : weight.bytes);
-        if (divisible) { // two even runs: a merged weight streams as its parts would
-          int64_t tiles = (weight.bytes + weight.tileBytes - 1) / weight.tileBytes;
-          exact.push_back((tiles + 1) / 2 * weight.tileBytes);
-        }
         together = roundUpTo(together, problem.alignment) + weight.bytes;
       }
       exact.push_back(together);
