@@ -350,6 +350,32 @@ def run_block_products(suite, tools, work, rng):
                     expect(error <= 1e-5, f"{batch}x{seq}: relative error {error:.2e} against onnxruntime")
 
 
+def run_block_tables(suite, tools, work, rng):
+    """Rows gathered from quantised tables, alone and from one that is multiplied by too."""
+    for label, form in {"blocks of 32": dict(bits=4, block=32), "zero points": dict(bits=4, block=32, zeros="packed"),
+                        "8 bits": dict(bits=8, block=16)}.items():
+        with suite.case(f"contrib: GatherBlockQuantized, {label}"):
+            arrays, _ = quantised(rng, 100, 128, **form)
+            weights = dict(zip(("table", "scales", "zeros"), arrays))
+            weights["table"] = weights["table"].reshape(100, -1)
+            if "zeros" in weights:
+                weights["zeros"] = weights["zeros"].reshape(100, -1)
+            nodes = [node("GatherBlockQuantized", ["table", "ids", *list(weights)[1:]], ["y"], bits=form["bits"],
+                          block_size=form["block"], gather_axis=0, quantize_axis=1)]
+            feeds = [{"ids": rng.integers(0, 100, (b, s))} for b, s in ((2, 5), (1, 1))]
+            agree(tools, work, "table", nodes, {"ids": (T.INT64, ["batch", "seq"])}, {"y": (T.FLOAT, ["batch", "seq", 128])}, weights, feeds)
+    with suite.case("contrib: GatherBlockQuantized from a table that MatMulNBits multiplies by"):
+        arrays, _ = quantised(rng, 100, 128, bits=4, block=32)
+        weights = {"blocks": arrays[0], "scales": arrays[1], "flat": np.array([100, 64], np.int64)}
+        nodes = [h.make_node("Reshape", ["blocks", "flat"], ["table"]),
+                 node("GatherBlockQuantized", ["table", "ids", "scales"], ["x"], bits=4, block_size=32, gather_axis=0, quantize_axis=1),
+                 node("MatMulNBits", ["x", "blocks", "scales"], ["y"], K=128, N=100, bits=4, block_size=32)]
+        inputs, outputs = {"ids": (T.INT64, ["batch", "seq"])}, {"y": (T.FLOAT, ["batch", "seq", 100])}
+        agree(tools, work, "tied", nodes, inputs, outputs, weights, [{"ids": rng.integers(0, 100, (2, 5))}])
+        compiled = tools.compile(work / "tied.onnx", work / "tied.ciuic", ["main:batch=1..2,seq=1..8"])
+        expect(compiled["weights_bytes"] < 12000, f"{compiled['weights_bytes']} bytes: the table is stored twice or as floats")
+
+
 # --- A decoder in both forms ---
 
 def builder_feeds(ids, past):
@@ -418,5 +444,6 @@ def run_contrib(suite, tools, work):
     run_multi_head(suite, tools, work, rng)
     run_elementwise(suite, tools, work, rng)
     run_block_products(suite, tools, work, rng)
+    run_block_tables(suite, tools, work, rng)
     run_decoder(suite, tools, work, "llama_mini", 1024, 5e-3)
     run_decoder(suite, tools, work, "smollm2", 49152, 1e-4)
