@@ -56,8 +56,8 @@ AffineExpr cudaUnitsOf(const LibraryCall &call, ArrayRef<int64_t> params) {
   case Family::Gemv:
     return constant(ceil(panels, cuda::kGemvPanels));
   case Family::Matmul:
-    return a[kernels::kMatmulM].ceilDiv(cuda::kMatmulTileRows) *
-           ceil(panels, cuda::kMatmulTilePanels);
+    return constant(kernels::matmulUnits(bounds[kernels::kMatmulM], bounds[kernels::kMatmulN],
+                                         bounds[kernels::kMatmulK], panels, operandBytes(call)));
   case Family::Gather:
     return a[kernels::kGatherCount];
   case Family::BatchMatmul: {
