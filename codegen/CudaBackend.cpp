@@ -171,9 +171,6 @@ Text ptxOf(graph::KernelOp kernel, Generation generation) {
       llvm::Function *function = code->getFunction(kernel.getSymName());
       function->addFnAttr("nvvm.maxntid", std::to_string(block.threads));
       function->addFnAttr("nvvm.minctasm", std::to_string(block.resident));
-      if (generation.exact && block.cluster > 1) {
-        function->addFnAttr("nvvm.cluster_dim", std::to_string(block.cluster) + ",1,1");
-      }
     }
   }
   if (std::string error = makePrivate(*code, kernel.getSymName()); !error.empty()) {
@@ -265,7 +262,7 @@ FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel) {
   }
   if (*call) {
     kernels::cuda::Block block = graph::cudaBlockOf(**call);
-    return CudaLaunch{block.threads, block.sharedBytes, block.maxGrid, block.cluster};
+    return CudaLaunch{block.threads, block.sharedBytes, block.maxGrid};
   }
   FailureOr<GpuPlan> plan = gpuPlanOf(kernel, 90);
   if (failed(plan)) {

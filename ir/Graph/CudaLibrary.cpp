@@ -125,6 +125,11 @@ int64_t workspaceOf(const LibraryCall &call) {
   switch (familyOf(call)) {
   case Family::Decode:
     return kernels::cuda::decodeWorkspace(a.data());
+  case Family::Matmul:
+    return operandBytes(call) == 2
+               ? kernels::matmulWorkspace(a[kernels::kMatmulM], a[kernels::kMatmulN],
+                                          a[kernels::kMatmulK])
+               : 0;
   case Family::Vendor: {
     SmallVector<int64_t> extents{a[kernels::kVendorBatch], a[kernels::kVendorM],
                                  a[kernels::kVendorN]};

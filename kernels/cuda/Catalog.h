@@ -16,12 +16,11 @@ namespace ciuic::kernels::cuda {
 
 /// A launch's block. Dynamic shared memory; most blocks of a grid; whether the function waits by
 /// itself for the kernel before it (Overlap.h); blocks that a multiprocessor should hold at once,
-/// which limits registers; blocks of a cluster on chips whose own instructions the function uses,
-/// of which every grid is a multiple.
+/// which limits registers.
 struct Block {
   int64_t threads = 256, sharedBytes = 0, maxGrid = 2048;
   bool overlaps = false;
-  int64_t resident = 1, cluster = 1;
+  int64_t resident = 1;
 };
 
 /// Rows (M) up to which a product is a matrix-vector product.
@@ -44,7 +43,7 @@ constexpr int64_t gemvStagedBytes(int64_t M, int64_t K, int64_t parts) {
   return M * parts * ((K + 255) / 256 * 512 + 64);
 }
 
-inline constexpr Block kMatmulBlock = {256, kMatmulShared, 2048, false, 1, kMatmulCluster};
+inline constexpr Block kMatmulBlock = {256, kMatmulShared};
 inline constexpr Block kGatherBlock, kPoolBlock;
 /// Of any arguments; `attentionBlock` and its like state less for given ones.
 inline constexpr Block kAttentionBlock = {kAttentionThreads, attentionShared(128),

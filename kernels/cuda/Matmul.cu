@@ -13,7 +13,8 @@
 // Operations: 2·M·N·K; a decoded word serves as many products as the warp has runs of eight rows.
 // f32 activations are multiplied as three bf16 parts (exact), at a third of the speed.
 // 16-bit activations have a version of their own where there are warpgroups: MatmulTogether.h.
-//   args: MatmulArg. ptrs: A, W (at panel `first`), …; params: first panel, end panel.
+//   args: MatmulArg. ptrs: A, W (at panel `first`), the workspace if there are bytes for one
+//   (`matmulWorkspace`), …; params: first panel, end panel.
 #include "kernels/cuda/Abi.h"
 #include "kernels/cuda/Catalog.h"
 #include "kernels/cuda/MatmulTogether.h"
@@ -301,18 +302,20 @@ CIUIC_DEVICE void matmulTiles(const int64_t *args, char *const *ptrs, const int6
   }
 }
 
+#if CIUIC_HAS_WARPGROUPS
+/// Parts of a tile that are done; the last block puts it back to zero.
+__device__ unsigned partsDone[kMatmulBlocks / 2];
+#endif
+
 template <typename Weight, typename A>
 CIUIC_DEVICE void matmulOf(const int64_t *args, char *const *ptrs, const int64_t *dims,
                            const int64_t *params) {
 #if CIUIC_HAS_WARPGROUPS
   if constexpr (sizeof(A) == 2) {
-    const int64_t M = args[kMatmulM], N = args[kMatmulN];
-    if (matmulRows(M, N) == 128) {
-      matmulTogether<Weight, A, 256, 128>(args, ptrs, dims, params);
-    } else if (matmulColumns(M, N) == 256) {
-      matmulTogether<Weight, A, 256, 64>(args, ptrs, dims, params);
+    if (matmulRows(args[kMatmulM], args[kMatmulN]) == 128) {
+      matmulTogether<Weight, A, 128>(partsDone, args, ptrs, dims, params);
     } else {
-      matmulTogether<Weight, A, 128, 64>(args, ptrs, dims, params);
+      matmulTogether<Weight, A, 64>(partsDone, args, ptrs, dims, params);
     }
     return;
   }

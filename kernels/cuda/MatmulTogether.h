@@ -3,16 +3,17 @@
 // decoded in registers, is the left operand, rows of A in shared memory are the right one, so the
 // matrix units read what is decoded at once.
 //
-// A block of two warpgroups has a tile of MatmulShape.h. Steps of 64 values of k pass through
-// buffers of shared memory, filled by asynchronous copies. A warpgroup's sums are two sets, of 64
-// columns or of half the rows: while the matrix units have one set's products, the other's are
-// decoded and scaled. Quants are multiplied as integers, exactly, onto sums in units of the group's
-// scale: where a group begins the sums are multiplied by the ratio of the last scale to its own.
-// Where the blocks of a cluster have a part of K each, they add up the parts in their order, each
-// for some of the rows. Results depend on the product's shape alone.
-//   Launches are of whole clusters of kMatmulCluster blocks.
+// A block of two warpgroups has a tile of MatmulShape.h, each of them 64 of its columns. Steps of
+// 64 values of k pass through buffers of shared memory, filled by asynchronous copies. A
+// warpgroup's sums are two sets, of half the rows each: while the matrix units have one set's
+// products, the other's sums are scaled and the next step's quants are decoded. Quants are
+// multiplied as integers, exactly, onto sums in units of the group's scale: where a group begins
+// the sums are multiplied by the ratio of the last scale to its own. Where K is split among blocks,
+// the last one adds up the parts in their order; results depend on the product's shape alone.
+//   ptrs: as Matmul.cu; [2] the workspace of `matmulWorkspace` bytes, where there is one.
 #pragma once
 #include "kernels/cuda/Abi.h"
+#include "kernels/cuda/LastBlock.h"
 #include "kernels/cuda/MatmulQuants.h"
 #include "kernels/cuda/MatmulShape.h"
 #include "kernels/cuda/Tile.h"
@@ -23,22 +24,12 @@ namespace ciuic::cuda {
 
 using namespace kernels;
 
-CIUIC_DEVICE void clusterBarrier() {
-  asm volatile("barrier.cluster.arrive.release.aligned;\n\tbarrier.cluster.wait.acquire.aligned;" ::
-                   : "memory");
-}
-CIUIC_DEVICE int clusterRank() {
-  int rank;
-  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
-  return rank;
-}
-/// Of the cluster's block `rank`, what this block has at a shared address.
-CIUIC_DEVICE float loadOf(uint32_t shared, int rank) {
-  float v;
-  asm volatile("{\n\t.reg .b32 a;\n\tmapa.shared::cluster.u32 a, %1, %2;\n\t"
-               "ld.shared::cluster.f32 %0, [a];\n\t}"
-               : "=f"(v)
-               : "r"(shared), "r"(rank)
+/// Past L1: another block may have written it since this one started.
+CIUIC_DEVICE Words loadFreshWords(const void *from) {
+  Words v;
+  asm volatile("ld.volatile.global.v4.u32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "l"(from)
                : "memory");
   return v;
 }
@@ -55,25 +46,21 @@ CIUIC_DEVICE float quotient(float a, float b) {
   return fusedMultiplyAdd(fusedMultiplyAdd(-q, b, a), inverse, q);
 }
 
-template <typename Weight, typename A, int kColumns, int kRows>
+template <typename Weight, typename A, int kRows>
 struct TogetherProduct {
   using Q = Quants<Weight>;
-  static constexpr int kThreads = 256, kPanels = kColumns / 16, kStep = kMatmulStep;
-  /// Left operands of 64 columns that a warpgroup has; rows of a set of sums, and runs of eight.
-  static constexpr int kLefts = kColumns / 128, kSetRows = kRows * kLefts / 2, N = kSetRows / 8;
+  static constexpr int kThreads = 256, kPanels = kMatmulColumns / 16, kStep = kMatmulStep;
+  static constexpr int kHalf = kRows / 2, N = kHalf / 8; // rows of a set, and runs of eight
   static constexpr int kQuantsAt = kRows * 128;
   static constexpr int kStageBytes = kQuantsAt + kPanels * Q::kBytes;
   static constexpr int kRoom = kMatmulShared - 1024;
   static constexpr int kStages = kRoom / kStageBytes < 8 ? kRoom / kStageBytes : 8;
-  /// Few buffers are filled as soon as they are free, at a barrier of its own.
-  static constexpr bool kEarly = kStages == 3;
-  static constexpr int kAhead = kEarly ? kStages - 1 : kStages - 2;
-  static_assert(kStages >= 3 && kStageBytes % 1024 == 0);
+  static constexpr int kAhead = kStages - 2; // steps that are on their way
+  static_assert(kStages >= 4 && kStageBytes % 1024 == 0);
   /// Steps of a turn; parts of a step that have scales of their own; products of a part.
   static constexpr int kTurn = 2, kParts = Q::kGroup == 32 ? 2 : 1, kProducts = 4 / kParts;
   static constexpr int kRowStep = kThreads / 8, kCopies = kRows / kRowStep;
-  /// Columns that pass through shared memory at once in the end.
-  static constexpr int kPass = kRows == 128 ? 128 : kColumns, kSumStride = kPass + 4;
+  static constexpr int kSumStride = kMatmulColumns + 4;
   static_assert(kRows * kSumStride * 4 <= kRoom);
 
   const int64_t K, lda;
@@ -88,43 +75,6 @@ struct TogetherProduct {
       : K(K), lda(lda), weights(weights), panels(panels), panelBytes(Weight::panelBytes(K)),
         shared((sharedAddress(ciuic_shared) + 1023) / 1024 * 1024) {}
 
-  CIUIC_DEVICE int panelOf(int left) const { return left * 8 + warp; }
-
-  /// Begins the copies of a step, of `rows` rows from `a` on; zeros where K ends.
-  CIUIC_DEVICE void fill(const A *a, int rows, bool aligned, int step, int slot) const {
-    const uint32_t base = shared + slot * kStageBytes;
-    const int chunk = threadIndex() % 8, row = threadIndex() / 8;
-    const uint32_t to = base + row * 128 + (chunk ^ (row & 7)) * 16;
-    const int64_t k = int64_t(step) * kStep + chunk * 8;
-    const int count =
-        K % (kTurn * kStep) == 0 ? 8 : static_cast<int>(most(int64_t(0), least(int64_t(8), K - k)));
-    const A *from = a + row * lda + k;
-#pragma unroll
-    for (int i = 0; i < kCopies; ++i) {
-      if (row + i * kRowStep < rows) { // the others' products go nowhere
-        const A *chunks = count ? from + i * kRowStep * lda : a;
-        if (aligned) {
-          copyChunk(to + i * kRowStep * 128, chunks, count * 2);
-        } else {
-          storeShared(to + i * kRowStep * 128, gatherChunk(chunks, 1, count));
-        }
-      }
-    }
-#pragma unroll
-    for (int left = 0; left < kLefts; ++left) {
-      const int panel = panelOf(left);
-      const char *quants =
-          weights + panel * panelBytes + Q::quantsAt(K) + int64_t(step) * Q::kBytes + lane * 16;
-#pragma unroll
-      for (int i = 0; i < Q::kBytes / 512; ++i) {
-        const bool there =
-            panel < panels && int64_t(step) * (Q::kBytes / 512) + i < Q::blockCount(K);
-        copyChunk(base + kQuantsAt + panel * Q::kBytes + i * 512 + placeOf(lane),
-                  there ? quants + i * 512 : weights, there ? 16 : 0);
-      }
-    }
-  }
-
   CIUIC_DEVICE void multiplySums(int set, float low, float high) {
 #pragma unroll
     for (int n = 0; n < N; ++n) {
@@ -135,7 +85,7 @@ struct TogetherProduct {
     }
   }
 
-  /// Sums over steps [first, end), of `rows` rows from `a` on.
+  /// Sums over steps [first, end), of `rows` rows from `a` on; zeros stand where K ends.
   CIUIC_DEVICE void run(const A *a, int rows, int first, int end) {
     end = (end + kTurn - 1) / kTurn * kTurn;
     const bool aligned = isAligned(a) && lda % 8 == 0;
@@ -149,101 +99,107 @@ struct TogetherProduct {
         }
       }
     }
-    // Scales: of the sums' units; ratios of the group that begins; the next words, on their way.
-    float unit[kLefts][2], ratio[kLefts][2];
-    uint32_t words[kLefts][kParts];
-    auto fetchScales = [&](int left, int step) CIUIC_INLINED {
+
+    // What this thread copies of a step: a chunk of some rows, a lane's share of its warp's panel.
+    const char *const panel = weights + (warp < panels ? warp * panelBytes : 0);
+    const int chunk = threadIndex() % 8, row = threadIndex() / 8;
+    const A *fromRows = a + row * lda + int64_t(first) * kStep + chunk * 8;
+    const int64_t apart = kRowStep * lda;
+    const char *fromQuants = panel + Q::quantsAt(K) + int64_t(first) * Q::kBytes + lane * 16;
+    const uint32_t toRows = shared + row * 128 + (chunk ^ (row & 7)) * 16,
+                   toQuants = shared + kQuantsAt + warp * Q::kBytes + placeOf(lane);
+    auto fill = [&](int step, uint32_t stage) CIUIC_INLINED {
+      const int left = static_cast<int>(K) - step * kStep - chunk * 8;
+      const int count = K % (kTurn * kStep) == 0 ? 8 : most(0, least(8, left));
+#pragma unroll
+      for (int i = 0; i < kCopies; ++i) {
+        if (row + i * kRowStep < rows) { // the others' products go nowhere
+          const A *from = count ? fromRows + i * apart : a;
+          if (aligned) {
+            copyChunk(toRows + stage + i * kRowStep * 128, from, count * 2);
+          } else {
+            storeShared(toRows + stage + i * kRowStep * 128, gatherChunk(from, 1, count));
+          }
+        }
+      }
+      fromRows += kStep;
+#pragma unroll
+      for (int i = 0; i < Q::kBytes / 512; ++i) {
+        const bool there = K % (kTurn * kStep) == 0 ||
+                           step * (Q::kBytes / 512) + i < static_cast<int>(Q::blockCount(K));
+        copyChunk(toQuants + stage + i * 512, there ? fromQuants + i * 512 : weights,
+                  there ? 16 : 0);
+      }
+      fromQuants += Q::kBytes;
+    };
+
+    // Scales: of the sums' units; ratios to those of the group that begins; words on their way.
+    float unit[2] = {1, 1}, ratio[2] = {1, 1};
+    uint32_t words[kParts] = {};
+    auto fetchScales = [&](int step) CIUIC_INLINED {
       if (Q::kGroup && step < end) {
-        const int panel = panelOf(left) < panels ? panelOf(left) : 0;
-        const char *from =
-            weights + panel * panelBytes + Q::scalesAt(int64_t(step) * kStep, lane / 4);
+        const char *from = panel + Q::scalesAt(int64_t(step) * kStep, lane / 4);
 #pragma unroll
         for (int part = 0; part < kParts; ++part) {
-          words[left][part] = loadAhead(from + part * 4);
+          words[part] = loadAhead(from + part * 4);
         }
       }
     };
-#pragma unroll
-    for (int left = 0; left < kLefts; ++left) {
-      unit[left][0] = unit[left][1] = ratio[left][0] = ratio[left][1] = 1;
-#pragma unroll
-      for (int part = 0; part < kParts; ++part) {
-        words[left][part] = 0;
-      }
-      fetchScales(left, first);
-    }
+    fetchScales(first);
 #pragma unroll 1
     for (int s = 0; s < kAhead; ++s) {
       if (first + s < end) {
-        fill(a, rows, aligned, first + s, s);
+        fill(first + s, s * kStageBytes);
       }
       commitCopies();
     }
 
-    int step = first, slot = 0, next = kAhead; // next: where the step kAhead further on goes
-    uint32_t stage = 0;
-    uint32_t w[kLefts][kProducts][4];
-    auto refill = [&]() CIUIC_INLINED {
-      if (step + kAhead < end) {
-        fill(a, rows, aligned, step + kAhead, next);
-      }
-      commitCopies();
-      next = next + 1 == kStages ? 0 : next + 1;
-    };
-    // Until the present step's buffer is full. Without kEarly the step before the last one's is
-    // free then: all of its products are done.
-    auto enter = [&]() CIUIC_INLINED {
-      awaitCopies<kAhead - 1>();
-      publishShared();
-      barrier();
-      if (!kEarly) {
-        refill();
-      }
-      stage = slot * kStageBytes;
-      slot = slot + 1 == kStages ? 0 : slot + 1;
-    };
-    auto decode = [&](int left, int part, bool opens) CIUIC_INLINED {
-      const char *panel = ciuic_shared + (shared - sharedAddress(ciuic_shared)) + stage +
-                          kQuantsAt + panelOf(left) * Q::kBytes;
+    int step = first;
+    uint32_t stage = 0, next = kAhead * kStageBytes; // of this step, and of that kAhead further on
+    uint32_t w[kProducts][4];
+    auto decode = [&](int part, bool opens) CIUIC_INLINED {
+      const char *from = ciuic_shared + (shared - sharedAddress(ciuic_shared)) + stage + kQuantsAt +
+                         warp * Q::kBytes;
 #pragma unroll
       for (int s = 0; s < kProducts; ++s) {
-        Q::decodeInOrder(panel, part * kProducts + s, lane, w[left][s]);
+        Q::decodeInOrder(from, part * kProducts + s, lane, w[s]);
       }
       if (opens && step < end) {
         float scale[2];
-        unpack(words[left][part], Half(), scale[0], scale[1]);
+        unpack(words[part], Half(), scale[0], scale[1]);
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
           // A scale of nothing: what it multiplies stays below all that is seen.
           const float s = scale[i] == 0 ? 0x1p-60f : scale[i];
-          ratio[left][i] = quotient(unit[left][i], s);
-          unit[left][i] = s;
+          ratio[i] = quotient(unit[i], s);
+          unit[i] = s;
         }
         if (part + 1 == kParts) {
-          fetchScales(left, step + (Q::kGroup == 128 ? 2 : 1));
+          fetchScales(step + (Q::kGroup == 128 ? 2 : 1));
         }
       }
     };
     auto multiply = [&](int set, int part, bool opens) CIUIC_INLINED {
-      const int left = kLefts == 2 ? set : 0;
       if (opens) {
-        multiplySums(set, ratio[left][0], ratio[left][1]);
+        multiplySums(set, ratio[0], ratio[1]);
         arrived(sums[set]);
       }
-      departing(w[left]);
       beginProducts();
-      const uint64_t lines =
-          describeLines(shared + stage + (kLefts == 2 ? 0 : set * kSetRows * 128), 0);
+      const uint64_t lines = describeLines(shared + stage + set * kHalf * 128, 0);
 #pragma unroll
       for (int s = 0; s < kProducts; ++s) {
-        multiplyDeep(sums[set], w[left][s], lines + (part * kProducts + s) * 2, 1,
-                     typename Q::Math());
+        multiplyDeep(sums[set], w[s], lines + (part * kProducts + s) * 2, 1, typename Q::Math());
       }
       commitProducts();
     };
+    auto enter = [&]() CIUIC_INLINED { // until the step's buffer is full
+      awaitCopies<kAhead - 1>();
+      publishShared();
+      barrier();
+    };
 
     enter();
-    decode(0, 0, Q::kGroup != 0);
+    decode(0, Q::kGroup != 0);
 #pragma unroll 1
     for (int turn = first; turn < end; turn += kTurn) {
 #pragma unroll
@@ -251,30 +207,27 @@ struct TogetherProduct {
         const int part = p % kParts, after = (p + 1) % (kTurn * kParts);
         const bool opens = Q::kGroup && (Q::kGroup != 128 || p == 0),
                    opensNext = Q::kGroup && (Q::kGroup != 128 || after == 0);
+        departing(w);
         multiply(0, part, opens);
+        if (part == 0) {
+          // The step before the last one's buffer is free since the barrier: its products are done.
+          if (step + kAhead < end) {
+            fill(step + kAhead, next);
+          }
+          commitCopies();
+          next = next + kStageBytes == kStages * kStageBytes ? 0 : next + kStageBytes;
+        }
         awaitProducts<1>(); // the other set's of the part before
         arrived(sums[1]);
-        if (kEarly && part == 0) {
-          barrier();
-          refill();
-        }
-        if (kLefts == 2) {
-          decode(1, part, opens);
-        }
         multiply(1, part, opens);
         if (part + 1 == kParts) {
           ++step;
+          stage = stage + kStageBytes == kStages * kStageBytes ? 0 : stage + kStageBytes;
           enter();
         }
-        if (kLefts == 2) {
-          awaitProducts<1>();
-          arrived(sums[0]);
-          decode(0, after % kParts, opensNext);
-        } else { // both sets read the one operand: the next is decoded to other registers
-          decode(0, after % kParts, opensNext);
-          awaitProducts<1>();
-          arrived(sums[0]);
-        }
+        decode(after % kParts, opensNext); // to other registers: these are being read
+        awaitProducts<1>();
+        arrived(sums[0]);
       }
       // None is under way where the loop begins again: only then does ptxas see that what is read
       // there is complete.
@@ -284,90 +237,92 @@ struct TogetherProduct {
     awaitCopies<0>();
     barrier();
     if (Q::kGroup) {
-      multiplySums(0, unit[0][0], unit[0][1]);
-      multiplySums(1, unit[kLefts - 1][0], unit[kLefts - 1][1]);
+      multiplySums(0, unit[0], unit[1]);
+      multiplySums(1, unit[0], unit[1]);
     }
   }
 
-  /// Hands the tile over: part `part` of `parts` its share of the rows, of which there are `rows`.
-  /// Through shared memory, so that neighbouring threads hand over neighbouring columns.
-  CIUIC_DEVICE void finish(int64_t row0, int rows, int64_t column0, int columns, int part,
-                           int parts, char *const *ptrs, const int64_t *dims) {
-    float *tile = reinterpret_cast<float *>(ciuic_shared);
-    auto meet = [&]() CIUIC_INLINED {
-      if (parts > 1) {
-        clusterBarrier();
-      } else {
-        barrier();
-      }
+  /// Adds up the parts in their order; true in the block that has them all.
+  CIUIC_DEVICE bool join(char *workspace, unsigned *done, int64_t tile, int part, int parts) {
+    constexpr int64_t kPartBytes = int64_t(kRows) * kMatmulColumns * 4;
+    char *all = workspace + tile * parts * kPartBytes + threadIndex() * 16;
+    auto at = [&](int p, int set, int n) CIUIC_INLINED {
+      return all + p * kPartBytes + (set * N + n) * kThreads * 16;
     };
 #pragma unroll
-    for (int pass = 0; pass < kColumns / kPass; ++pass) {
+    for (int set = 0; set < 2; ++set) {
+#pragma unroll
+      for (int n = 0; n < N; ++n) {
+        const float(&x)[4] = sums[set][n];
+        storeWords(at(part, set, n),
+                   {static_cast<uint32_t>(toBits(x[0])), static_cast<uint32_t>(toBits(x[1])),
+                    static_cast<uint32_t>(toBits(x[2])), static_cast<uint32_t>(toBits(x[3]))});
+        sums[set][n][0] = sums[set][n][1] = sums[set][n][2] = sums[set][n][3] = 0;
+      }
+    }
+    if (!isLast(done, tile, parts)) {
+      return false;
+    }
+#pragma unroll 1
+    for (int p = 0; p < parts; ++p) {
 #pragma unroll
       for (int set = 0; set < 2; ++set) {
-        const int left = kLefts == 2 ? set : 0;
-        if (left * 128 / kPass == pass) {
-          const int row = (kLefts == 2 ? 0 : set * kSetRows) + lane % 4 * 2;
-          const int column = left * 128 % kPass + warp * 16 + lane / 4;
 #pragma unroll
-          for (int n = 0; n < N; ++n) {
+        for (int n = 0; n < N; ++n) {
+          const Words x = loadFreshWords(at(p, set, n));
 #pragma unroll
-            for (int i = 0; i < 4; ++i) {
-              tile[(row + n * 8 + i % 2) * kSumStride + column + i / 2 * 8] = sums[set][n][i];
-            }
+          for (int i = 0; i < 4; ++i) {
+            sums[set][n][i] += fromBits(static_cast<int>(wordOf(x, i)));
           }
         }
       }
-      meet();
-      const int column = threadIndex() % kPass, ofTile = pass * kPass + column;
-      if (ofTile < columns) {
-        float by = 1;
-        if constexpr (Q::kGroup == 0) {
-          by = reinterpret_cast<const float *>(weights + ofTile / 16 * panelBytes)[ofTile % 16];
-        }
-        constexpr int kApart = kThreads / kPass, kAtOnce = 8;
-        const int share = kRows / parts, end = least(rows, (part + 1) * share);
-#pragma unroll 1
-        for (int row = part * share + threadIndex() / kPass; row < end; row += kApart * kAtOnce) {
-          float values[kAtOnce];
-          if (parts == 1) {
-#pragma unroll
-            for (int i = 0; i < kAtOnce; ++i) {
-              const int at = least(row + i * kApart, kRows - 1);
-              values[i] = tile[at * kSumStride + column];
-            }
-          } else {
-#pragma unroll
-            for (int i = 0; i < kAtOnce; ++i) {
-              values[i] = 0;
-            }
-#pragma unroll 1
-            for (int p = 0; p < parts; ++p) {
-#pragma unroll
-              for (int i = 0; i < kAtOnce; ++i) {
-                const int at = least(row + i * kApart, kRows - 1);
-                values[i] += loadOf(sharedAddress(tile + at * kSumStride + column),
-                                    clusterRank() - part + p);
-              }
-            }
-          }
-#pragma unroll
-          for (int i = 0; i < kAtOnce; ++i) {
-            if (row + i * kApart < end) {
-              ciuic_epilogue(values[i] * by, row0 + row + i * kApart, column0 + ofTile, ptrs, dims);
-            }
-          }
-        }
-      }
-      meet();
     }
+    return true;
+  }
+
+  /// Hands the tile over, through shared memory, so that neighbouring threads hand over
+  /// neighbouring columns.
+  CIUIC_DEVICE void finish(int64_t row0, int rows, int64_t column0, int columns, char *const *ptrs,
+                           const int64_t *dims) {
+    float *tile = reinterpret_cast<float *>(ciuic_shared);
+#pragma unroll
+    for (int set = 0; set < 2; ++set) {
+#pragma unroll
+      for (int n = 0; n < N; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const int row = set * kHalf + n * 8 + lane % 4 * 2 + i % 2;
+          tile[row * kSumStride + warp * 16 + lane / 4 + i / 2 * 8] = sums[set][n][i];
+        }
+      }
+    }
+    barrier();
+    const int column = threadIndex() % kMatmulColumns;
+    if (column < columns) {
+      float by = 1;
+      if constexpr (Q::kGroup == 0) {
+        by = reinterpret_cast<const float *>(weights + column / 16 * panelBytes)[column % 16];
+      }
+      constexpr int kApart = kThreads / kMatmulColumns, kAtOnce = 8;
+#pragma unroll 1
+      for (int row = threadIndex() / kMatmulColumns; row < rows; row += kApart * kAtOnce) {
+#pragma unroll
+        for (int i = 0; i < kAtOnce; ++i) {
+          if (row + i * kApart < rows) {
+            ciuic_epilogue(tile[(row + i * kApart) * kSumStride + column] * by,
+                           row0 + row + i * kApart, column0 + column, ptrs, dims);
+          }
+        }
+      }
+    }
+    barrier();
   }
 };
 
-template <typename Weight, typename A, int kColumns, int kRows>
-CIUIC_DEVICE void matmulTogether(const int64_t *args, char *const *ptrs, const int64_t *dims,
-                                 const int64_t *params) {
-  using Product = TogetherProduct<Weight, A, kColumns, kRows>;
+template <typename Weight, typename A, int kRows>
+CIUIC_DEVICE void matmulTogether(unsigned *done, const int64_t *args, char *const *ptrs,
+                                 const int64_t *dims, const int64_t *params) {
+  using Product = TogetherProduct<Weight, A, kRows>;
   // Neighbouring blocks have the rows of so many tiles, column tile by column tile, so that L2 has
   // both operands.
   constexpr int64_t kTogether = 16;
@@ -391,9 +346,10 @@ CIUIC_DEVICE void matmulTogether(const int64_t *args, char *const *ptrs, const i
     Product product(K, lda, panels, ptrs[1] + (panel0 - first) * Weight::panelBytes(K));
     product.run(reinterpret_cast<const A *>(ptrs[0]) + row0 * lda, rows,
                 least(part * partSteps, steps), least((part + 1) * partSteps, steps));
-    product.finish(row0, rows, panel0 * 16,
-                   static_cast<int>(least(int64_t(panels) * 16, N - panel0 * 16)), part, parts,
-                   ptrs, dims);
+    if (parts == 1 || product.join(ptrs[2], done, tile, part, parts)) {
+      product.finish(row0, rows, panel0 * 16,
+                     static_cast<int>(least(int64_t(panels) * 16, N - panel0 * 16)), ptrs, dims);
+    }
   }
 }
 

@@ -29,7 +29,7 @@ struct Driver {
   CUcontext context = nullptr;
   CUstream stream = nullptr;
   std::string name;
-  int multiprocessors = 0, capability = 0;
+  int multiprocessors = 0;
 
   Driver() {
     CIUIC_CU(cuInit(0));
@@ -42,8 +42,6 @@ struct Driver {
     name = text;
     CIUIC_CU(
         cuDeviceGetAttribute(&multiprocessors, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, device));
-    CIUIC_CU(
-        cuDeviceGetAttribute(&capability, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, device));
   }
 
   CUmodule load(const char *path) const {
@@ -66,10 +64,9 @@ struct Driver {
     return f;
   }
 
-  /// With `overlap`, the kernel may start before the one in front of it has finished. Clusters are
-  /// for kernels that want them, where the chip has them.
+  /// With `overlap`, the kernel may start before the one in front of it has finished.
   void launch(CUfunction f, int64_t grid, int64_t threads, int64_t sharedBytes, void **params,
-              bool overlap = false, int64_t cluster = 1) const {
+              bool overlap = false) const {
     CUlaunchConfig config = {};
     config.gridDimX = static_cast<unsigned>(grid);
     config.gridDimY = config.gridDimZ = 1;
@@ -77,19 +74,11 @@ struct Driver {
     config.blockDimY = config.blockDimZ = 1;
     config.sharedMemBytes = static_cast<unsigned>(sharedBytes);
     config.hStream = stream;
-    CUlaunchAttribute attributes[2] = {};
-    config.attrs = attributes;
-    if (overlap) {
-      CUlaunchAttribute &attribute = attributes[config.numAttrs++];
-      attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
-      attribute.value.programmaticStreamSerializationAllowed = 1;
-    }
-    if (cluster > 1 && capability >= 9) {
-      CUlaunchAttribute &attribute = attributes[config.numAttrs++];
-      attribute.id = CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION;
-      attribute.value.clusterDim.x = static_cast<unsigned>(cluster);
-      attribute.value.clusterDim.y = attribute.value.clusterDim.z = 1;
-    }
+    CUlaunchAttribute attribute = {};
+    attribute.id = CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION;
+    attribute.value.programmaticStreamSerializationAllowed = 1;
+    config.attrs = &attribute;
+    config.numAttrs = overlap ? 1 : 0;
     CIUIC_CU(cuLaunchKernelEx(&config, f, params, nullptr));
   }
 

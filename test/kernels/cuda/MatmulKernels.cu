@@ -7,8 +7,8 @@
 extern "C" __device__ void ciuic_epilogue(float value, int64_t row, int64_t col, char *const *ptrs,
                                           const int64_t *dims) {
   const int64_t at = row * dims[0] + col;
-  reinterpret_cast<float *>(ptrs[2])[at] = value;
-  atomicAddWord(reinterpret_cast<unsigned *>(ptrs[3]) + at, 1);
+  reinterpret_cast<float *>(ptrs[3])[at] = value;
+  atomicAddWord(reinterpret_cast<unsigned *>(ptrs[4]) + at, 1);
 }
 
 #define CIUIC_ENTRY(A, W)                                                                          \

@@ -76,7 +76,8 @@ constexpr Product kProducts[] = {
 #undef CIUIC_PRODUCT
 };
 
-void timeProducts(Bench &bench, CUmodule module, char *a, char *weights, char *out) {
+void timeProducts(Bench &bench, CUmodule module, char *a, char *weights, char *workspace,
+                  char *out) {
   for (const Product &p : kProducts) {
     CUfunction f = bench.driver.function(module, p.entry, cuda::kMatmulBlock.sharedBytes);
     const PackSpec spec = {.format = *formatOfName(p.format),
@@ -88,11 +89,10 @@ void timeProducts(Bench &bench, CUmodule module, char *a, char *weights, char *o
       const Times t = bench.replay([&] {
         for (int64_t i = 0; i < 8; ++i) {
           char *w = weights + i * bytes;
-          void *params[] = {&a, &w, &out, &M};
+          void *params[] = {&a, &w, &workspace, &out, &M};
           const int64_t units = matmulUnits(M, p.N, p.K, panelCount(spec), 2);
           bench.driver.launch(f, std::min(units, cuda::kMatmulBlock.maxGrid),
-                              cuda::kMatmulBlock.threads, cuda::kMatmulBlock.sharedBytes, params,
-                              false, cuda::kMatmulBlock.cluster);
+                              cuda::kMatmulBlock.threads, cuda::kMatmulBlock.sharedBytes, params);
         }
       });
       const double us = t.median * 1e3 / 8;
@@ -186,7 +186,8 @@ int main(int argc, char **argv) {
     std::printf("\n");
   }
   if (argc > 2) {
-    timeProducts(bench, bench.driver.load(argv[2]), a.get(), pool.get(), out.get());
+    timeProducts(bench, bench.driver.load(argv[2]), a.get(), pool.get(),
+                 out.get() + (size_t(112) << 20), out.get());
   }
   return 0;
 }
