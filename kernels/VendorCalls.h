@@ -40,6 +40,9 @@ enum VendorMatmulParam {
   kVendorTransA,
   kVendorTransB,
   kVendorEpilogue,
+  kVendorChoice, ///< which of the library's heuristics to take, from 0; for kVendorChoiceRows rows
+                 ///< (M) alone, others take the first
+  kVendorChoiceRows,
   kVendorMatmulParams,
   kVendorFirstPanel = kVendorMatmulParams,
   kVendorEndPanel

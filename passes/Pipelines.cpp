@@ -31,6 +31,7 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
     // Layer norms first: what stands behind their centring is an RMS norm too.
     function.addPass(createRaiseLayerNorm());
     function.addPass(createRaiseRmsNorm());
+    function.addPass(createRaiseGroupNorm());
     // Rotary embeddings before attention, which ends its search at them.
     function.addPass(createRaiseRope());
     function.addPass(createRaiseAttention());
@@ -39,6 +40,9 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
   }
   // Transposes must have moved before views fold into maps, which would hide them.
   function.addPass(createChannelsLast());
+  // Maps read what lies behind their transposes; then norms and the maps around them meet.
+  function.addPass(createFoldViews());
+  function.addPass(createRegroupMaps());
   // Spatial dims stand before the channels now, so that few reductions are left to split.
   function.addPass(createSplitReductions());
   function.addPass(createFoldViews());
@@ -56,7 +60,19 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
     function.addPass(createCanonicalizerPass());
     function.addPass(createCSEPass());
   }
-  function.addPass(createFormFusions({/*single=*/!options.fuse}));
+  if (options.fuse) {
+    // Over the whole module: entries share weights, so they must agree on what is merged.
+    manager.addPass(createMergeProducts());
+  }
+  OpPassManager &grouping = manager.nest<func::FuncOp>();
+  if (options.fuse) {
+    // Merging left reshapes of reshapes.
+    grouping.addPass(createCanonicalizerPass());
+    grouping.addPass(createCSEPass());
+    // The heads' slices are read where they lie by what rotates and appends them.
+    grouping.addPass(createJoinHeads());
+  }
+  grouping.addPass(createFormFusions({/*single=*/!options.fuse}));
   // Over the whole module: entries share weights, so they must agree on layouts.
   manager.addPass(createSelectLayouts());
 }
@@ -68,13 +84,18 @@ void buildFormatPipeline(OpPassManager &manager) {
 }
 
 void buildMemPipeline(OpPassManager &manager) {
+  OpPassManager &function = manager.nest<func::FuncOp>();
   // Formats are known, so it is known which products are the vendor's.
-  manager.nest<func::FuncOp>().addPass(createSplitEpilogues());
+  function.addPass(createSplitEpilogues());
+  // Those that are not may take the norm in front of them.
+  function.addPass(createFuseNorms());
   manager.addPass(createOutlineKernels());
   manager.addPass(createLowerToMem());
 }
 
 void buildOffloadPipeline(OpPassManager &manager, const PipelineOptions &options) {
+  // Placement copies the launches' parameters, so they are complete before it.
+  manager.addPass(createChooseAlgorithms({options.profile}));
   manager.addPass(createApplyOffload({options.profile}));
   // The level ends here; what was placed is checked from the IR alone.
   manager.addPass(createVerifyMemLevel());

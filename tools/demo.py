@@ -77,8 +77,8 @@ def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--tools", "--bin", type=Path, dest="bin", default=ROOT / "build" / "release" / "bin", metavar="DIR",
                    help="folder of ciuicc and ciuic-run; with it nothing is installed or built")
-    p.add_argument("--model", type=Path, metavar="DIR", help="folder of smollm2.onnx and its weights, as tools/models/make writes "
-                   "them; with it none is fetched")
+    p.add_argument("--model", type=Path, metavar="DIR", help="folder of smollm2.onnx, its weights and tokenizer.json, as "
+                   "`tools/models/make smollm2` writes them; with it nothing is fetched")
     p.add_argument("--target", default="cuda" if Path("/dev/nvidiactl").exists() else "host", metavar="T",
                    help="host, or a GPU's cuda or cuda:sm_90 (what the machine has)")
     p.add_argument("--prompt", default="What is the capital of France, and what is it known for?", metavar="TEXT")
@@ -96,7 +96,7 @@ def main():
     work.mkdir(parents=True, exist_ok=True)
     try:
         model = a.model / "smollm2.onnx" if a.model else making.make("smollm2")
-        tokenizer = tokens.load()
+        tokenizer = tokens.load(a.model)
     except (packages.Unavailable, packages.WrongHash) as e:
         print(f"demo: the model's package cannot be had: {e}", file=sys.stderr)
         return 3

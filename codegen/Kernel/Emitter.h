@@ -160,6 +160,9 @@ public:
   /// Told every value of a map computed at an index.
   std::function<void(mlir::Value, llvm::ArrayRef<Lane>, mlir::Value)> observe;
   mlir::Value at(mlir::Value tensor, llvm::ArrayRef<Lane> index);
+  /// The index of a view's operand that its element at `index` is; none if `op` is no view, or one
+  /// that cannot be followed.
+  std::optional<llvm::SmallVector<Lane>> through(mlir::Operation *op, llvm::ArrayRef<Lane> index);
 
 private:
   mlir::Value evaluate(mlir::Value tensor, llvm::ArrayRef<Lane> index);

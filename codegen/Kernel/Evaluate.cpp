@@ -3,6 +3,7 @@
 // by recursion on their operands, so that any chain of maps, slices, transposes, broadcasts and
 // gathers needs no buffer.
 #include "codegen/Kernel/Emitter.h"
+#include "ir/Graph/Views.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
@@ -314,6 +315,45 @@ Value Emitter::gather(Operation *op, ArrayRef<Lane> index) {
   return at(gatherOp.getInput(), source);
 }
 
+std::optional<SmallVector<Lane>> Emitter::through(Operation *view, ArrayRef<Lane> index) {
+  SmallVector<Lane> source;
+  if (auto slice = dyn_cast<graph::SliceOp>(view)) {
+    for (auto [lane, offset, step] :
+         llvm::zip(index, slice.getOffsets().getResults(), slice.getSteps())) {
+      bool same = step == 1 && isa<AffineConstantExpr>(offset) &&
+                  cast<AffineConstantExpr>(offset).getValue() == 0;
+      source.push_back(same ? lane : plus(times(lane, uniform(step)), uniform(symbolic(offset))));
+    }
+    return source;
+  }
+  if (auto transpose = dyn_cast<graph::TransposeOp>(view)) {
+    source.resize(index.size());
+    for (auto [lane, from] : llvm::zip(index, transpose.getPermutation())) {
+      source[from] = lane;
+    }
+    return source;
+  }
+  if (auto expand = dyn_cast<graph::ExpandOp>(view)) {
+    SmallVector<AffineExpr> extents = graph::dimsOf(expand.getInput());
+    SmallVector<AffineExpr> full = graph::dimsOf(expand.getResult());
+    for (auto [i, extent] : llvm::enumerate(extents)) {
+      size_t to = index.size() - extents.size() + i;
+      source.push_back(graph::sameDim(extent, full[to]) ? index[to] : uniform(int64_t(0)));
+    }
+    return source;
+  }
+  if (isa<graph::ReshapeOp>(view)) {
+    SmallVector<AffineExpr> dims;
+    for (size_t d = 0; d < index.size(); ++d) {
+      dims.push_back(getAffineDimExpr(d, view->getContext()));
+    }
+    if (auto from = graph::throughView(view, dims, /*merging=*/true)) {
+      return affine(graph::accessMap(index.size(), from->second, view->getContext()), index);
+    }
+  }
+  return std::nullopt;
+}
+
 Value Emitter::evaluate(Value tensor, ArrayRef<Lane> index) {
   if (auto it = buffers.find(tensor);
       it != buffers.end() && !tensor.getDefiningOp<graph::ConstantOp>()) {
@@ -346,30 +386,8 @@ Value Emitter::evaluate(Value tensor, ArrayRef<Lane> index) {
   if (isa<graph::ConstantOp>(op)) {
     return constantAt(op, index);
   }
-  if (auto slice = dyn_cast<graph::SliceOp>(op)) {
-    SmallVector<Lane> source;
-    for (auto [lane, offset, step] :
-         llvm::zip(index, slice.getOffsets().getResults(), slice.getSteps())) {
-      source.push_back(plus(times(lane, uniform(step)), uniform(symbolic(offset))));
-    }
-    return at(slice.getInput(), source);
-  }
-  if (auto transpose = dyn_cast<graph::TransposeOp>(op)) {
-    SmallVector<Lane> source(index.size());
-    for (auto [lane, from] : llvm::zip(index, transpose.getPermutation())) {
-      source[from] = lane;
-    }
-    return at(transpose.getInput(), source);
-  }
-  if (auto expand = dyn_cast<graph::ExpandOp>(op)) {
-    SmallVector<AffineExpr> extents = graph::dimsOf(expand.getInput());
-    SmallVector<AffineExpr> full = graph::dimsOf(expand.getResult());
-    SmallVector<Lane> source;
-    for (auto [i, extent] : llvm::enumerate(extents)) {
-      size_t to = index.size() - extents.size() + i;
-      source.push_back(graph::sameDim(extent, full[to]) ? index[to] : uniform(int64_t(0)));
-    }
-    return at(expand.getInput(), source);
+  if (std::optional<SmallVector<Lane>> source = through(op, index)) {
+    return at(op->getOperand(0), *source);
   }
   if (isa<graph::GatherOp>(op)) {
     return gather(op, index);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Softmax and norms as reductions along the last dim and maps, with f32 between them whatever the
+// Softmax and norms as reductions and maps, with f32 between them whatever the
 // operand's type. Two-pass variance: mean first, then the mean of squared differences.
 #include "codegen/Kernel/Generator.h"
 
@@ -16,27 +16,44 @@ struct Expansion {
   Location loc;
   RankedTensorType full, sums; // f32
   unsigned rank;
+  SmallVector<int64_t> reduced; ///< Dims that the norm runs along.
+  AffineMap vector;             ///< Where scale and bias are read.
 
   Expansion(Operation *op) : builder(op), loc(op->getLoc()) {
-    auto type = cast<RankedTensorType>(op->getOperand(0).getType());
-    SmallVector<AffineExpr> dims = graph::dimsOf(type);
-    rank = dims.size();
+    rank = cast<RankedTensorType>(op->getOperand(0).getType()).getRank();
+    along(op, {rank - 1}, {rank - 1});
+  }
+  Expansion(graph::GroupNormOp op) : builder(op), loc(op.getLoc()), rank(4) {
+    along(op, op.getReducedDims(), op.getChannelDims());
+  }
+
+  void along(Operation *op, ArrayRef<int64_t> norm, ArrayRef<int64_t> scaled) {
+    SmallVector<AffineExpr> dims = graph::dimsOf(op->getOperand(0)), where;
     full = graph::tensorOf(dims, builder.getF32Type());
-    dims.back() = builder.getAffineConstantExpr(1);
+    reduced.assign(norm.begin(), norm.end());
+    for (int64_t d : reduced) {
+      dims[d] = builder.getAffineConstantExpr(1);
+    }
     sums = graph::tensorOf(dims, builder.getF32Type());
+    for (int64_t d : scaled) {
+      where.push_back(builder.getAffineDimExpr(d));
+    }
+    vector = AffineMap::get(rank, 0, where, builder.getContext());
   }
 
   AffineMap identity() { return builder.getMultiDimIdentityMap(rank); }
   AffineMap mapFor(Value operand) {
     auto type = cast<RankedTensorType>(operand.getType());
     AffineMap map = identity();
-    if (type.getRank() == 1) { // a vector along the last dim
-      return AffineMap::get(rank, 0, builder.getAffineDimExpr(rank - 1));
+    if (type.getRank() == static_cast<int64_t>(vector.getNumResults()) && rank > type.getRank()) {
+      return vector;
     }
     SmallVector<AffineExpr> exprs(map.getResults());
     if (graph::sameDims(graph::dimsOf(type), graph::dimsOf(sums)) &&
         !graph::sameDims(graph::dimsOf(sums), graph::dimsOf(full))) {
-      exprs.back() = builder.getAffineConstantExpr(0);
+      for (int64_t d : reduced) {
+        exprs[d] = builder.getAffineConstantExpr(0);
+      }
     }
     return AffineMap::get(rank, 0, exprs, builder.getContext());
   }
@@ -61,7 +78,7 @@ struct Expansion {
     return op.getResult(0);
   }
   Value reduce(graph::ReduceKind kind, Value v) {
-    return graph::ReduceOp::create(builder, loc, sums, kind, v, ArrayRef<int64_t>{rank - 1});
+    return graph::ReduceOp::create(builder, loc, sums, kind, v, reduced);
   }
 };
 
@@ -105,7 +122,9 @@ Value expand(graph::SoftmaxOp op) {
   });
 }
 
-Value expand(graph::LayerNormOp op) {
+/// LayerNorm and GroupNorm.
+template <class Norm>
+Value expandCentred(Norm op) {
   Expansion x(op);
   auto result = cast<RankedTensorType>(op.getResult().getType());
   Value input = op.getInput();
@@ -130,6 +149,9 @@ Value expand(graph::LayerNormOp op) {
   });
 }
 
+Value expand(graph::LayerNormOp op) { return expandCentred(op); }
+Value expand(graph::GroupNormOp op) { return expandCentred(op); }
+
 Value expand(graph::RmsNormOp op) {
   Expansion x(op);
   auto result = cast<RankedTensorType>(op.getResult().getType());
@@ -148,10 +170,11 @@ Value expand(graph::RmsNormOp op) {
 
 void expandNorms(Block &body) {
   for (Operation &op : llvm::make_early_inc_range(body)) {
-    Value value = TypeSwitch<Operation *, Value>(&op)
-                      .Case<graph::SoftmaxOp, graph::LayerNormOp, graph::RmsNormOp>(
-                          [](auto norm) { return expand(norm); })
-                      .Default([](Operation *) { return Value(); });
+    Value value =
+        TypeSwitch<Operation *, Value>(&op)
+            .Case<graph::SoftmaxOp, graph::LayerNormOp, graph::RmsNormOp, graph::GroupNormOp>(
+                [](auto norm) { return expand(norm); })
+            .Default([](Operation *) { return Value(); });
     if (value) {
       op.getResult(0).replaceAllUsesWith(value);
       op.erase();

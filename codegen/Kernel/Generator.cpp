@@ -125,6 +125,8 @@ static void emitTemplate(KernelFrame &frame) {
     return emitAppend(frame);
   case graph::Template::rope:
     return emitRope(frame);
+  case graph::Template::heads:
+    return emitHeads(frame);
   case graph::Template::resize:
     return emitResize(frame);
   case graph::Template::cumsum:

@@ -40,9 +40,17 @@ void emitConcat(KernelFrame &frame);
 void emitPad(KernelFrame &frame);
 void emitAppend(KernelFrame &frame);
 void emitRope(KernelFrame &frame);
+void emitHeads(KernelFrame &frame);
 void emitResize(KernelFrame &frame);
 void emitCumSum(KernelFrame &frame);
 void emitScatter(KernelFrame &frame);
+
+/// The rotated elements at two indices of a rope's result that it pairs.
+std::pair<mlir::Value, mlir::Value> rotated(Emitter &emitter, graph::RopeOp rope,
+                                            llvm::ArrayRef<Lane> low, llvm::ArrayRef<Lane> high);
+/// Calls `pair` with the two places along the last dim that a rope pairs, for all of them.
+void forPairs(Emitter &emitter, graph::RopeOp rope,
+              llvm::function_ref<void(const Lane &, const Lane &)> pair);
 
 /// Operand or result `number`'s address on the host.
 mlir::Value loadPointer(Emitter &emitter, mlir::Value ptrs, unsigned number);

@@ -44,6 +44,8 @@ public:
       return column();
     case graph::Template::transpose:
       return transpose();
+    case graph::Template::heads:
+      return heads();
     case graph::Template::cumsum:
       // A thread a line: sums run in order.
       plan.width = 1, plan.group = 1;
@@ -226,6 +228,25 @@ private:
       plan.width = resize.getLayout() == graph::ImageLayout::channels_first ? 1 : plan.width;
     }
     plan.group = std::min(plan.threads, powerOf2Ceil(ceilDiv(upper(last, kUnknown), plan.width)));
+    return byUnits();
+  }
+
+  /// Rows of several results, which the widest of them gives its threads.
+  FailureOr<GpuPlan> heads() {
+    int64_t width = widthAlong(results()), group = 1;
+    body.walk([&](graph::RopeOp rope) {
+      AffineExpr half = graph::dimsOf(rope.getInput())[3].floorDiv(2);
+      width = rope.getInterleaved() ? 1 : dividing(width, half);
+    });
+    for (Value value : cast<graph::YieldOp>(body.getTerminator()).getValues()) {
+      width = dividing(width, graph::dimsOf(value).back());
+    }
+    for (Value value : cast<graph::YieldOp>(body.getTerminator()).getValues()) {
+      int64_t vectors = ceilDiv(upper(graph::dimsOf(value).back(), kUnknown), width);
+      group = std::max(group, powerOf2Ceil(vectors));
+    }
+    plan.width = width;
+    plan.group = std::min(plan.threads, group);
     return byUnits();
   }
 

@@ -4,6 +4,7 @@
 // become `ciuic_epilogue`, which the function calls for every element.
 #include "codegen/Kernel/Library.h"
 #include "codegen/Kernel/Threads.h"
+#include "ir/Graph/MergedWeight.h"
 
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
@@ -39,7 +40,7 @@ public:
     Value argArray = arrayOf(
         i64, llvm::map_to_vector(call.args, [&](AffineExpr expr) { return e.symbolic(expr); }));
     Value paramArray = arrayOf(i64, llvm::to_vector(params));
-    makeEpilogue(own);
+    makeEpilogues(own);
     auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()),
                                             {pointer, pointer, pointer, pointer});
     OpBuilder outside = OpBuilder::atBlockBegin(module.getBody());
@@ -64,13 +65,32 @@ private:
     return base;
   }
 
-  /// void ciuic_epilogue(float value, int64_t row, int64_t col, ptrs, dims)
-  void makeEpilogue(unsigned own) {
+  /// void ciuic_epilogue(float value, int64_t row, int64_t col, ptrs, dims), and where the function
+  /// hands over pairs ciuic_epilogue_pair(float first, float second, …). The one that is not called
+  /// is an empty function, which goes with the branch that would call it.
+  void makeEpilogues(unsigned own) {
+    bool mayPair = StringRef(call.function).starts_with("ciuic_cuda_gemv_");
+    for (unsigned values : {1u, 2u}) {
+      if (values == 1 || mayPair) {
+        makeEpilogue(own, values, (values == 2) == call.pairs);
+      }
+    }
+  }
+
+  void makeEpilogue(unsigned own, unsigned values, bool called) {
     OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
-    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()),
-                                            {b.getF32Type(), i64, i64, pointer, pointer});
-    auto function = LLVM::LLVMFuncOp::create(b, e.loc, "ciuic_epilogue", type);
-    Block *entry = function.addEntryBlock(b), *main = new Block();
+    SmallVector<Type> arguments(values, b.getF32Type());
+    arguments.append({i64, i64, pointer, pointer});
+    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), arguments);
+    auto function = LLVM::LLVMFuncOp::create(
+        b, e.loc, values == 1 ? "ciuic_epilogue" : "ciuic_epilogue_pair", type);
+    Block *entry = function.addEntryBlock(b);
+    if (!called) {
+      b.setInsertionPointToEnd(entry);
+      LLVM::ReturnOp::create(b, e.loc, ValueRange());
+      return;
+    }
+    Block *main = new Block();
     function.getBody().push_back(main);
     b.setInsertionPointToEnd(main);
     auto done = LLVM::ReturnOp::create(b, e.loc, ValueRange());
@@ -81,25 +101,25 @@ private:
     Emitter inner(b, e.loc, Device::gpu, {1});
     inner.target = e.target;
     KernelFrame view{frame.kernel, frame.body, inner, {}, {}, {}, {}, {}, {}, {}, {}};
-    inner.setEntry(entry, entry->getArgument(4));
+    inner.setEntry(entry, entry->getArgument(values + 3));
     unsigned total = frame.body.getNumArguments() + frame.yield().getValues().size();
     for (unsigned i = 0; i < total; ++i) {
-      view.pointers.push_back(loadPointer(inner, entry->getArgument(3), own + i));
+      view.pointers.push_back(loadPointer(inner, entry->getArgument(values + 2), own + i));
     }
     if (failed(placeOperands(view))) {
       e.fail("operands of the epilogue cannot be placed");
       return;
     }
     inner.builder.setInsertionPoint(done);
-    emitElement(view, entry);
+    emitElement(view, entry, values);
     if (inner.failed()) {
       e.fail(inner.failure());
     }
   }
 
-  void emitElement(KernelFrame &view, Block *entry) {
+  void emitElement(KernelFrame &view, Block *entry, unsigned count) {
     Emitter &inner = view.emitter;
-    Value value = entry->getArgument(0), row = entry->getArgument(1), col = entry->getArgument(2);
+    Value row = entry->getArgument(count), col = entry->getArgument(count + 1);
     Value root = call.root->getResult(0);
     SmallVector<AffineExpr> dims = graph::dimsOf(root);
     // Attention counts rows through heads before positions, whatever the result's layout.
@@ -115,9 +135,30 @@ private:
     if (swapped) {
       std::swap(index[1], index[2]);
     }
-    index.push_back({col, Lane::Unit});
-    // The maps read the sums at the index they compute: fusing saw to it.
-    inner.supply = [&](Value tensor, ArrayRef<Lane>) { return tensor == root ? value : Value(); };
+    if (call.pairs) {
+      // Maps run over panels and their columns, and read [.., panel, 0 or 1, column] of the sums.
+      Value panel = inner.constant(graph::kInterleave);
+      SmallVector<Value> place = inner.delinearise(
+          col, {inner.symbolic(dims.back().floorDiv(2 * graph::kInterleave)), panel});
+      index.push_back(inner.uniform(place[0]));
+      index.push_back({place[1], Lane::Unit});
+      Value sums = (*root.user_begin())->getResult(0);
+      inner.supply = [&, sums](Value tensor, ArrayRef<Lane> at) {
+        if (tensor != sums) {
+          return Value();
+        }
+        Value which = at[at.size() - 2].value;
+        return which == inner.constant(0)   ? entry->getArgument(0)
+               : which == inner.constant(1) ? entry->getArgument(1)
+                                            : inner.fail("a pair has two elements");
+      };
+    } else {
+      index.push_back({col, Lane::Unit});
+      // The maps read the sums at the index they compute: fusing saw to it.
+      inner.supply = [&](Value tensor, ArrayRef<Lane>) {
+        return tensor == root ? entry->getArgument(0) : Value();
+      };
+    }
     SmallVector<Value> values =
         llvm::map_to_vector(view.yield().getValues(), [&](Value v) { return inner.at(v, index); });
     for (auto [i, v] : llvm::enumerate(values)) {

@@ -6,6 +6,42 @@ using namespace mlir;
 
 namespace ciuic::codegen {
 
+void forPairs(Emitter &e, graph::RopeOp rope, function_ref<void(const Lane &, const Lane &)> pair) {
+  Value half = e.symbolic(graph::dimsOf(rope.getInput())[3].floorDiv(2));
+  e.lanes(e.constant(0), half, [&](Lane lane) {
+    Lane low = lane, high = e.plus(lane, e.uniform(half));
+    if (rope.getInterleaved()) {
+      low = e.times(lane, e.uniform(int64_t(2)));
+      high = e.plus(low, e.uniform(int64_t(1)));
+    }
+    pair(low, high);
+  });
+}
+
+std::pair<Value, Value> rotated(Emitter &e, graph::RopeOp rope, ArrayRef<Lane> low,
+                                ArrayRef<Lane> high) {
+  SmallVector<AffineExpr> dims = graph::dimsOf(rope.getInput()),
+                          table = graph::dimsOf(rope.getCos());
+  if (!graph::sameDim(dims[3], table[2])) {
+    Value none = e.fail("rope tables are as wide as a head");
+    return {none, none};
+  }
+  unsigned sequence = rope.getLayout() == graph::HeadLayout::bhsd ? 2 : 1;
+  auto tableAt = [&](Value tensor, ArrayRef<Lane> at) {
+    Lane batch = graph::isOne(table[0]) ? e.uniform(int64_t(0)) : at[0];
+    return e.splat(e.at(tensor, {batch, at[sequence], at[3]}));
+  };
+  auto mul = [&](Value a, Value b) -> Value {
+    return arith::MulFOp::create(e.builder, e.loc, a, b);
+  };
+  Value a = e.splat(e.at(rope.getInput(), low)), b = e.splat(e.at(rope.getInput(), high));
+  Value first = arith::SubFOp::create(e.builder, e.loc, mul(a, tableAt(rope.getCos(), low)),
+                                      mul(b, tableAt(rope.getSin(), low)));
+  Value second = arith::AddFOp::create(e.builder, e.loc, mul(b, tableAt(rope.getCos(), high)),
+                                       mul(a, tableAt(rope.getSin(), high)));
+  return {first, second};
+}
+
 void emitRope(KernelFrame &frame) {
   Emitter &e = frame.emitter;
   auto op = dyn_cast<graph::RopeOp>(&frame.body.front());
@@ -13,46 +49,19 @@ void emitRope(KernelFrame &frame) {
     e.fail("a rope kernel holds one rope");
     return;
   }
-  SmallVector<AffineExpr> dims = graph::dimsOf(op.getInput()), table = graph::dimsOf(op.getCos());
-  if (!graph::sameDim(dims[3], table[2])) {
-    e.fail("rope tables are as wide as a head");
-    return;
-  }
-  bool oneBatch =
-      isa<AffineConstantExpr>(table[0]) && cast<AffineConstantExpr>(table[0]).getValue() == 1;
-  unsigned sequence = op.getLayout() == graph::HeadLayout::bhsd ? 2 : 1;
+  SmallVector<AffineExpr> dims = graph::dimsOf(op.getInput());
   SmallVector<Value> splits{e.symbolic(dims[0]), e.symbolic(dims[1]), e.symbolic(dims[2])};
-  AffineExpr halfExpr = dims[3].floorDiv(2);
-  Value half = e.symbolic(halfExpr);
   Buffer out = frame.result(0);
   frame.forUnits([&](Value unit) {
-    SmallVector<Value> where = e.delinearise(unit, splits);
-    e.lanes(e.constant(0), half, [&](Lane pair) {
-      Lane low = pair, high = e.plus(pair, e.uniform(half));
-      if (op.getInterleaved()) {
-        low = e.times(pair, e.uniform(int64_t(2)));
-        high = e.plus(low, e.uniform(int64_t(1)));
-      }
-      auto element = [&](Lane i) {
-        SmallVector<Lane> index = llvm::map_to_vector(where, [&](Value v) { return e.uniform(v); });
-        index.push_back(i);
-        return index;
-      };
-      auto tableAt = [&](Value tensor, Lane i) {
-        Lane batch = oneBatch ? e.uniform(int64_t(0)) : e.uniform(where[0]);
-        return e.splat(e.at(tensor, {batch, e.uniform(where[sequence]), i}));
-      };
-      auto mul = [&](Value a, Value b) -> Value {
-        return arith::MulFOp::create(e.builder, e.loc, a, b);
-      };
-      Value a = e.splat(e.at(op.getInput(), element(low))),
-            b = e.splat(e.at(op.getInput(), element(high)));
-      Value first = arith::SubFOp::create(e.builder, e.loc, mul(a, tableAt(op.getCos(), low)),
-                                          mul(b, tableAt(op.getSin(), low)));
-      Value second = arith::AddFOp::create(e.builder, e.loc, mul(b, tableAt(op.getCos(), high)),
-                                           mul(a, tableAt(op.getSin(), high)));
-      e.store(first, out, element(low));
-      e.store(second, out, element(high));
+    SmallVector<Lane> low =
+        llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
+    low.emplace_back();
+    SmallVector<Lane> high = low;
+    forPairs(e, op, [&](const Lane &a, const Lane &b) {
+      low[3] = a, high[3] = b;
+      auto [first, second] = rotated(e, op, low, high);
+      e.store(first, out, low);
+      e.store(second, out, high);
     });
   });
 }

@@ -5,6 +5,7 @@
 #include "codegen/Program/WeightPacking.h"
 #include "ir/Graph/CudaLibrary.h"
 #include "runtime/format/Expr.h"
+#include "runtime/format/Layout.h"
 #include "runtime/format/ProgramWriter.h"
 #include "runtime/format/program_generated.h"
 
@@ -17,6 +18,8 @@ namespace graph = ciuic::graph;
 
 namespace ciuic::codegen {
 namespace {
+
+static_assert(plan::kDiskOffsets == format::kDiskOffsets);
 
 format::DType dtypeOf(Type type) {
   if (type.isF32()) {
@@ -93,6 +96,9 @@ public:
     program.reserve_bytes = info.reserveBytes;
     program.arena_bytes = summary("arena_bytes");
     program.host_bytes = module->getAttrOfType<IntegerAttr>("plan.host_bytes").getInt();
+    if (auto disk = module->getAttrOfType<IntegerAttr>("plan.disk_bytes")) {
+      program.disk_bytes = disk.getInt();
+    }
     for (auto kernel : module.getOps<graph::KernelOp>()) {
       if (failed(addKernel(kernel))) {
         return mlir::failure();
@@ -157,6 +163,7 @@ private:
     row->tile_bytes = weight.getTileBytes();
     row->host_offset = static_cast<int64_t>(weight.getHostOffset());
     row->arena_offset = static_cast<int64_t>(weight.getArenaOffset());
+    row->on_disk = row->host_offset >= plan::kDiskOffsets;
     row->mode = row->host_offset < 0 ? format::WeightMode::Resident : format::WeightMode::HostOnly;
     if (auto ranges = weight.getResident()) {
       for (size_t i = 0; i + 2 < ranges->size(); i += 3) {
@@ -439,7 +446,7 @@ static bool isCode(const format::KernelT &kernel, const ProgramInfo &info) {
 }
 
 LogicalResult writeProgram(ModuleOp module, const std::string &path, const ProgramInfo &info,
-                           std::span<const KernelLibrary> libraries, const ReadWeight &read,
+                           std::span<const KernelLibrary> libraries, const ReadFile &read,
                            const Progress &progress) {
   auto fail = [&](Status status) {
     return module.emitError("[environment.write-program] ") << path << ": " << status.message();

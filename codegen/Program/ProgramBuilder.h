@@ -2,6 +2,7 @@
 // plan level → program file: metadata one to one, weights packed as they are written.
 #pragma once
 
+#include "ir/Graph/BlockWeights.h"
 #include "ir/Plan/Plan.h"
 #include "mlir/IR/BuiltinOps.h"
 
@@ -36,18 +37,13 @@ struct ProgramInfo {
   std::map<std::string, LaunchSize> launches; ///< of a GPU's kernels with code, by name
 };
 
-/// Reads `out.size()` bytes from `offset` on of the stored weight; false after emitting what went
-/// wrong. Called from several threads.
-using ReadWeight =
-    std::function<bool(plan::WeightOp weight, int64_t offset, std::span<std::byte> out)>;
-
 /// Called with (bytes written, bytes in all) as weights are packed.
 using Progress = std::function<void(int64_t, int64_t)>;
 
-/// Writes the program of a module at the plan level to `path`, whole or not at all. Emits
-/// diagnostics on failure.
+/// Writes the program of a module at the plan level to `path`, whole or not at all; `read` gives
+/// the bytes of the model's files, to several threads at once. Emits diagnostics on failure.
 mlir::LogicalResult writeProgram(mlir::ModuleOp module, const std::string &path,
                                  const ProgramInfo &info, std::span<const KernelLibrary> libraries,
-                                 const ReadWeight &read, const Progress &progress = {});
+                                 const ReadFile &read, const Progress &progress = {});
 
 } // namespace ciuic::codegen

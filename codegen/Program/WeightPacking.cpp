@@ -4,6 +4,7 @@
 // plain weight, whatever the model's size.
 #include "codegen/Program/WeightPacking.h"
 
+#include "ir/Graph/BlockWeights.h"
 #include "ir/Graph/Weights.h"
 #include "runtime/format/ProgramWriter.h"
 #include "runtime/format/program_generated.h"
@@ -22,7 +23,7 @@ constexpr int64_t chunkBytes = 4 << 20;
 
 class Packer {
 public:
-  Packer(format::ProgramWriter &writer, const ReadWeight &read, const Progress &progress,
+  Packer(format::ProgramWriter &writer, const ReadFile &read, const Progress &progress,
          unsigned threads, int64_t total)
       : writer(writer), read(read), progress(progress), threads(threads), total(total) {}
 
@@ -34,6 +35,28 @@ public:
   }
 
 private:
+  static StoredWeight storedWeight(plan::WeightOp weight) {
+    return {static_cast<int64_t>(*weight.getFile()), static_cast<int64_t>(*weight.getFileOffset()),
+            cast<RankedTensorType>(weight.getType()), blocksOf(weight),
+            mergedWeightOf(weight.getParts(), weight.getInterleaved(),
+                           dyn_cast_or_null<graph::PackingAttr>(weight.getPackingAttr()),
+                           cast<RankedTensorType>(weight.getType()).getElementType())};
+  }
+
+  static graph::BlocksAttr blocksOf(plan::WeightOp weight) {
+    return dyn_cast_or_null<graph::BlocksAttr>(weight.getBlocksAttr());
+  }
+
+  bool readBytes(plan::WeightOp weight, int64_t offset, std::span<std::byte> out) {
+    std::string error;
+    MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
+    if (!readWeight(storedWeight(weight), offset, bytes, read, error)) {
+      weight.emitError() << error;
+      return false;
+    }
+    return true;
+  }
+
   LogicalResult append(plan::WeightOp weight, const void *data, int64_t bytes) {
     if (Status status = writer.appendWeight(data, bytes); !status.isOk()) {
       return weight.emitError("[environment.write-program] ") << status.message();
@@ -52,7 +75,7 @@ private:
         weightSourceOf(packing, cast<RankedTensorType>(weight.getType()).getElementType());
     source.read = [&](int64_t offset, std::span<std::byte> out) {
       if (!weight.getValue()) {
-        return read(weight, offset, out);
+        return readBytes(weight, offset, out);
       }
       // A small filter held by the IR; a splat is one element.
       auto value = cast<DenseElementsAttr>(*weight.getValue());
@@ -62,6 +85,23 @@ private:
       }
       return true;
     };
+    // Blocks of integers that the format holds as they are keep their scales.
+    graph::BlocksAttr blocks = blocksOf(weight);
+    bool kept =
+        blocks && kernels::groupSize(spec.format) != 0 &&
+        StringRef(kernels::name(spec.format)) == int4FormatOf(blocks.getBits(), blocks.getSize()) &&
+        (blocks.getPart() == "centred" || !blocks.getZeros());
+    if (kept) {
+      source.scales = [&](int64_t column, int64_t count, float *scales) {
+        std::string problem;
+        if (!readScales(storedWeight(weight), kernels::groupSize(spec.format), column, count,
+                        scales, read, problem)) {
+          weight.emitError() << problem;
+          return false;
+        }
+        return true;
+      };
+    }
     int64_t panels = kernels::panelCount(spec), bytes = kernels::panelBytes(spec);
     int64_t step = std::max<int64_t>(1, chunkBytes / std::max<int64_t>(1, bytes));
     struct Run {
@@ -71,6 +111,7 @@ private:
     };
     // A weight in its own type loses nothing, and may be copied.
     bool exact =
+        (kept && !blocks.getFormat().empty()) ||
         (spec.format == kernels::WeightFormat::F32 && source.type == kernels::ElementType::F32) ||
         (spec.format == kernels::WeightFormat::F16 && source.type == kernels::ElementType::F16) ||
         (spec.format == kernels::WeightFormat::BF16 && source.type == kernels::ElementType::BF16);
@@ -129,7 +170,7 @@ private:
     int64_t bytes = weight.getBytes();
     for (int64_t at = 0; at < bytes; at += chunkBytes) {
       buffer.resize(std::min(chunkBytes, bytes - at));
-      if (!read(weight, at, buffer)) {
+      if (!readBytes(weight, at, buffer)) {
         return mlir::failure();
       }
       if (failed(append(weight, buffer.data(), buffer.size()))) {
@@ -140,7 +181,7 @@ private:
   }
 
   format::ProgramWriter &writer;
-  const ReadWeight &read;
+  const ReadFile &read;
   const Progress &progress;
   unsigned threads;
   int64_t total, written = 0;
@@ -149,7 +190,7 @@ private:
 } // namespace
 
 LogicalResult packWeights(ModuleOp module, format::ProgramWriter &writer, format::ProgramT &program,
-                          const ReadWeight &read, const Progress &progress, unsigned threads) {
+                          const ReadFile &read, const Progress &progress, unsigned threads) {
   int64_t total = 0;
   for (auto weight : module.getOps<plan::WeightOp>()) {
     total += weight.getBytes();

@@ -14,7 +14,7 @@ namespace ciuic::codegen {
 /// Packs and appends all weights of the module in order and fills in their places, and the error
 /// that each format cost.
 mlir::LogicalResult packWeights(mlir::ModuleOp module, format::ProgramWriter &writer,
-                                format::ProgramT &program, const ReadWeight &read,
+                                format::ProgramT &program, const ReadFile &read,
                                 const Progress &progress, unsigned threads);
 
 } // namespace ciuic::codegen

@@ -96,8 +96,11 @@ kernels::cuda::Block cudaBlockOf(const LibraryCall &call) {
   switch (familyOf(call)) {
   case Family::Gemv:
     return cuda::kGemvBlock;
-  case Family::Matmul:
-    return cuda::kMatmulBlock;
+  case Family::Matmul: {
+    cuda::Block block = cuda::kMatmulBlock;
+    block.ownResident = operandBytes(call) == 2 ? block.ownResident : 0;
+    return block;
+  }
   case Family::Gather:
     return cuda::kGatherBlock;
   case Family::BatchMatmul:

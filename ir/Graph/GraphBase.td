@@ -63,6 +63,28 @@ def Graph_PackingAttr : AttrDef<Graph_Dialect, "Packing"> {
   let genVerifyDecl = 1;
 }
 
+def Graph_StoredAttr : AttrDef<Graph_Dialect, "Stored"> {
+  let mnemonic = "stored";
+  let summary = "The bytes of a tensor from `offset` of the module's file number `file`";
+  let parameters = (ins "int64_t":$file, "int64_t":$offset, "::mlir::Type":$type);
+  let assemblyFormat = "`<` $file `,` $offset `,` $type `>`";
+}
+
+def Graph_BlocksAttr : AttrDef<Graph_Dialect, "Blocks"> {
+  let mnemonic = "blocks";
+  let summary = "A weight [N, K] stored as integers of `bits` bits in blocks of `size` along K";
+  let description = [{
+    (ir/Graph/BlockWeights.h) `depth` is K. `scales` has one for each column and block, `zeros` likewise or nothing: a #graph.stored
+    or, where they are few, the elements. `part` says what the weight is of them: `values`, (q − zero) · scale; `centred`,
+    (q − middle) · scale; `shifts`, (middle − zero) · scale for each block. `format` names the packed format that holds
+    `values` or `centred` without loss, empty where none does.
+  }];
+  let parameters = (ins "int64_t":$bits, "int64_t":$size, "int64_t":$depth, StringRefParameter<>:$part,
+    "::mlir::Attribute":$scales, OptionalParameter<"::mlir::Attribute">:$zeros, StringRefParameter<"packed format", "\"\"">:$format);
+  let assemblyFormat = "`<` $part `bits` $bits `size` $size `depth` $depth `scales` $scales (`zeros` $zeros^)? (`exactly` $format^)? `>`";
+  let genVerifyDecl = 1;
+}
+
 // A tensor of the graph level: ranked, and where a dim is dynamic the encoding says which expression it is.
 def Graph_Tensor : Type<And<[CPred<"::llvm::isa<::mlir::RankedTensorType>($_self)">,
                              CPred<"::ciuic::graph::isGraphTensor(::llvm::cast<::mlir::RankedTensorType>($_self))">]>,
@@ -118,7 +140,7 @@ def Graph_Template : I32EnumAttr<"Template", "the kernel template a fusion is ge
     I32EnumAttrCase<"pool", 9>, I32EnumAttrCase<"attention", 10>, I32EnumAttrCase<"rope", 11>,
     I32EnumAttrCase<"concat", 12>, I32EnumAttrCase<"pad", 13>, I32EnumAttrCase<"append", 14>,
     I32EnumAttrCase<"resize", 15>, I32EnumAttrCase<"cumsum", 16>, I32EnumAttrCase<"copy", 17>,
-    I32EnumAttrCase<"scatter", 18>]> {
+    I32EnumAttrCase<"scatter", 18>, I32EnumAttrCase<"heads", 19>]> {
   let cppNamespace = "::ciuic::graph";
   let genSpecializedAttr = 0;
 }

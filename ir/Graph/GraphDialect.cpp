@@ -43,6 +43,25 @@ LogicalResult PackingAttr::verify(function_ref<InFlightDiagnostic()> emitError, 
   return success();
 }
 
+LogicalResult BlocksAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t bits,
+                                 int64_t size, int64_t depth, StringRef part, Attribute scales,
+                                 Attribute zeros, StringRef) {
+  bool known = part == "values" || part == "centred" || part == "shifts";
+  if (!known || (part == "shifts" && !zeros)) {
+    return emitError() << "the part of blocks is values, centred, or, with zeros, shifts";
+  }
+  if ((bits != 2 && bits != 4 && bits != 8) || size < 16 || size > (1 << 20) ||
+      (size & (size - 1)) != 0 || depth < 1) {
+    return emitError() << "blocks have 2, 4 or 8 bits and a power of two from 16 on as size";
+  }
+  for (Attribute parameter : {scales, zeros}) {
+    if (parameter && !isa<StoredAttr, DenseElementsAttr>(parameter)) {
+      return emitError() << "scales and zeros are stored or elements";
+    }
+  }
+  return success();
+}
+
 bool ciuic::graph::isForCuda(Operation *op) {
   for (; op; op = op->getParentOp()) {
     if (auto device = op->getAttrOfType<StringAttr>("graph.device")) {

@@ -12,7 +12,10 @@ def Graph_FusionOp : Graph_Op<"fusion", [Pure, IsolatedFromAbove, SingleBlockImp
     * `flat`: maps over one index space;
     * `row`: maps and reductions along the last dim, one outer index space;
     * `column`: maps and reductions along a run of dims that ends before the last;
-    * `matmul`, `batch_matmul`, `conv`, …: one such op, then maps over its result's index space (the epilogue);
+    * `matmul`, `batch_matmul`, `conv`, …: one such op, then maps over its result's index space (the epilogue); a `matmul` of
+      few rows may begin with the `rms_norm` of its rows, and may multiply interleaved columns that one map reads in pairs;
+    * `heads`: ropes, appends to states and the slices, transposes and reshapes in front of each; every rope that no
+      append reads and every append is a result;
     * others: the one op of that name.
     (C1) block arguments have the operands' types; (C2) yielded values have the results' types.
   }];

@@ -32,7 +32,33 @@ LogicalResult WeightOp::verify() {
     return emitOpError("(C1) bytes must be the size of the result type, ")
            << type.getNumElements() * elementBytes(type.getElementType());
   }
-  return success();
+  if (auto blocks = getBlocksAttr()) {
+    int64_t columns = blocks.getPart() == "shifts"
+                          ? (blocks.getDepth() + blocks.getSize() - 1) / blocks.getSize()
+                          : blocks.getDepth();
+    if (type.getRank() != 2 || !isa<FloatType>(type.getElementType()) ||
+        type.getDimSize(1) != columns) {
+      return emitOpError("(C3) blocks of depth ")
+             << blocks.getDepth() << " stand for a matrix of floats with " << columns
+             << " values a row";
+    }
+  }
+  auto parts = getParts();
+  if (!parts) {
+    return success();
+  }
+  int64_t rest = getBytes();
+  bool ordered = parts->size() >= 6 && parts->size() % 3 == 0 && type.getRank() == 2 &&
+                 (*parts)[0] == static_cast<int64_t>(getFile()) &&
+                 (*parts)[1] == static_cast<int64_t>(getOffset());
+  for (size_t i = 2; ordered && i < parts->size(); i += 3) {
+    ordered = (*parts)[i] > 0 && (*parts)[i] <= rest;
+    rest -= (*parts)[i];
+  }
+  return ordered && rest == 0
+             ? success()
+             : emitOpError("(C4) parts are two or more of file, offset and bytes, the first the "
+                           "weight's own, and add up to its bytes");
 }
 
 LogicalResult ConstantOp::verify() {

@@ -14,16 +14,23 @@ def Graph_WeightOp : Graph_Op<"weight", [Pure]> {
     ```mlir
     %w = graph.weight "encoder.0.q.weight" file 0 offset 4096 bytes 589824 : tensor<384x384xf32>
     ```
-    (C1) `bytes` is the size of the result type; (C2) the result type is static.
+    With `blocks` the file holds integers at `offset`, and `bytes` is what they come to as numbers of the result type.
+    A merged weight is several stored tensors of equal depth, side by side along their columns: `parts` holds file, offset
+    and bytes of each, `file` and `offset` are the first one's. With `interleaved` sixteen columns of each part take
+    turns, so that panels of one place in the parts are neighbours.
+    (C1) `bytes` is the size of the result type; (C2) the result type is static; (C3) blocks stand for a matrix of
+    floats of their depth; (C4) parts, if any, are two or more, add up to `bytes` and begin with `file` and `offset`, and
+    none is in blocks.
   }];
   let arguments = (ins StrAttr:$name, I64Attr:$file, I64Attr:$offset, I64Attr:$bytes, OptionalAttr<Graph_PackingAttr>:$packing,
-    OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss);
+    OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss,
+    OptionalAttr<Graph_BlocksAttr>:$blocks, OptionalAttr<DenseI64ArrayAttr>:$parts, UnitAttr:$interleaved);
   let results = (outs Graph_Tensor:$result);
   let assemblyFormat = "$name `file` custom<Int>($file) `offset` custom<Int>($offset) `bytes` custom<Int>($bytes) attr-dict `:` type($result)";
   let builders = [OpBuilder<(ins "::mlir::Type":$result, "::llvm::StringRef":$name, "uint64_t":$file, "uint64_t":$offset,
                                  "uint64_t":$bytes, "PackingAttr":$packing), [{
     build($_builder, $_state, result, name, file, offset, bytes, packing, ::mlir::FloatAttr(), ::mlir::FloatAttr(),
-          ::mlir::FloatAttr());
+          ::mlir::FloatAttr(), BlocksAttr(), ::mlir::DenseI64ArrayAttr(), /*interleaved=*/false);
   }]>];
   let hasVerifier = 1;
 }

@@ -125,6 +125,23 @@ LogicalResult LayerNormOp::verify() {
 }
 LogicalResult RmsNormOp::verify() { return verifyNorm(*this, getInput(), getScale(), getResult()); }
 
+LogicalResult GroupNormOp::verify() {
+  auto dims = dimsOf(getInput());
+  if (dims.size() != 4) {
+    return emitOpError("(C1) needs four dims");
+  }
+  for (Value vector : {getScale(), getBias()}) {
+    auto own = dimsOf(vector);
+    auto [group, channel] = getChannelDims();
+    if (own.size() != 2 || differ(own[0], dims[group]) || differ(own[1], dims[channel])) {
+      return emitOpError("(C2) scale and bias must be [groups, channels of a group]");
+    }
+  }
+  return getInput().getType() == getResult().getType()
+             ? success()
+             : emitOpError("(C3) operand and result types must agree");
+}
+
 LogicalResult AttentionOp::verify() {
   auto q = dimsOf(getQuery()), k = dimsOf(getKey()), v = dimsOf(getValue()),
        out = dimsOf(getResult());

@@ -100,6 +100,32 @@ def Graph_RmsNormOp : Graph_Op<"rms_norm", [Pure]> {
   let hasVerifier = 1;
 }
 
+def Graph_GroupNormOp : Graph_Op<"group_norm", [Pure]> {
+  let summary = "(x − mean) / √(variance + epsilon) · scale + bias over the pixels and channels of a group";
+  let description = [{
+    `input` is [images, groups, channels of a group, pixels] with `channels_first`, [images, pixels, groups, channels of a
+    group] with `channels_last`.
+    (C1) four dims; (C2) scale and bias are [groups, channels of a group]; (C3) operand and result types agree.
+    ```mlir
+    %y = graph.group_norm %x, %scale, %bias epsilon 1.0e-5 channels_last : …
+    ```
+  }];
+  let arguments = (ins Graph_Tensor:$input, Graph_Tensor:$scale, Graph_Tensor:$bias, F32Attr:$epsilon,
+    Graph_ImageLayoutAttr:$layout);
+  let results = (outs Graph_Tensor:$result);
+  let assemblyFormat = "$input `,` $scale `,` $bias `epsilon` $epsilon $layout attr-dict `:` functional-type(operands, $result)";
+  let hasVerifier = 1;
+  let extraClassDeclaration = [{
+    /// Dims that are averaged over, and those that scale and bias have.
+    std::array<int64_t, 2> getReducedDims() {
+      return getLayout() == ImageLayout::channels_last ? std::array<int64_t, 2>{1, 3} : std::array<int64_t, 2>{2, 3};
+    }
+    std::array<int64_t, 2> getChannelDims() {
+      return getLayout() == ImageLayout::channels_last ? std::array<int64_t, 2>{2, 3} : std::array<int64_t, 2>{1, 2};
+    }
+  }];
+}
+
 def Graph_AttentionOp : Graph_Op<"attention", [Pure]> {
   let summary = "softmax(scale · q kᵀ + mask) v per head, without materialising the scores";
   let description = [{

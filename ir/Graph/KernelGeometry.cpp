@@ -117,6 +117,8 @@ std::optional<ReduceSpace> reduceSpaceOf(Block &body) {
       add(reduce.getInput(), reduce.getDims());
     } else if (isa<SoftmaxOp, LayerNormOp, RmsNormOp, ArgReduceOp>(op)) {
       add(op.getOperand(0), {cast<RankedTensorType>(op.getOperand(0).getType()).getRank() - 1});
+    } else if (auto norm = dyn_cast<GroupNormOp>(op)) {
+      add(norm.getInput(), norm.getReducedDims());
     }
   }
   return consistent ? space : std::nullopt;
@@ -141,10 +143,16 @@ bool isBuffered(Value value, const ReduceSpace &space) {
   bool reduced = false;
   unsigned uses = 0;
   for (Operation *user : value.getUsers()) {
-    reduced |= isa<ReduceOp, ArgReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp>(user);
+    reduced |= isa<ReduceOp, ArgReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp, GroupNormOp>(user);
     ++uses;
   }
   return reduced && uses > 1;
+}
+
+std::optional<unsigned> appendedArgument(Block &body, unsigned number) {
+  auto append = body.getTerminator()->getOperand(number).getDefiningOp<AppendOp>();
+  auto past = append ? dyn_cast<BlockArgument>(append.getPast()) : BlockArgument();
+  return past && past.getOwner() == &body ? std::optional(past.getArgNumber()) : std::nullopt;
 }
 
 FailureOr<AffineExpr> gridOf(Template kind, Block &body) {
@@ -213,6 +221,14 @@ FailureOr<AffineExpr> gridOf(Template kind, Block &body) {
       return failure();
     }
     return hasPhysicalExtents(body, 0) ? outer(dimsOf(append.getFresh())) : outer(dims);
+  }
+  case Template::heads: {
+    AffineExpr units = getAffineConstantExpr(0, context);
+    for (Value value : yield.getValues()) {
+      auto append = value.getDefiningOp<AppendOp>();
+      units = units + outer(dimsOf(append ? append.getFresh() : value));
+    }
+    return units;
   }
   case Template::concat:
   case Template::pad:

@@ -12,6 +12,9 @@ namespace ciuic::graph {
 /// (`graph.physical`).
 bool hasPhysicalExtents(mlir::Block &body, unsigned argument);
 
+/// The argument of a fusion's or kernel's body that its result `number` appends to, if it does.
+std::optional<unsigned> appendedArgument(mlir::Block &body, unsigned number);
+
 /// The iteration space of flat kernels. Dims [merged, rank) are one run that every operand either
 /// reads densely in this order or not at all, so they are walked as a single dim of their product;
 /// merged == rank − 1 if only the last dim is.

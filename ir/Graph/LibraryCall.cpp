@@ -53,12 +53,26 @@ bool roundsRow(KernelOp kernel) {
          kernels::groupSize(packSpecOf(packing).format) > 0 && decodes(matmul, boundsOf(kernel));
 }
 
+bool normalisesRows(Type rows, PackingAttr packing) {
+  StringRef format = packing.getFormat();
+  return packing.getLayout() == "rows16" &&
+         (format.starts_with("int") || (rows.isF16() && format == "f16") ||
+          (rows.isBF16() && format == "bf16") || (rows.isF32() && format == "bf16"));
+}
+
+/// The op that a kernel's loops are for: behind the norm that a product may begin with.
+static Operation *rootOf(KernelOp kernel) {
+  Operation *root = &kernel.getBody().front().front();
+  return kernel.getTemplateKind() == Template::matmul && isa<RmsNormOp>(root) ? root->getNextNode()
+                                                                              : root;
+}
+
 namespace {
 
 class Describer {
 public:
   explicit Describer(KernelOp kernel) : kernel(kernel), context(kernel.getContext()) {
-    call.root = &kernel.getBody().front().front();
+    call.root = rootOf(kernel);
     call.cuda = isForCuda(kernel);
     bounds = boundsOf(kernel);
   }
@@ -209,14 +223,32 @@ private:
   }
 
   Result matmul(MatmulOp op) {
+    auto norm = op.getA().getDefiningOp<RmsNormOp>();
+    Value rowsRead = norm ? norm.getInput() : op.getA();
     auto a = dimsOf(op.getA()), c = dimsOf(op.getResult());
     AffineExpr rows = productOf(ArrayRef(a).drop_back(), context), k = a.back(), n = c.back();
-    if (failed(usePackedProduct(op.getA(), op.getB(), rows))) {
+    if (failed(usePackedProduct(rowsRead, op.getB(), rows))) {
       return failure();
     }
     call.function += !call.cuda && roundsRow(kernel) ? "_rounded" : "";
     call.args = {rows, n, k, k, n};
-    call.pointers = {argumentOf(op.getA()), argumentOf(op.getB())};
+    call.pointers = {argumentOf(rowsRead), argumentOf(op.getB())};
+    bool gemv = StringRef(call.function).starts_with("ciuic_cuda_gemv_");
+    auto view = op->hasOneUse() ? dyn_cast<ReshapeOp>(*op->user_begin()) : ReshapeOp();
+    call.pairs = view && view->getParentOp() == kernel.getOperation();
+    if (!gemv) {
+      if (call.pairs || norm) {
+        return op.emitError("[internal.library-call] only a product of few rows on CUDA takes a "
+                            "norm or pairs of columns");
+      }
+      return finish();
+    }
+    if (norm) {
+      call.pointers.push_back(argumentOf(norm.getScale()));
+    }
+    float epsilon = norm ? norm.getEpsilon().convertToFloat() : 0;
+    call.args.append({cst(call.pairs), cst(norm != nullptr),
+                      cst(static_cast<int32_t>(llvm::bit_cast<uint32_t>(epsilon)))});
     return finish();
   }
 
@@ -286,6 +318,10 @@ private:
          sk = ordered(stridesOf(op.getKey()), op.getKeyLayout());
     auto sv = ordered(stridesOf(op.getValue()), op.getValueLayout()),
          so = ordered(stridesOf(op.getResult()), op.getLayout());
+    if (call.cuda && std::max(upper(q[3]), upper(v[3])) > kernels::cuda::kAttentionWidest) {
+      return op.emitError("[unsupported.head-width] heads are wider than the ")
+             << kernels::cuda::kAttentionWidest << " elements that attention on CUDA takes";
+    }
     bool few = call.cuda && upper(q[2]) <= kernels::cuda::kDecodeQueries;
     call.function = functionName(few ? "ciuic_decode_attention" : "ciuic_attention");
     SmallVector<AffineExpr> mask(4, cst(0));
@@ -388,6 +424,9 @@ private:
         return failure();
       }
       call.args = {pixels, channels, (*in)[3], (*in)[3], channels};
+      if (StringRef(call.function).starts_with("ciuic_cuda_gemv_")) {
+        call.args.append(3, cst(0)); // neither pairs nor a norm
+      }
       return finish();
     }
     StringRef name = transposed  ? "ciuic_conv_transpose"

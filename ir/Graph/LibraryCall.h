@@ -22,6 +22,7 @@ struct LibraryCall {
               ///< stride} of the results' places; empty if it takes none
   bool tiles = false; ///< any run of whole tiles of panels may be computed alone
   bool cuda = false;
+  bool pairs = false; ///< CUDA: its epilogue gets the elements of two products at once
   bool vendor =
       false; ///< a call of the vendor's library: args are its shape, the kernel has no code
   /// CUDA: args with every symbol at its upper bound.
@@ -45,6 +46,10 @@ PackingAttr packingOf(KernelOp kernel, unsigned argument);
 /// Whether a product is one of decoding: a row for each of at most four sequences, which is what
 /// the default bounds of a batch allow, and perhaps of a single one.
 bool decodes(MatmulOp matmul, const Bounds &bounds);
+
+/// Whether CUDA's matrix-vector product of rows of this type by a weight so packed can normalise
+/// them first: not where the two types have no exact product on tensor cores.
+bool normalisesRows(mlir::Type rows, PackingAttr packing);
 
 /// Whether this kernel rounds a single row to int8 first (more rows it multiplies as they are): it
 /// is one of decoding by an int4 weight whose argument is marked `graph.rounded`. That depends on

@@ -61,7 +61,7 @@ std::optional<VendorProduct> packedProduct(Value a, Value d, PackingAttr packing
   VendorProduct product{kernels::kVendorMatmul, kernels::kVendorEpilogue, {}, {}};
   product.shape = {cst(1), rows, n, k, k, k, n, cst(0), cst(0), cst(0)};
   product.params = std::move(*types);
-  product.params.append({0, 1, 0, 0, kernels::panelCount(packSpecOf(packing))});
+  product.params.append({0, 1, 0, 0, 0, 0, kernels::panelCount(packSpecOf(packing))});
   return product;
 }
 
@@ -73,6 +73,15 @@ std::optional<VendorProduct> convolution(ConvOp op, PackingAttr packing, const B
   Type element = elementOf(op.getInput());
   StringRef own = element.isF16() ? "f16" : element.isBF16() ? "bf16" : "f32";
   auto type = vendorTypeOf(element);
+  // The library's tensor core engines read and write eight halves at once, and few of the others
+  // fuse sums; our own kernel takes any channels.
+  auto eights = [](AffineExpr channels) {
+    auto constant = dyn_cast<AffineConstantExpr>(channels);
+    return constant && constant.getValue() % 8 == 0;
+  };
+  if (!element.isF32() && !(eights(in.back()) && eights(out.back()))) {
+    return std::nullopt;
+  }
   // Groups of columns start new panels, which must not leave gaps in the filter.
   bool dense = op.getGroup() == 1 || packing.getColumns() % kernels::kPanel == 0;
   if (!type || elementOf(op.getResult()) != element || packing.getFormat() != own ||
@@ -128,7 +137,7 @@ std::optional<VendorProduct> batchedProduct(MatmulOp op, Marks a, Marks b, const
   product.shape = {productOf(p.extents, context), p.m, p.n,     p.k,     aRows ? p.aRow : p.aK,
                    bRows ? p.bK : p.bCol,         p.n, strideA, strideB, p.m * p.n};
   product.params = std::move(*types);
-  product.params.append({!aRows, !bRows, 0});
+  product.params.append({!aRows, !bRows, 0, 0, 0});
   return product;
 }
 
@@ -230,11 +239,34 @@ VendorEpilogueMatch matchVendorEpilogue(MapOp map, Value product) {
   }
   Type element = elementOf(product);
   while (match.sum.hasOneUse() && !match.residual) {
-    auto add = dyn_cast<arith::AddFOp>(*match.sum.user_begin());
+    // Sums of halves are written in f32 and rounded, step by step.
+    SmallVector<Operation *, 4> steps;
+    Value sum = match.sum;
+    if (auto wide = dyn_cast<arith::ExtFOp>(*sum.user_begin()); wide && wide->hasOneUse()) {
+      steps.push_back(wide);
+      sum = wide.getResult();
+    }
+    auto add = dyn_cast<arith::AddFOp>(*sum.user_begin());
     if (!add) {
       break;
     }
-    auto other = dyn_cast<BlockArgument>(add.getLhs() == match.sum ? add.getRhs() : add.getLhs());
+    Value term = add.getLhs() == sum ? add.getRhs() : add.getLhs();
+    if (auto wide = term.getDefiningOp<arith::ExtFOp>(); wide && wide->hasOneUse()) {
+      steps.push_back(wide);
+      term = wide.getIn();
+    }
+    steps.push_back(add);
+    Value result = add.getResult();
+    if (sum != match.sum) {
+      auto rounded =
+          add->hasOneUse() ? dyn_cast<arith::TruncFOp>(*add->user_begin()) : arith::TruncFOp();
+      if (!rounded || rounded.getType() != match.sum.getType()) {
+        break;
+      }
+      steps.push_back(rounded);
+      result = rounded.getResult();
+    }
+    auto other = dyn_cast<BlockArgument>(term);
     if (!other || other.getOwner() != &body || other == match.sum || !other.hasOneUse()) {
       break;
     }
@@ -259,8 +291,8 @@ VendorEpilogueMatch matchVendorEpilogue(MapOp map, Value product) {
     } else {
       break;
     }
-    match.sum = add.getResult();
-    match.adds.push_back(add);
+    match.sum = result;
+    match.adds.append(steps);
   }
   match.isWholeMap =
       !match.adds.empty() && body.getTerminator()->getOperand(0) == match.sum &&

@@ -45,9 +45,10 @@ std::optional<VendorProduct> vendorProductOf(mlir::Operation *op, Marks a, Marks
                                              const Bounds &bounds);
 
 /// What a map does first to a product's result and the vendor's product can do on the way: the
-/// longest part of ((product + bias) + residual). bias and residual are operand numbers of the map.
+/// longest part of ((product + bias) + residual), the product's type being kept between them or
+/// rounded to; the vendor rounds once. bias and residual are operand numbers of the map.
 struct VendorEpilogueMatch {
-  llvm::SmallVector<mlir::Operation *, 2> adds; ///< the scalar additions, in order
+  llvm::SmallVector<mlir::Operation *, 2> adds; ///< the scalar additions, and casts around them
   std::optional<unsigned> bias, residual;
   mlir::Value sum; ///< what the last addition yields; the product's own scalar where there is none
   /// Whether the map does nothing else.

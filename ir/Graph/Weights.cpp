@@ -31,6 +31,19 @@ kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type elem
   return result;
 }
 
+graph::MergedWeight mergedWeightOf(std::optional<llvm::ArrayRef<int64_t>> parts, bool interleaved,
+                                   graph::PackingAttr packing, mlir::Type element) {
+  if (!parts || !packing) {
+    return {};
+  }
+  return {*parts,
+          interleaved,
+          packing.getSource() == "rows",
+          packing.getColumns(),
+          packing.getChannels(),
+          graph::elementBytes(element)};
+}
+
 int64_t packedBytes(graph::PackingAttr packing) {
   return kernels::packedBytes(packSpecOf(packing));
 }

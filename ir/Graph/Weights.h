@@ -3,7 +3,10 @@
 #pragma once
 
 #include "ir/Graph/Graph.h"
+#include "ir/Graph/MergedWeight.h"
 #include "kernels/pack/Pack.h"
+
+#include <optional>
 
 namespace ciuic {
 
@@ -14,6 +17,11 @@ kernels::PackSpec packSpecOf(graph::PackingAttr packing);
 /// Where the packers find the elements of a weight stored as `packing.source` says; `read` is left
 /// empty.
 kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type element);
+
+/// How a weight of these `parts` (graph.weight, plan.weight) is read; none where it has none, or is
+/// in no panels.
+graph::MergedWeight mergedWeightOf(std::optional<llvm::ArrayRef<int64_t>> parts, bool interleaved,
+                                   graph::PackingAttr packing, mlir::Type element);
 
 int64_t packedBytes(graph::PackingAttr packing);
 

@@ -68,14 +68,15 @@ def Mem_WeightOp : Mem_Op<"weight", [Symbol]> {
   let summary = "A packed tensor of the program";
   let description = [{
     `source` is the `graph.weight` or `graph.constant` it is packed from (its type, and either its place in a file or
-    its value). `format` names how numbers are stored, `layout` the order (docs/program-format.md); `packing` is the `#graph.packing` of a weight in panels. `bytes` is the packed
+    its value; `blocks`, `parts` and `interleaved` as there). `format` names how numbers are stored, `layout` the order (docs/program-format.md); `packing` is the `#graph.packing` of a weight in panels. `bytes` is the packed
     size, `tile_bytes` the smallest piece that may be moved alone (= bytes if none).
     (C1) 0 < tile_bytes ≤ bytes; (C2) either `value` or `file`, `file_offset` and `file_bytes`.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$name, TypeAttr:$type, StrAttr:$format, StrAttr:$layout,
     I64Attr:$bytes, I64Attr:$tile_bytes, OptionalAttr<AnyAttr>:$packing, OptionalAttr<ElementsAttr>:$value, OptionalAttr<I64Attr>:$file,
     OptionalAttr<I64Attr>:$file_offset, OptionalAttr<I64Attr>:$file_bytes, OptionalAttr<Mem_WeightModeAttr>:$mode,
-    OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss);
+    OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss,
+    OptionalAttr<AnyAttr>:$blocks, OptionalAttr<DenseI64ArrayAttr>:$parts, UnitAttr:$interleaved);
   let assemblyFormat = "$sym_name $name `:` $type `format` $format `layout` $layout attr-dict";
   let hasVerifier = 1;
 }
@@ -97,11 +98,12 @@ def Mem_UnitOp : Mem_Op<"unit", [Symbol]> {
   let summary = "Weights that are moved together: one slab of the host tier, and of the arena while it is there";
   let description = [{
     Piece i is bytes [begin[i], end[i]) of `weights[i]`, at `at[i]` in the slab. A resident unit has its arena `offset`;
-    a streamed one has none.
+    a streamed one has none. The weights of a streamed unit may be on `disk`: in no memory, but read as they are copied.
     (C1) as many begins, ends and places as weights.
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, TypedArrayAttrBase<FlatSymbolRefAttr, "weights">:$weights,
-    DenseI64ArrayAttr:$begin, DenseI64ArrayAttr:$end, DenseI64ArrayAttr:$at, I64Attr:$bytes, OptionalAttr<I64Attr>:$offset);
+    DenseI64ArrayAttr:$begin, DenseI64ArrayAttr:$end, DenseI64ArrayAttr:$at, I64Attr:$bytes, OptionalAttr<I64Attr>:$offset,
+    OptionalAttr<UnitAttr>:$disk);
   let assemblyFormat = "$sym_name $weights $begin $end $at attr-dict";
   let hasVerifier = 1;
 }

@@ -12,3 +12,10 @@
 #include "ir/Plan/PlanAttrs.h.inc"
 #define GET_OP_CLASSES
 #include "ir/Plan/PlanOps.h.inc"
+
+namespace ciuic::plan {
+
+/// Host offsets from here on stand for weights that are on the disk.
+inline constexpr int64_t kDiskOffsets = int64_t(1) << 46;
+
+} // namespace ciuic::plan

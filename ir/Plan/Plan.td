@@ -48,12 +48,14 @@ def Plan_WeightOp : Plan_Op<"weight", [Symbol]> {
   let summary = "A packed weight's place: `host_offset` where it streams or is gathered, `arena_offset` where it is resident";
   let description = [{
     A weight of the host tier may have parts in the arena too: `resident` holds begin, end and arena offset of each.
+    Host offsets of weights on the disk, which is no memory, count from `kDiskOffsets` (ir/Plan/Plan.h).
   }];
   let arguments = (ins SymbolNameAttr:$sym_name, StrAttr:$name, TypeAttr:$type, StrAttr:$format, StrAttr:$layout, I64Attr:$bytes,
     I64Attr:$tile_bytes, OptionalAttr<AnyAttr>:$packing, OptionalAttr<ElementsAttr>:$value, OptionalAttr<I64Attr>:$file,
     OptionalAttr<I64Attr>:$file_offset, OptionalAttr<I64Attr>:$file_bytes, I64Attr:$host_offset, I64Attr:$arena_offset,
     OptionalAttr<DenseI64ArrayAttr>:$resident, OptionalAttr<F64Attr>:$relative_error,
-    OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss);
+    OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss,
+    OptionalAttr<AnyAttr>:$blocks, OptionalAttr<DenseI64ArrayAttr>:$parts, UnitAttr:$interleaved);
   let assemblyFormat = "$sym_name $name `:` $type `format` $format `layout` $layout attr-dict";
 }
 

@@ -18,6 +18,9 @@ extern "C" {
 /// the function's arguments in kernels/host/Abi.h define them.
 __device__ void ciuic_epilogue(float value, int64_t row, int64_t col, char *const *ptrs,
                                const int64_t *dims);
+/// The same of two products of one shape, computed together (kGemvPairs).
+__device__ void ciuic_epilogue_pair(float first, float second, int64_t row, int64_t col,
+                                    char *const *ptrs, const int64_t *dims);
 }
 /// Opens the definition of a library function: CIUIC_LIBRARY(ciuic_cuda_NAME) { … }. Who includes a
 /// function's source to call it there may give it internal linkage, and pays for what is called

@@ -16,11 +16,12 @@ namespace ciuic::kernels::cuda {
 
 /// A launch's block. Dynamic shared memory; most blocks of a grid; whether the function waits by
 /// itself for the kernel before it (Overlap.h); blocks that a multiprocessor should hold at once,
-/// which limits registers.
+/// which limits registers, and how many where the function uses one chip's own instructions (0: as
+/// many).
 struct Block {
   int64_t threads = 256, sharedBytes = 0, maxGrid = 2048;
   bool overlaps = false;
-  int64_t resident = 1;
+  int64_t resident = 1, ownResident = 0;
 };
 
 /// Rows (M) up to which a product is a matrix-vector product.
@@ -33,17 +34,24 @@ inline constexpr int64_t kDecodeQueries = 8;
 inline constexpr int64_t kGemvSums = 2 * 8 * 16 * 16 * 4, kGemvStaged = 48 * 1024;
 inline constexpr Block kGemvBlock = {256, kGemvSums + kGemvStaged, 264, true, 2};
 
-/// Warps that share a panel, each with two chunks or more: of K and the format alone, since it
-/// decides the order of additions.
-constexpr int gemvWarpsPerPanel(int64_t K, int64_t chunk) {
-  return K >= 16 * chunk ? 8 : K >= 8 * chunk ? 4 : K >= 4 * chunk ? 2 : 1;
+/// Arguments of a matrix-vector product, behind MatmulArg's. Pairs: panels 2p and 2p + 1 are panel
+/// p of two products of N / 2 columns, whose elements `ciuic_epilogue_pair` gets together. Norm:
+/// rows of A are RMS-normalised on the way, by scales of A's type at ptrs[2] and this epsilon (the
+/// bits of a float); rows must fit the staged bytes.
+enum GemvArg { kGemvPairs = kMatmulArgs, kGemvNorm, kGemvEpsilon, kGemvArgs };
+
+/// Warps that share a panel, each with two chunks or more: of K, the format and pairing alone,
+/// since it decides the order of additions. A block holds whole pairs.
+constexpr int gemvWarpsPerPanel(int64_t K, int64_t chunk, bool pairs) {
+  const int most = pairs ? 4 : 8;
+  return K >= 2 * most * chunk ? most : K >= 8 * chunk ? 4 : K >= 4 * chunk ? 2 : 1;
 }
 /// Bytes of M rows as staged, with `parts` 16-bit values for each of the K.
 constexpr int64_t gemvStagedBytes(int64_t M, int64_t K, int64_t parts) {
   return M * parts * ((K + 255) / 256 * 512 + 64);
 }
 
-inline constexpr Block kMatmulBlock = {256, kMatmulShared};
+inline constexpr Block kMatmulBlock = {256, kMatmulShared, 2048, false, 1, kMatmulResident};
 inline constexpr Block kGatherBlock, kPoolBlock;
 /// Of any arguments; `attentionBlock` and its like state less for given ones.
 inline constexpr Block kAttentionBlock = {kAttentionThreads, attentionShared(128),

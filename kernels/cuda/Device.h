@@ -158,6 +158,13 @@ CIUIC_DEVICE uint32_t pack(float low, float high, BFloat) {
   return word;
 }
 
+/// 1 / √x by the special function unit: relative error below 2^-22.
+CIUIC_DEVICE float inverseRoot(float x) {
+  float result;
+  asm("rsqrt.approx.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+}
+
 /// 2^x by the special function unit: relative error below 2^-22.
 CIUIC_DEVICE float exp2Fast(float x) {
   float result;

@@ -15,7 +15,12 @@
 //
 // f32 activations are three bf16 parts that add up to them exactly, each multiplied as a row of its
 // own.
-//   args: MatmulArg. ptrs: A, W (at panel `first`), …; params: first panel, end panel.
+//
+// With kGemvNorm each block normalises the rows as it stages them: a row of 4096 halves is 8 KB
+// that all blocks read from L2, which costs less than a launch and its barrier. With kGemvPairs a
+// block holds both panels of a pair, and hands over their elements together.
+//   args: MatmulArg, then GemvArg. ptrs: A, W (at panel `first`), with kGemvNorm the scales of the
+//   norm, …; params: first panel, end panel.
 #include "kernels/cuda/Abi.h"
 #include "kernels/cuda/Catalog.h"
 #include "kernels/cuda/Overlap.h"
@@ -73,6 +78,34 @@ CIUIC_DEVICE void loadEight(const A *from, int64_t left, bool vectors, Eight<A> 
   }
 }
 
+/// Their values, and values as they lie in memory.
+template <typename T>
+CIUIC_DEVICE void valuesOf(const Eight<T> &eight, float (&values)[8]) {
+#pragma unroll
+  for (int i = 0; i < 8; i += 2) {
+    unpack(wordOf(eight.words[0], i / 2), T(), values[i], values[i + 1]);
+  }
+}
+CIUIC_DEVICE void valuesOf(const Eight<float> &eight, float (&values)[8]) {
+#pragma unroll
+  for (int i = 0; i < 8; ++i) {
+    values[i] = fromBits(static_cast<int>(wordOf(eight.words[i / 4], i % 4)));
+  }
+}
+template <typename T>
+CIUIC_DEVICE void roundInto(Eight<T> &eight, const float (&v)[8]) {
+  eight.words[0] = {pack(v[0], v[1], T()), pack(v[2], v[3], T()), pack(v[4], v[5], T()),
+                    pack(v[6], v[7], T())};
+}
+CIUIC_DEVICE void roundInto(Eight<float> &eight, const float (&v)[8]) {
+#pragma unroll
+  for (int i = 0; i < 8; i += 4) {
+    eight.words[i / 4] = {
+        static_cast<uint32_t>(toBits(v[i])), static_cast<uint32_t>(toBits(v[i + 1])),
+        static_cast<uint32_t>(toBits(v[i + 2])), static_cast<uint32_t>(toBits(v[i + 3]))};
+  }
+}
+
 /// What is multiplied for them.
 template <typename T>
 CIUIC_DEVICE void partsOf(const Eight<T> &eight, Words (&parts)[1]) {
@@ -125,8 +158,10 @@ struct Activations {
     }
   }
 
+  static constexpr int kBatch = 4; // loads of a thread under way
+
   CIUIC_DEVICE void stage(int M) const {
-    constexpr int kParts = Parts<A>::kParts, kBatch = 4; // loads of a thread under way
+    constexpr int kParts = Parts<A>::kParts;
     const int perRow = static_cast<int>((K + 255) / 256 * 32), count = M * perRow;
     for (int begin = threadIndex(); begin < count; begin += kBatch * kWarps * 32) {
       Eight<A> eights[kBatch];
@@ -147,6 +182,88 @@ struct Activations {
 #pragma unroll
         for (int p = 0; p < kParts; ++p) {
           storeWords(ciuic_shared + kGemvSums + (m * kParts + p) * stride + eighth * 16, parts[p]);
+        }
+      }
+    }
+  }
+
+  /// The thread's eights from number `begin` of a row on.
+  CIUIC_DEVICE void loadBatch(const A *from, int begin, bool whole,
+                              Eight<A> (&eights)[kBatch]) const {
+#pragma unroll
+    for (int b = 0; b < kBatch; ++b) {
+      const int64_t k = static_cast<int64_t>(begin + b * kWarps * 32) * 8;
+      loadEight(from + k, K - k, whole, eights[b]);
+    }
+  }
+
+  /// Rows divided by the root of their mean square, times `scale`, rounded to A. `first` are the
+  /// thread's eights of the scales from its own number on. The sums' memory is free meanwhile.
+  CIUIC_DEVICE void stageNormalised(int M, const A *scale, bool scaleVectors, float epsilon,
+                                    const Eight<A> (&first)[kBatch]) const {
+    constexpr int kParts = Parts<A>::kParts, kStep = kBatch * kWarps * 32;
+    const int perRow = static_cast<int>((K + 255) / 256 * 32);
+    float *partial = reinterpret_cast<float *>(ciuic_shared); // [row][warp]
+    for (int m = 0; m < M; ++m) {
+      const A *from = a + m * lda;
+      Eight<A> x[kBatch];
+      float sum = 0;
+      for (int begin = threadIndex(); begin < perRow; begin += kStep) {
+        loadBatch(from, begin, vectors, x);
+#pragma unroll
+        for (int b = 0; b < kBatch; ++b) {
+          float v[8];
+          valuesOf(x[b], v);
+#pragma unroll
+          for (int i = 0; i < 8; ++i) {
+            sum = fusedMultiplyAdd(v[i], v[i], sum);
+          }
+        }
+      }
+      sum = warpSum(sum);
+      if (laneIndex() == 0) {
+        partial[m * kWarps + warpIndex()] = sum;
+      }
+      barrier();
+      float total = 0;
+#pragma unroll
+      for (int w = 0; w < kWarps; ++w) {
+        total += partial[m * kWarps + w];
+      }
+      const float factor = inverseRoot(total / static_cast<float>(K) + epsilon);
+      for (int begin = threadIndex(); begin < perRow; begin += kStep) {
+        Eight<A> scales[kBatch];
+        if (perRow > kStep) { // more than the registers kept
+          loadBatch(from, begin, vectors, x);
+          loadBatch(scale, begin, scaleVectors, scales);
+        } else {
+#pragma unroll
+          for (int b = 0; b < kBatch; ++b) {
+            scales[b] = first[b];
+          }
+        }
+#pragma unroll
+        for (int b = 0; b < kBatch; ++b) {
+          const int eighth = begin + b * kWarps * 32;
+          if (eighth >= perRow) {
+            break;
+          }
+          float v[8], s[8];
+          valuesOf(x[b], v);
+          valuesOf(scales[b], s);
+#pragma unroll
+          for (int i = 0; i < 8; ++i) {
+            v[i] = v[i] * factor * s[i];
+          }
+          Eight<A> rounded;
+          roundInto(rounded, v);
+          Words parts[kParts];
+          partsOf(rounded, parts);
+#pragma unroll
+          for (int p = 0; p < kParts; ++p) {
+            storeWords(ciuic_shared + kGemvSums + (m * kParts + p) * stride + eighth * 16,
+                       parts[p]);
+          }
         }
       }
     }
@@ -211,7 +328,9 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
   const int64_t first = params[0], end = params[1];
   const int lane = laneIndex(), warp = warpIndex();
   const int chunks = static_cast<int>((K + kChunk - 1) / kChunk);
-  const int warpsPerPanel = gemvWarpsPerPanel(K, kChunk), panelsPerBlock = kWarps / warpsPerPanel;
+  const bool pairs = args[kGemvPairs] != 0, normalises = kStaged && args[kGemvNorm] != 0;
+  const int warpsPerPanel = gemvWarpsPerPanel(K, kChunk, pairs),
+            panelsPerBlock = kWarps / warpsPerPanel;
   const int slice = warp % warpsPerPanel, own = warp / warpsPerPanel;
   // Rounds of two chunks of this warp; those that do not exist are not loaded.
   const int rounds = (chunks + warpsPerPanel * kDepth - 1) / (warpsPerPanel * kDepth);
@@ -226,17 +345,28 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
     }
   };
   launchDependents();
+  if (panel - own >= end) { // a block without panels
+    waitForActivations();
+    return;
+  }
   if (panel < end) {
 #pragma unroll
     for (int d = 0; d < kDepth; ++d) {
       fetch(slots[d], weights, d * warpsPerPanel + slice);
     }
   }
+  using X = Activations<A, kTiles, kStaged>;
+  X x;
+  x.K = K;
+  const A *scale = reinterpret_cast<const A *>(normalises ? ptrs[2] : nullptr);
+  const bool scaleVectors = K % 8 == 0 && reinterpret_cast<uintptr_t>(scale) % 16 == 0;
+  Eight<A> scales[X::kBatch];
+  if (normalises) {
+    x.loadBatch(scale, threadIndex(), scaleVectors, scales);
+  }
   waitForActivations();
 
-  Activations<A, kTiles, kStaged> x;
   x.a = reinterpret_cast<const A *>(ptrs[0]);
-  x.K = K;
   x.lda = args[kMatmulLda];
   x.vectors = K % 8 == 0 && reinterpret_cast<uintptr_t>(x.a) % 16 == 0 &&
               (M == 1 || x.lda * sizeof(A) % 16 == 0);
@@ -249,7 +379,12 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
     x.used[n] = x.row[n] < M && x.part[n] < kParts;
   }
   if constexpr (kStaged) {
-    x.stage(M);
+    if (normalises) {
+      x.stageNormalised(M, scale, scaleVectors, fromBits(static_cast<int>(args[kGemvEpsilon])),
+                        scales);
+    } else {
+      x.stage(M);
+    }
     barrier();
   }
 
@@ -258,17 +393,23 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
   // All warps take as many turns, since they meet in each.
   for (int64_t base = panel - own; base < end; base += step, panel += step, ++turn) {
     const char *next = weights + step * panelBytes;
-    float columnScale = 1;
     // The thread's element of the result, if it has one: a warp's worth of threads further on each
-    // turn.
-    const int element = (threadIndex() + turn * 32) % (kWarps * 32),
-              elements = panelsPerBlock * M * 16;
-    if (Weight::kColumnScale && element < elements) { // element = (panel · M + row) · 16 + column
-      const int64_t of = base + element / 16 / M;
-      if (of < end) {
-        columnScale =
-            reinterpret_cast<const float *>(ptrs[1] + (of - first) * panelBytes)[element % 16];
+    // turn. element = (panel · M + row) · 16 + column, of pairs of panels where they are.
+    const int together = pairs ? 2 : 1, element = (threadIndex() + turn * 32) % (kWarps * 32),
+              elements = panelsPerBlock / together * M * 16;
+    float columnScales[2] = {1, 1};
+    auto loadScales = [&](int e) {
+      const int64_t of = base + e / 16 / M * together;
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        if (i < together && of + i < end) {
+          columnScales[i] =
+              reinterpret_cast<const float *>(ptrs[1] + (of + i - first) * panelBytes)[e % 16];
+        }
       }
+    };
+    if (Weight::kColumnScale && element < elements) {
+      loadScales(element);
     }
     float sums[kTiles][4] = {};
     if (panel < end) {
@@ -313,22 +454,32 @@ CIUIC_DEVICE void gemv(const int64_t *args, char *const *ptrs, const int64_t *di
     }
     barrier();
     for (int e = element; e < elements; e += kWarps * 32) {
-      const int column = e % 16, row = e / 16 % M, of = e / 16 / M;
-      const int64_t col = (base + of) * 16 + column;
-      if (base + of >= end || col >= N) {
+      const int column = e % 16, row = e / 16 % M, of = e / 16 / M * together;
+      const int64_t col = (pairs ? (base + of) / 2 : base + of) * 16 + column;
+      if (base + of >= end || col >= (pairs ? N / 2 : N)) {
         continue;
       }
-      float value = 0;
-      for (int w = 0; w < warpsPerPanel; ++w) {
-        const float *from = buffer + (of * warpsPerPanel + w) * kSumRows * 16 + column;
-        value += kShared ? from[row * 16] + (from[(2 + row) * 16] + from[(4 + row) * 16])
-                         : from[row * 16];
-      }
       if (Weight::kColumnScale && e != element) {
-        columnScale =
-            reinterpret_cast<const float *>(ptrs[1] + (base + of - first) * panelBytes)[column];
+        loadScales(e);
       }
-      ciuic_epilogue(value * columnScale, row, col, ptrs, dims);
+      float values[2];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        if (i < together) {
+          float value = 0;
+          for (int w = 0; w < warpsPerPanel; ++w) {
+            const float *from = buffer + ((of + i) * warpsPerPanel + w) * kSumRows * 16 + column;
+            value += kShared ? from[row * 16] + (from[(2 + row) * 16] + from[(4 + row) * 16])
+                             : from[row * 16];
+          }
+          values[i] = value * columnScales[i];
+        }
+      }
+      if (pairs) {
+        ciuic_epilogue_pair(values[0], values[1], row, col, ptrs, dims);
+      } else {
+        ciuic_epilogue(values[0], row, col, ptrs, dims);
+      }
     }
   }
 }

@@ -7,11 +7,14 @@
 // fused multiply-adds in f32, then a sum over the lanes in a fixed order. Reads W once: 2 or 4
 // bytes a weight, four vectors of each column under way. A column's result depends on its weights,
 // its row of A and K alone.
-//   args: MatmulArg. ptrs: A, W (at panel `first`), …; params: first panel, end panel.
+//   args: MatmulArg, then GemvArg, of which no norm. ptrs: A, W (at panel `first`), …; params:
+//   first panel, end panel.
 #include "kernels/cuda/Abi.h"
+#include "kernels/cuda/Catalog.h"
 #include "kernels/cuda/Overlap.h"
 
 using namespace ciuic::kernels;
+using namespace ciuic::kernels::cuda;
 using namespace ciuic::cuda;
 
 namespace {
@@ -76,65 +79,78 @@ CIUIC_DEVICE void gemvMixed(const int64_t *args, char *const *ptrs, const int64_
   constexpr int kAlign = kCount * sizeof(A) < 16 ? kCount * sizeof(A) : 16;
   const bool rowsAligned =
       reinterpret_cast<uintptr_t>(a) % kAlign == 0 && (M == 1 || lda * sizeof(A) % kAlign == 0);
-  for (int64_t panel = params[0] + blockIndex(); panel < params[1]; panel += blockCount()) {
-    const W *columns =
-        reinterpret_cast<const W *>(ptrs[1]) + ((panel - params[0]) * 16 + warp * kColumns) * K;
-    float sums[kColumns][kRows] = {};
-    for (int64_t begin = lane * kCount; begin < K; begin += 32 * kCount * kUnroll) {
-      Words words[kUnroll][kColumns];
-      if (K % kCount == 0) {
+  // A unit is a panel, or the two of a pair one after the other.
+  const int together = args[kGemvPairs] != 0 ? 2 : 1;
+  for (int64_t unit = params[0] / together + blockIndex(); unit * together < params[1];
+       unit += blockCount()) {
+    float former = 0, own = 0;
+#pragma unroll 1
+    for (int i = 0; i < together; ++i) {
+      former = own, own = 0;
+      const int64_t panel = unit * together + i;
+      const W *columns =
+          reinterpret_cast<const W *>(ptrs[1]) + ((panel - params[0]) * 16 + warp * kColumns) * K;
+      float sums[kColumns][kRows] = {};
+      for (int64_t begin = lane * kCount; begin < K; begin += 32 * kCount * kUnroll) {
+        Words words[kUnroll][kColumns];
+        if (K % kCount == 0) {
 #pragma unroll
-        for (int u = 0; u < kUnroll; ++u) {
+          for (int u = 0; u < kUnroll; ++u) {
 #pragma unroll
-          for (int c = 0; c < kColumns; ++c) {
-            if (begin + u * 32 * kCount < K) {
-              words[u][c] = streamWords(columns + c * K + begin + u * 32 * kCount);
+            for (int c = 0; c < kColumns; ++c) {
+              if (begin + u * 32 * kCount < K) {
+                words[u][c] = streamWords(columns + c * K + begin + u * 32 * kCount);
+              }
             }
           }
         }
-      }
 #pragma unroll
-      for (int u = 0; u < kUnroll; ++u) {
-        const int64_t k = begin + u * 32 * kCount;
-        if (k < K) {
-          float w[kColumns][kCount];
+        for (int u = 0; u < kUnroll; ++u) {
+          const int64_t k = begin + u * 32 * kCount;
+          if (k < K) {
+            float w[kColumns][kCount];
 #pragma unroll
-          for (int c = 0; c < kColumns; ++c) {
-            if (K % kCount == 0) {
-              unpackWords(words[u][c], W(), w[c]);
-            } else {
-              valuesOf(columns + c * K + k, K - k, false, w[c]);
+            for (int c = 0; c < kColumns; ++c) {
+              if (K % kCount == 0) {
+                unpackWords(words[u][c], W(), w[c]);
+              } else {
+                valuesOf(columns + c * K + k, K - k, false, w[c]);
+              }
             }
-          }
 #pragma unroll
-          for (int m = 0; m < kRows; ++m) {
-            if (m < M) {
-              float x[kCount];
-              valuesOf(a + m * lda + k, K - k, rowsAligned, x);
+            for (int m = 0; m < kRows; ++m) {
+              if (m < M) {
+                float x[kCount];
+                valuesOf(a + m * lda + k, K - k, rowsAligned, x);
 #pragma unroll
-              for (int c = 0; c < kColumns; ++c) {
+                for (int c = 0; c < kColumns; ++c) {
 #pragma unroll
-                for (int i = 0; i < kCount; ++i) {
-                  sums[c][m] = fusedMultiplyAdd(w[c][i], x[i], sums[c][m]);
+                  for (int i = 0; i < kCount; ++i) {
+                    sums[c][m] = fusedMultiplyAdd(w[c][i], x[i], sums[c][m]);
+                  }
                 }
               }
             }
           }
         }
       }
-    }
-    // Lane c · kRows + m hands over element (m, c).
-    float own = 0;
+      // Lane c · kRows + m hands over element (m, c).
 #pragma unroll
-    for (int c = 0; c < kColumns; ++c) {
+      for (int c = 0; c < kColumns; ++c) {
 #pragma unroll
-      for (int m = 0; m < kRows; ++m) {
-        const float sum = warpSum(sums[c][m]);
-        own = lane == c * kRows + m ? sum : own;
+        for (int m = 0; m < kRows; ++m) {
+          const float sum = warpSum(sums[c][m]);
+          own = lane == c * kRows + m ? sum : own;
+        }
       }
     }
-    const int64_t col = panel * 16 + warp * kColumns + lane / kRows;
-    if (lane < kColumns * kRows && lane % kRows < M && col < N) {
+    const int64_t col = unit * 16 + warp * kColumns + lane / kRows;
+    if (lane >= kColumns * kRows || lane % kRows >= M || col >= N / together) {
+      continue;
+    }
+    if (together == 2) {
+      ciuic_epilogue_pair(former, own, lane % kRows, col, ptrs, dims);
+    } else {
       ciuic_epilogue(own, lane % kRows, col, ptrs, dims);
     }
   }

@@ -11,6 +11,8 @@ namespace ciuic::kernels {
 inline constexpr int kMatmulColumns = 128, kMatmulStep = 64;
 /// Blocks that occupy a large chip; tiles that do it well enough; most parts of K.
 inline constexpr int kMatmulBlocks = 132, kMatmulEnough = 100, kMatmulParts = 4;
+/// Blocks of warpgroups that a multiprocessor holds at once.
+inline constexpr int kMatmulResident = 2;
 /// Four buffers of the widest steps, and what it takes to begin at a multiple of 1024 bytes: less
 /// than what every chip from compute capability 8.0 on gives a block.
 inline constexpr int kMatmulShared = 4 * 24 * 1024 + 1024;

@@ -170,6 +170,40 @@ std::string copyRange(const PackSpec &spec, const WeightSource &source, int64_t 
   return {};
 }
 
+// The scales that a source gives for a panel, in the panel's order; columns beyond the last have 0.
+class GivenScales {
+public:
+  GivenScales(const PackSpec &spec, const WeightSource &source) : spec(spec), source(source) {
+    const int64_t size = groupSize(spec.format);
+    groups = size != 0 && source.scales ? (spec.depth() + size - 1) / size : 0;
+  }
+
+  bool of(int64_t panel, const float *&out) {
+    if (groups == 0) {
+      return true;
+    }
+    const int64_t column = panel * kLanes, count = std::min(kLanes, spec.columns - column);
+    stored.resize(static_cast<size_t>(count * groups));
+    turned.assign(static_cast<size_t>(groups * kLanes), 0);
+    if (!source.scales(column, count, stored.data())) {
+      return false;
+    }
+    for (int64_t c = 0; c < count; ++c) {
+      for (int64_t g = 0; g < groups; ++g) {
+        turned[g * kLanes + c] = stored[c * groups + g];
+      }
+    }
+    out = turned.data();
+    return true;
+  }
+
+private:
+  const PackSpec &spec;
+  const WeightSource &source;
+  int64_t groups = 0;
+  std::vector<float> stored, turned;
+};
+
 std::string encodeRange(const PackSpec &spec, const WeightSource &source, int64_t first,
                         int64_t end, std::byte *out, PackError *error) {
   if (out && !error && isStoredAsPacked(spec, source)) {
@@ -179,6 +213,7 @@ std::string encodeRange(const PackSpec &spec, const WeightSource &source, int64_
   PanelReader reader(spec, source);
   std::vector<float> values, decoded(static_cast<size_t>(error ? K * kLanes : 0));
   std::vector<std::byte> sink(static_cast<size_t>(out ? 0 : bytes));
+  GivenScales given(spec, source);
   for (int64_t p = first; p < end;) {
     const int64_t group = p / perGroup, local = p % perGroup;
     const int64_t count = std::min({reader.batch(), end - p, perGroup - local});
@@ -190,7 +225,11 @@ std::string encodeRange(const PackSpec &spec, const WeightSource &source, int64_
     for (int64_t i = 0; i < count; ++i) {
       const float *panel = values.data() + i * K * kLanes;
       std::byte *to = out ? out + (p + i - first) * bytes : sink.data();
-      encodePanel(spec.layout, spec.format, K, panel, to, error ? decoded.data() : nullptr);
+      const float *scales = nullptr;
+      if (!given.of(p + i, scales)) {
+        return "cannot read the weight's bytes";
+      }
+      encodePanel(spec.layout, spec.format, K, panel, to, error ? decoded.data() : nullptr, scales);
       if (error) {
         addError(*error, panel, decoded.data(), K * kLanes);
       }

@@ -66,6 +66,9 @@ struct WeightSource {
   // Reads `bytes` bytes at byte `offset` of the weight; false is an error that the reader keeps to
   // itself.
   std::function<bool(int64_t offset, std::span<std::byte> bytes)> read;
+  // For int4 formats: the scales of `count` columns from `column` on, [count][groups], where they
+  // are given and not to be looked for.
+  std::function<bool(int64_t column, int64_t count, float *scales)> scales = {};
 };
 
 WeightSource sourceOfColumns(int64_t K);         // stored [N, K]: Linear, transB, embeddings
@@ -82,8 +85,8 @@ struct PackError {
 
 // Packs panels [first, end) to `out`, of exactly (end − first) · panelBytes. Reads through a buffer
 // of at most a few MiB plus one panel. Quantised formats choose each group's scale by least squared
-// error over a fixed set of candidates, the same on every machine. Values that are not finite are
-// refused by every format but F32. Returns an error text or empty.
+// error over a fixed set of candidates, the same on every machine, unless the source gives them.
+// Values that are not finite are refused by every format but F32. Returns an error text or empty.
 std::string packPanels(const PackSpec &spec, const WeightSource &source, int64_t first, int64_t end,
                        std::span<std::byte> out, PackError *error = nullptr);
 

@@ -157,14 +157,20 @@ BestScales int4Scales(const float *panel, int64_t rows) {
   return best;
 }
 
-void encodeInt4(int64_t K, int64_t group, const float *panel, std::byte *out, float *decoded) {
+void encodeInt4(int64_t K, int64_t group, const float *panel, std::byte *out, float *decoded,
+                const float *given) {
   const int64_t words = (K + 7) / 8;
   std::byte *quants = out + int4ScaleBytes(K, group);
   std::memset(out, 0, static_cast<size_t>(int4ScaleBytes(K, group)));
   std::memset(quants, 0x88, static_cast<size_t>(words * kLanes * 4));
   for (int64_t g = 0; g * group < K; ++g) {
     const int64_t from = g * group, to = std::min(K, from + group);
-    const BestScales scales = int4Scales(panel + from * kLanes, to - from);
+    BestScales scales;
+    if (given) {
+      std::memcpy(scales.scale, given + g * kLanes, sizeof scales.scale);
+    } else {
+      scales = int4Scales(panel + from * kLanes, to - from);
+    }
     for (int64_t c = 0; c < kLanes; ++c) {
       const uint16_t half = floatToHalf(scales.scale[c]);
       std::memcpy(out + (g * kLanes + c) * 2, &half, 2);
@@ -257,7 +263,7 @@ int64_t panel16Bytes(WeightFormat format, int64_t K) {
 }
 
 void encodePanel16(WeightFormat format, int64_t K, const float *panel, std::byte *out,
-                   float *decoded) {
+                   float *decoded, const float *scales) {
   const int64_t count = K * kLanes;
   if (panel16Bytes(format, K) == 0) {
     return; // no bytes, perhaps no memory either
@@ -286,7 +292,7 @@ void encodePanel16(WeightFormat format, int64_t K, const float *panel, std::byte
   case WeightFormat::I4G32:
   case WeightFormat::I4G64:
   case WeightFormat::I4G128:
-    encodeInt4(K, groupSize(format), panel, out, decoded);
+    encodeInt4(K, groupSize(format), panel, out, decoded, scales);
     return;
   }
 }
@@ -370,13 +376,13 @@ int64_t panelBytesOf(WeightLayout layout, WeightFormat format, int64_t K) {
 
 // Rows16 is the host's panel reordered: values, scales and errors are the same by construction.
 void encodePanel(WeightLayout layout, WeightFormat format, int64_t K, const float *panel,
-                 std::byte *out, float *decoded) {
+                 std::byte *out, float *decoded, const float *scales) {
   if (layout == WeightLayout::Panel16) {
-    encodePanel16(format, K, panel, out, decoded);
+    encodePanel16(format, K, panel, out, decoded, scales);
     return;
   }
   std::vector<std::byte> host(static_cast<size_t>(panel16Bytes(format, K)));
-  encodePanel16(format, K, panel, host.data(), decoded);
+  encodePanel16(format, K, panel, host.data(), decoded, scales);
   const int64_t bytes = rows16Bytes(format, K), group = groupSize(format);
   if (group != 0) {
     const int64_t scales = rows16::int4ScaleBytes(K, group);

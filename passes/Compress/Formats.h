@@ -5,7 +5,7 @@
 // tools/ciuicc: propose once, choose for the bytes that a plan leaves, record.
 #pragma once
 
-#include "ir/Graph/Graph.h"
+#include "ir/Graph/BlockWeights.h"
 #include "kernels/pack/Pack.h"
 #include "passes/Solver/FormatChoice.h"
 
@@ -48,6 +48,7 @@ llvm::StringRef nameOf(WeightRole role);
 struct WeightSite {
   llvm::SmallVector<graph::WeightOp> ops; ///< of all functions, the first in program order first
   WeightRole role = WeightRole::Inner;
+  llvm::SmallVector<WeightRole> parts; ///< of a merged weight whose parts have several
   double depth =
       0; ///< 0 at the first block weight, 1 at the last: where its middle lies among their elements
   int64_t elements = 0;
@@ -81,15 +82,11 @@ struct WeightProposal {
   std::vector<Candidate> candidates; ///< as stored now first, if the policy lets it stay
 };
 
-/// Reads bytes of a stored weight; false and a coded message. Called from several threads.
-using ReadWeight = std::function<bool(graph::WeightOp weight, int64_t offset,
-                                      std::span<std::byte> out, std::string &error)>;
-
-/// Measures every candidate of every site. Emits a diagnostic and fails if a weight cannot be read.
+/// Measures every candidate of every site; `read` is called from several threads. Emits a
+/// diagnostic and fails if a weight cannot be read.
 mlir::FailureOr<std::vector<WeightProposal>> proposeFormats(mlir::ModuleOp module,
                                                             const FormatPolicy &policy,
-                                                            const ReadWeight &read,
-                                                            unsigned threads);
+                                                            const ReadFile &read, unsigned threads);
 
 /// The problem whose solution is the policy's choice when the proposed weights may take `bytes`.
 /// near: least bytes at a predicted loss of at most 0.8 %. balanced: least loss within `bytes` and

@@ -60,14 +60,27 @@ struct Magnitudes {
   }
 };
 
+StoredWeight storedOf(WeightOp weight) {
+  return {static_cast<int64_t>(weight.getFile()), static_cast<int64_t>(weight.getOffset()),
+          cast<RankedTensorType>(weight.getType()), weight.getBlocksAttr(),
+          mergedWeightOf(weight.getParts(), weight.getInterleaved(), weight.getPackingAttr(),
+                         cast<RankedTensorType>(weight.getType()).getElementType())};
+}
+
 /// Fills in one proposal; a coded message if the weight cannot be read.
-std::string measure(WeightProposal &proposal, const FormatPolicy &policy, const ReadWeight &read) {
+std::string measure(WeightProposal &proposal, const FormatPolicy &policy,
+                    const ReadFile &readFile) {
   WeightOp weight = proposal.site.ops.front();
   PackingAttr packing = weight.getPackingAttr();
   kernels::WeightSource source =
       weightSourceOf(packing, cast<RankedTensorType>(weight.getType()).getElementType());
   const int64_t bytes = weight.getBytes();
   std::string error;
+  auto read = [&](int64_t offset, std::span<std::byte> out) {
+    return readWeight(storedOf(weight), offset,
+                      MutableArrayRef<char>(reinterpret_cast<char *>(out.data()), out.size()),
+                      readFile, error);
+  };
 
   // 1. Magnitudes over all values.
   Magnitudes magnitudes;
@@ -81,14 +94,14 @@ std::string measure(WeightProposal &proposal, const FormatPolicy &policy, const 
     } else {
       out = std::span(whole).subspan(at, count);
     }
-    if (!read(weight, at, out, error)) {
+    if (!read(at, out)) {
       return error;
     }
     magnitudes.add(out, source.type);
   }
   source.read = [&](int64_t offset, std::span<std::byte> out) {
     if (whole.empty()) {
-      return read(weight, offset, out, error);
+      return read(offset, out);
     }
     if (offset < 0 || offset + static_cast<int64_t>(out.size()) > bytes) {
       return false;
@@ -112,9 +125,21 @@ std::string measure(WeightProposal &proposal, const FormatPolicy &policy, const 
   const bool boundary = proposal.site.role == WeightRole::Boundary;
   const bool wide =
       llvm::any_of(policy.formats, [](WeightFormat f) { return kernels::groupSize(f) == 0; });
-  for (WeightFormat format : policy.formats) {
+  // Integers in blocks that only the scales' rounding keeps from being that format: whatever the
+  // policy, it costs next to nothing.
+  graph::BlocksAttr blocks = weight.getBlocksAttr();
+  std::optional<WeightFormat> native;
+  if (blocks && !blocks.getZeros() && packing.getSource() == "columns") {
+    native =
+        kernels::formatOfName(std::string_view(int4FormatOf(blocks.getBits(), blocks.getSize())));
+  }
+  std::vector<WeightFormat> formats = policy.formats;
+  if (native && !llvm::is_contained(formats, *native)) {
+    formats.push_back(*native);
+  }
+  for (WeightFormat format : formats) {
     // balanced keeps the network's two faces at 8 bits or more where it may.
-    if (policy.quality == Quality::Balanced &&
+    if (policy.quality == Quality::Balanced && format != native &&
         (boundary ? wide && kernels::groupSize(format) > 0 : format <= WeightFormat::BF16)) {
       continue;
     }
@@ -128,6 +153,13 @@ std::string measure(WeightProposal &proposal, const FormatPolicy &policy, const 
     kernels::PackSpec spec = stored;
     spec.format = format;
     kernels::PackError packError;
+    source.scales = nullptr;
+    if (format == native) {
+      source.scales = [&](int64_t column, int64_t count, float *scales) {
+        return readScales(storedOf(weight), kernels::groupSize(format), column, count, scales,
+                          readFile, error);
+      };
+    }
     const int64_t stride = (kernels::panelCount(spec) + sampledPanels - 1) / sampledPanels;
     if (std::string problem = kernels::measurePanels(spec, source, stride, packError);
         !problem.empty()) {
@@ -149,7 +181,7 @@ std::string measure(WeightProposal &proposal, const FormatPolicy &policy, const 
 } // namespace
 
 FailureOr<std::vector<WeightProposal>> proposeFormats(ModuleOp module, const FormatPolicy &policy,
-                                                      const ReadWeight &read, unsigned threads) {
+                                                      const ReadFile &read, unsigned threads) {
   std::vector<WeightProposal> proposals;
   for (WeightSite &site : findSites(module)) {
     proposals.push_back({std::move(site), {}});

@@ -175,6 +175,9 @@ std::vector<WeightSite> findSites(ModuleOp module) {
   auto raise = [&](WeightOp weight, WeightRole role) {
     if (auto it = sites.find(keyOf(weight)); it != sites.end()) {
       it->second.role = std::max(it->second.role, role);
+      if (weight.getParts()) {
+        it->second.parts.push_back(role);
+      }
     }
   };
   module.walk([&](AttentionOp attention) {
@@ -214,9 +217,16 @@ double sensitivityOf(const WeightSite &site, double peak) {
   if (site.role == WeightRole::Boundary) {
     return boundaryLoss;
   }
-  double role = site.role == WeightRole::Value   ? valueFactor
-                : site.role == WeightRole::Query ? queryFactor
-                                                 : 1;
+  auto factorOf = [](WeightRole role) {
+    return role == WeightRole::Value ? valueFactor : role == WeightRole::Query ? queryFactor : 1;
+  };
+  double role = factorOf(site.role);
+  if (!site.parts.empty()) { // the parts share a format: what they cost together
+    role = 0;
+    for (WeightRole part : site.parts) {
+      role += factorOf(part) / static_cast<double>(site.parts.size());
+    }
+  }
   double end = site.depth < firstShare || site.depth > 1 - lastShare ? endFactor : 1;
   return innerLoss * role * end * (1 + peak * peak / (peakScale * peakScale));
 }

@@ -182,6 +182,34 @@ std::vector<MatmulRate> readMatmul(const Json &list, const std::string &path, st
   return rates;
 }
 
+std::vector<AlgorithmChoice> readAlgorithms(const Json &list, std::string &wrong) {
+  constexpr size_t kMost = 4096;
+  std::vector<AlgorithmChoice> choices;
+  if (!list.is_array() || list.size() > kMost) {
+    wrong = wrong.empty() ? "algorithms must be a list of at most 4096 choices" : wrong;
+    return choices;
+  }
+  for (const Json &item : list) {
+    Reader reader(item, "algorithms", wrong);
+    AlgorithmChoice choice;
+    const std::string format = reader.text("format");
+    const auto *name = std::find(kFormatNames, kFormatNames + 3, format);
+    if (name == kFormatNames + 3) {
+      reader.fail("format", "must be \"f32\", \"f16\" or \"bf16\"");
+    } else {
+      choice.format = static_cast<WeightFormat>(name - kFormatNames);
+    }
+    choice.epilogue = reader.whole("epilogue", 0, 3);
+    choice.rows = reader.whole("rows", 1, kMostBytes);
+    choice.columns = reader.whole("columns", 1, kMostBytes);
+    choice.depth = reader.whole("depth", 1, kMostBytes);
+    choice.choice = reader.whole("choice", 0, 63);
+    reader.finish();
+    choices.push_back(choice);
+  }
+  return choices;
+}
+
 bool isArchitecture(std::string_view text) {
   return text.size() >= 5 && text.size() <= 6 && text.substr(0, 3) == "sm_" &&
          text.find_first_not_of("0123456789", 3) == std::string_view::npos;
@@ -211,6 +239,9 @@ std::variant<Profile, std::string> parseProfile(std::string_view text) {
   if (profile.device == "cuda") {
     profile.architecture = reader.text("architecture");
     profile.cards = reader.texts("cards");
+    if (reader.has("algorithms")) {
+      profile.algorithms = readAlgorithms(reader.child("algorithms"), wrong);
+    }
   }
   profile.reserveBytes = reader.whole("reserve_bytes", 0, kMostBytes);
   Reader link(reader.child("link"), "link", wrong);
@@ -218,6 +249,9 @@ std::variant<Profile, std::string> parseProfile(std::string_view text) {
   profile.toHost = readLink(link.child("to_host"), "link.to_host", wrong);
   link.finish();
   profile.launchMicroseconds = reader.amount("launch_us", 0, 1e6);
+  if (reader.has("disk_gbps")) {
+    profile.diskGigabytes = reader.amount("disk_gbps", 1e-3, 1e6);
+  }
   profile.memoryGigabytes = reader.amount("memory_gbps", 1e-3, 1e6);
   Reader matmul(reader.child("matmul"), "matmul", wrong);
   for (size_t f = 0; f < kWeightFormats; ++f) {
@@ -230,6 +264,9 @@ std::variant<Profile, std::string> parseProfile(std::string_view text) {
   }
   matmul.finish();
   profile.convolutionGigaflops = reader.amount("convolution_gflops", 1e-3, 1e9);
+  profile.convolutionF32Gigaflops = reader.has("convolution_f32_gflops")
+                                        ? reader.amount("convolution_f32_gflops", 1e-3, 1e9)
+                                        : profile.convolutionGigaflops;
   profile.attentionGigaflops = reader.amount("attention_gflops", 1e-3, 1e9);
   profile.elementwiseGigaflops = reader.amount("elementwise_gflops", 1e-3, 1e9);
   Reader hide(reader.child("hide"), "hide", wrong);
@@ -274,6 +311,20 @@ std::string printProfile(const Profile &profile) {
   if (profile.device == "cuda") {
     json["architecture"] = profile.architecture;
     json["cards"] = profile.cards;
+    for (const AlgorithmChoice &c : profile.algorithms) {
+      json["algorithms"].push_back({{"format", kFormatNames[static_cast<size_t>(c.format)]},
+                                    {"epilogue", c.epilogue},
+                                    {"rows", c.rows},
+                                    {"columns", c.columns},
+                                    {"depth", c.depth},
+                                    {"choice", c.choice}});
+    }
+  }
+  if (profile.diskGigabytes != kAssumedDisk) {
+    json["disk_gbps"] = profile.diskGigabytes;
+  }
+  if (profile.convolutionF32Gigaflops != profile.convolutionGigaflops) {
+    json["convolution_f32_gflops"] = profile.convolutionF32Gigaflops;
   }
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
@@ -305,7 +356,8 @@ Prediction predict(const Profile &profile, const Work &work) {
     }
     break;
   case WorkClass::Convolution:
-    rate = profile.convolutionGigaflops;
+    rate = work.format == WeightFormat::F32 ? profile.convolutionF32Gigaflops
+                                            : profile.convolutionGigaflops;
     break;
   case WorkClass::Attention:
     rate = profile.attentionGigaflops;

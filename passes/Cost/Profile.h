@@ -29,6 +29,19 @@ struct MatmulRate {
   bool operator==(const MatmulRate &) const = default;
 };
 
+/// Where a profile has no measured rate of the disk: what a single NVMe drive gives at the least.
+inline constexpr double kAssumedDisk = 1.5;
+
+/// The fastest of a vendor's algorithms for a product [rows, depth] × [depth, columns] by a weight,
+/// where it is not the library's first.
+struct AlgorithmChoice {
+  WeightFormat format = WeightFormat::F16; // F32, F16 or BF16
+  int64_t epilogue = 0;                    // kernels/VendorCalls.h
+  int64_t rows = 0, columns = 0, depth = 0;
+  int64_t choice = 0; // its place among the library's heuristics, from 0
+  bool operator==(const AlgorithmChoice &) const = default;
+};
+
 struct Profile {
   std::string name;
   std::string device;             // "host", "cuda"
@@ -38,10 +51,13 @@ struct Profile {
   int64_t reserveBytes = 0;
   solver::Link toDevice, toHost;
   double launchMicroseconds = 0;
-  double memoryGigabytes = 0; // per second, read and written bytes alike
+  double diskGigabytes = kAssumedDisk; // per second, several reads at once, past the page cache
+  double memoryGigabytes = 0;          // per second, read and written bytes alike
   std::array<std::vector<MatmulRate>, kWeightFormats> matmul;
   double convolutionGigaflops = 0, attentionGigaflops = 0, elementwiseGigaflops = 0;
-  double hideCompute = 1, hideMemory = 0; // rates at which kernels advance beside a copy
+  double convolutionF32Gigaflops = 0;      // of f32 filters; the other is that of narrower ones
+  std::vector<AlgorithmChoice> algorithms; // cuda
+  double hideCompute = 1, hideMemory = 0;  // rates at which kernels advance beside a copy
   bool operator==(const Profile &) const = default;
 };
 

@@ -78,6 +78,34 @@ struct ComputeChannelsLast : OpRewritePattern<Op> {
   }
 };
 
+/// A group norm over an image that is reshaped to its view. Its result is reshaped back by the
+/// reader.
+struct GroupNormChannelsLast : OpRewritePattern<GroupNormOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(GroupNormOp op, PatternRewriter &rewriter) const override {
+    auto reshape = op.getInput().getDefiningOp<ReshapeOp>();
+    if (!reshape || op.getLayout() != ImageLayout::channels_first) {
+      return failure();
+    }
+    auto image = dimsOf(reshape.getInput()), dims = dimsOf(op.getInput());
+    int64_t rank = image.size();
+    if (rank < 3 || !sameDim(image[0], dims[0]) || !sameDim(image[1], dims[1] * dims[2])) {
+      return failure();
+    }
+    Location loc = op.getLoc();
+    Type element = getElementTypeOrSelf(op.getInput());
+    Value last = transposed(rewriter, loc, reshape.getInput(), toLast(rank));
+    Value grouped = ReshapeOp::create(
+        rewriter, loc, tensorOf({dims[0], dims[3], dims[1], dims[2]}, element), last);
+    Value norm = GroupNormOp::create(rewriter, loc, grouped.getType(), grouped, op.getScale(),
+                                     op.getBias(), op.getEpsilon(), ImageLayout::channels_last);
+    Value whole = ReshapeOp::create(rewriter, loc, last.getType(), norm);
+    rewriter.replaceOpWithNewOp<ReshapeOp>(op, op.getType(),
+                                           transposed(rewriter, loc, whole, toFirst(rank)));
+    return success();
+  }
+};
+
 struct CancelTransposes : OpRewritePattern<TransposeOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(TransposeOp op, PatternRewriter &rewriter) const override {
@@ -186,6 +214,23 @@ struct SinkBelowConcat : OpRewritePattern<ConcatOp> {
   }
 };
 
+/// A reshape of the spatial dims alone.
+struct SinkBelowReshape : OpRewritePattern<ReshapeOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(ReshapeOp op, PatternRewriter &rewriter) const override {
+    Value inner = behindRestore(op.getInput());
+    auto from = dimsOf(op.getInput()), to = dimsOf(op.getResult());
+    int64_t rank = to.size();
+    if (!inner || rank < 3 || !sameDims(ArrayRef(from).take_front(2), ArrayRef(to).take_front(2))) {
+      return failure();
+    }
+    Value last =
+        ReshapeOp::create(rewriter, op.getLoc(), permutedType(op.getType(), toLast(rank)), inner);
+    rewriter.replaceOp(op, transposed(rewriter, op.getLoc(), last, toFirst(rank)));
+    return success();
+  }
+};
+
 struct SinkBelowPad : OpRewritePattern<PadOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(PadOp op, PatternRewriter &rewriter) const override {
@@ -236,9 +281,9 @@ struct ChannelsLastPass : ciuic::impl::ChannelsLastBase<ChannelsLastPass> {
     }
     RewritePatternSet patterns(&getContext());
     patterns.add<ComputeChannelsLast<ConvOp>, ComputeChannelsLast<ConvTransposeOp>,
-                 ComputeChannelsLast<PoolOp>, ComputeChannelsLast<ResizeOp>, CancelTransposes,
-                 SinkBelowMap, SinkBelowReduce, SinkBelowConcat, SinkBelowPad, SinkBelowSlice>(
-        &getContext());
+                 ComputeChannelsLast<PoolOp>, ComputeChannelsLast<ResizeOp>, GroupNormChannelsLast,
+                 CancelTransposes, SinkBelowMap, SinkBelowReduce, SinkBelowConcat, SinkBelowReshape,
+                 SinkBelowPad, SinkBelowSlice>(&getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
       signalPassFailure();
     }

@@ -90,6 +90,27 @@ struct TidyOperands : OpRewritePattern<MapOp> {
   }
 };
 
+/// A map that copies what an op computes is that. (Appends and arguments may be buffers with
+/// strides of their own, which a copy makes dense.)
+struct DropCopy : OpRewritePattern<MapOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(MapOp map, PatternRewriter &rewriter) const override {
+    if (map->getNumResults() != 1 || map.getInputs().size() != 1 || !map.getMap(0).isIdentity()) {
+      return failure();
+    }
+    Block &body = map.getBody().front();
+    Value input = map.getInputs()[0];
+    if (body.getTerminator()->getOperand(0) != body.getArgument(0) ||
+        input.getType() != map.getResult(0).getType() ||
+        !isa_and_nonnull<MapOp, MatmulOp, ConvOp, ConvTransposeOp, GroupNormOp, LayerNormOp,
+                         RmsNormOp, AttentionOp>(input.getDefiningOp())) {
+      return failure();
+    }
+    rewriter.replaceOp(map, input);
+    return success();
+  }
+};
+
 /// A matmul operand that is transposed in its last two dims becomes a flag.
 struct FoldIntoMatmul : OpRewritePattern<MatmulOp> {
   using OpRewritePattern::OpRewritePattern;
@@ -149,7 +170,8 @@ struct TransposeOfUnits : OpRewritePattern<TransposeOp> {
 struct FoldViewsPass : ciuic::impl::FoldViewsBase<FoldViewsPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<FoldIntoMap, TidyOperands, FoldIntoMatmul, TransposeOfUnits>(&getContext());
+    patterns.add<FoldIntoMap, TidyOperands, DropCopy, FoldIntoMatmul, TransposeOfUnits>(
+        &getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
       signalPassFailure();
     }

@@ -40,7 +40,8 @@ std::optional<Template> templateOf(Operation *op) {
       .Case<MapOp, SliceOp, ExpandOp>([](auto) { return Template::flat; })
       .Case<ReduceOp>(
           [](ReduceOp r) { return reducesLastDimOnly(r) ? Template::row : Template::column; })
-      .Case<SoftmaxOp, LayerNormOp, RmsNormOp, ArgReduceOp>([](auto) { return Template::row; })
+      .Case<SoftmaxOp, LayerNormOp, RmsNormOp, GroupNormOp, ArgReduceOp>(
+          [](auto) { return Template::row; })
       .Case<TransposeOp>([](auto) { return Template::transpose; })
       .Case<GatherOp>([](auto) { return Template::gather; })
       .Case<MatmulOp>([](MatmulOp m) {
@@ -281,7 +282,7 @@ void copyUncomputedResults(func::FuncOp function) {
       base = reshape.getInput();
     }
     Operation *producer = base.getDefiningOp();
-    bool computed = producer && templateOf(producer);
+    bool computed = producer && (isa<FusionOp>(producer) || templateOf(producer));
     if (auto append = dyn_cast_or_null<AppendOp>(producer)) {
       auto past = dyn_cast<BlockArgument>(append.getPast());
       computed = !(past && function.getArgAttr(past.getArgNumber(), "graph.state"));

@@ -52,8 +52,24 @@ bool isInjective(AffineMap access, RankedTensorType domain) {
   return true;
 }
 
+/// Whether the map would be an epilogue: it is over the result of a product.
+bool endsProduct(MapOp map) {
+  return llvm::any_of(llvm::enumerate(map.getInputs()), [&](auto it) {
+    return map.getMap(it.index()).isIdentity() &&
+           sameDims(dimsOf(it.value()), dimsOf(map.getDomain())) &&
+           isa_and_nonnull<MatmulOp, ConvOp, ConvTransposeOp>(it.value().getDefiningOp());
+  });
+}
+
 bool shouldMerge(MapOp producer, MapOp consumer, AffineMap access) {
   if (producer.getInputs().size() + consumer.getInputs().size() > maxOperands) {
+    return false;
+  }
+  // An epilogue costs nothing. It would if it were computed in another space, and so would the
+  // second of two biases.
+  bool sameSpace =
+      access.isIdentity() && sameDims(dimsOf(producer.getDomain()), dimsOf(consumer.getDomain()));
+  if (endsProduct(producer) && (!sameSpace || endsProduct(consumer))) {
     return false;
   }
   bool onlyReader = producer->getNumResults() == 1 && llvm::all_equal(producer->getUsers());

@@ -2,6 +2,8 @@
 // See Marks.h.
 #include "passes/Fuse/Marks.h"
 
+#include "ir/Graph/KernelGeometry.h"
+
 using namespace mlir;
 using namespace ciuic::graph;
 
@@ -22,11 +24,13 @@ DictionaryAttr marksOf(Value operand, func::FuncOp function) {
   }
   // A state reaches its readers as the argument itself or as the result of the launch that appends
   // to it.
-  while (auto append = operand.getDefiningOp<FusionOp>()) {
-    if (append.getTemplateKind() != Template::append) {
+  while (auto fusion = operand.getDefiningOp<FusionOp>()) {
+    auto past =
+        appendedArgument(fusion.getBody().front(), cast<OpResult>(operand).getResultNumber());
+    if (!past) {
       break;
     }
-    operand = append.getInputs()[0];
+    operand = fusion.getInputs()[*past];
   }
   auto argument = dyn_cast<BlockArgument>(operand);
   if (!argument || argument.getOwner() != &function.getBody().front() ||

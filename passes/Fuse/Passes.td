@@ -19,11 +19,28 @@ def FoldViews : Pass<"ciuic-fold-views", "::mlir::func::FuncOp"> {
 }
 
 def ChannelsLast : Pass<"ciuic-channels-last", "::mlir::func::FuncOp"> {
-  let summary = "Compute convolutions, pooling and resizing with channels last";
+  let summary = "Compute convolutions, pooling, resizing and group norms with channels last";
   let description = [{
     The kernels of both devices (and tensor cores) want channels contiguous. Each such op is wrapped in transposes, which then
     move down through maps, reductions, concats, pads and slices until they cancel; what remains stands at inputs
     and outputs.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def RegroupMaps : Pass<"ciuic-regroup-maps", "::mlir::func::FuncOp"> {
+  let summary = "Compute the maps around a group norm in the norm's view of the image";
+  let description = [{
+    Behind a norm, and before one where a map adds a value for each image and channel (elsewhere it is the epilogue of
+    the product before it):
+    ```mlir
+    %r = graph.reshape %n : tensor<2x64x4x16xf32> -> tensor<2x8x8x64xf32>
+    %y = graph.map (%r) … : (tensor<2x8x8x64xf32>) -> tensor<2x8x8x64xf32>
+    // becomes
+    %m = graph.map (%n) … : (tensor<2x64x4x16xf32>) -> tensor<2x64x4x16xf32>
+    %y = graph.reshape %m : tensor<2x64x4x16xf32> -> tensor<2x8x8x64xf32>
+    ```
+    After `ciuic-channels-last`, before maps are fused with their producers.
   }];
   let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
@@ -66,6 +83,56 @@ def FuseMaps : Pass<"ciuic-fuse-maps", "::mlir::func::FuncOp"> {
   let description = [{
     The producer's region runs inside the consumer's, its operands read at the composed index. A producer that is
     read through a broadcast is merged only when its region is cheap, since it would run once per element.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def MergeProducts : Pass<"ciuic-merge-products", "::mlir::ModuleOp"> {
+  let summary = "CUDA: multiply by several weights of one operand at once";
+  let description = [{
+    A launch costs about a microsecond, and a product that reads 32 MB of weights at a token takes ten. The weights become
+    one (`graph.weight` with parts), in every entry or in none. Of heads (q, k and v):
+    ```mlir
+    %q = graph.matmul %x, %wq {transpose_b}
+    %k = graph.matmul %x, %wk {transpose_b}
+    // becomes
+    %qk = graph.matmul %x, %w {transpose_b}
+    %heads = graph.reshape %qk : [.., heads, width]
+    %q = graph.slice %heads offsets (.., 0, 0)
+    %k = graph.slice %heads offsets (.., heads of q, 0)
+    ```
+    Two products that one map reads, a gate and what it gates, are interleaved by sixteen columns; the map reads
+    them as [.., panels, 2, 16]. With few rows the two are one fusion already, whose kernel holds both elements.
+    Maps must have been merged, fusions not been formed.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def JoinHeads : Pass<"ciuic-join-heads", "::mlir::func::FuncOp"> {
+  let summary = "CUDA: rotate queries and keys and append keys and values in one kernel";
+  let description = [{
+    What stands between the products and an attention is small and independent: a fusion of template `heads` holds the
+    rotations and the appends to states in front of an attention, and the slices, transposes and reshapes that they read
+    through.
+    ```mlir
+    %q, %keys, %values = graph.fusion heads(%qkv, %cos, %sin, %past_k, %past_v) { slice, rope; slice, rope, append; slice, append }
+    ```
+    Runs before fusions are formed.
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
+def FuseNorms : Pass<"ciuic-fuse-norms", "::mlir::func::FuncOp"> {
+  let summary = "CUDA: let products of few rows normalise the rows that they read";
+  let description = [{
+    ```mlir
+    %n = graph.fusion row(%x, %scale) { rms_norm }
+    %y = graph.fusion matmul(%n, %w) { matmul, … }
+    // becomes, where nothing else reads %n
+    %y = graph.fusion matmul(%x, %w, %scale) { rms_norm, matmul, … }
+    ```
+    Each block normalises for itself, which costs less than a launch as long as the rows fit its shared memory. Formats
+    must be chosen: not every kernel of few rows knows norms.
   }];
   let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }

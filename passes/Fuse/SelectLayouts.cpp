@@ -127,9 +127,21 @@ struct SelectLayoutsPass : ciuic::impl::SelectLayoutsBase<SelectLayoutsPass> {
           }
           operand.set(plain->getResult(0));
         }
-        weight->setAttr("packing", packing);
+        weight->setAttr("packing", inOwnFormat(weight, packing));
       }
     }
+  }
+
+  /// Blocks of integers that a packed format holds exactly stay integers.
+  static PackingAttr inOwnFormat(Operation *op, PackingAttr packing) {
+    auto weight = dyn_cast<WeightOp>(op);
+    BlocksAttr blocks = weight ? weight.getBlocksAttr() : BlocksAttr();
+    if (!blocks || blocks.getFormat().empty() || packing.getSource() != "columns") {
+      return packing;
+    }
+    return PackingAttr::get(op->getContext(), blocks.getFormat(), packing.getColumns(),
+                            packing.getChannels(), packing.getTaps(), packing.getGroups(),
+                            packing.getSource(), packing.getLayout());
   }
 
   static bool gathersColumns(Use use) {

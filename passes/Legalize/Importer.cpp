@@ -13,8 +13,9 @@ using namespace mlir;
 namespace ciuic::legalize {
 
 Importer::Importer(onnx::GraphOp graph, const LegalizeOptions &options,
-                   std::vector<SymbolInfo> &symbols)
-    : builder(graph.getContext()), options(options), graph(graph), symbols(symbols) {}
+                   std::vector<SymbolInfo> &symbols, Findings &findings)
+    : builder(graph.getContext()), options(options), findings(findings), graph(graph),
+      symbols(symbols) {}
 
 // --- Symbols ---
 

@@ -31,9 +31,16 @@ struct Problem {
 
 class Node;
 
+/// What was found out about stored tensors, by file and offset: kept over walks and entries, since
+/// it took reading them whole.
+struct Findings {
+  std::map<std::pair<int64_t, int64_t>, bool> weights;
+};
+
 class Importer {
 public:
-  Importer(onnx::GraphOp graph, const LegalizeOptions &options, std::vector<SymbolInfo> &symbols);
+  Importer(onnx::GraphOp graph, const LegalizeOptions &options, std::vector<SymbolInfo> &symbols,
+           Findings &findings);
 
   /// Builds the entry's function. `restart` says that a symbol turned out to be an expression, or a
   /// default bound to be too wide: `symbols` then has the news, nothing was built, and the walk has
@@ -44,6 +51,7 @@ public:
 
   mlir::OpBuilder builder;
   const LegalizeOptions &options;
+  Findings &findings;
 
   graph::Interval interval(mlir::AffineExpr e) const { return graph::intervalOf(e, bounds); }
   /// Whether a ≤ b holds for all admissible symbols; nothing if it holds for some or is unknown.

@@ -149,6 +149,7 @@ LogicalResult legalize(ModuleOp module, const LegalizeOptions &options, Legalize
     }
     return failure();
   };
+  Findings findings;
   for (auto [i, entry] : llvm::enumerate(entries)) {
     for (size_t j = 0; j < i; ++j) {
       if (entries[j].name == entry.name) {
@@ -169,7 +170,7 @@ LogicalResult legalize(ModuleOp module, const LegalizeOptions &options, Legalize
     size_t most = 8 * symbols.size() + 8;
     bool restart = true;
     for (size_t walk = 0; restart && walk <= most; ++walk) {
-      Importer importer(graph, options, symbols);
+      Importer importer(graph, options, symbols, findings);
       function = importer.run(module, entry.name, restart);
       if (!restart && !function) {
         legalize::report(graph, importer.problems);

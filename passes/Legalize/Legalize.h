@@ -37,8 +37,8 @@ struct EntrySpec {
 bool parseEntry(llvm::StringRef text, EntrySpec &entry, std::string &error);
 
 /// Reads a weight's bytes as the little-endian, row-major tensor they stand for; empty on an I/O
-/// failure, for which the reader has emitted the diagnostic. Called for small weights only (at most
-/// 1 MiB), where a value is needed.
+/// failure, for which the reader has emitted the diagnostic. Called for small weights (at most 1
+/// MiB) where a value is needed, and for the scales and zero points of quantised ones.
 using WeightReader =
     std::function<bool(onnx::WeightAttr weight, mlir::Location location, std::vector<char> &bytes)>;
 

@@ -20,6 +20,13 @@ mlir::LogicalResult importIsNan(Node &node);
 mlir::LogicalResult importAttention(Node &node);
 mlir::LogicalResult importRotaryEmbedding(Node &node);
 
+// BlockMatmul.cpp
+mlir::LogicalResult importMatMulNBits(Node &node);
+
+// ContribAttention.cpp
+mlir::LogicalResult importGroupQueryAttention(Node &node);
+mlir::LogicalResult importMultiHeadAttention(Node &node);
+
 // Elementwise.cpp
 mlir::LogicalResult importBinary(Node &node);
 mlir::LogicalResult importPow(Node &node);

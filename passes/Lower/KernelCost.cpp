@@ -56,13 +56,18 @@ double flopsOf(Operation &op, ArrayRef<int64_t> symbols, KernelCost &cost) {
   }
   if (auto attention = dyn_cast<AttentionOp>(op)) {
     kind = "attention";
-    unsigned sequence = attention.getKeyLayout() == HeadLayout::bhsd ? 2 : 1;
-    return 4 * elements(attention.getQuery(), symbols) *
-           extent(attention.getKey(), sequence, symbols);
+    auto sequence = [](HeadLayout layout) { return layout == HeadLayout::bhsd ? 2u : 1u; };
+    double keys = extent(attention.getKey(), sequence(attention.getKeyLayout()), symbols);
+    if (attention.getCausal()) { // a query sees the keys up to its own
+      keys -= std::min(keys,
+                       extent(attention.getQuery(), sequence(attention.getQueryLayout()), symbols) -
+                           1) /
+              2;
+    }
+    return 4 * elements(attention.getQuery(), symbols) * keys;
   }
-  if (kind == "move" &&
-      isa<MapOp, ReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp, RopeOp, PoolOp, ResizeOp, CumSumOp>(
-          op)) {
+  if (kind == "move" && isa<MapOp, ReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp, GroupNormOp, RopeOp,
+                            PoolOp, ResizeOp, CumSumOp>(op)) {
     kind = "map";
   }
   if (auto map = dyn_cast<MapOp>(op)) {

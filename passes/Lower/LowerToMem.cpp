@@ -86,7 +86,10 @@ private:
         weight ? weight.getBytesAttr() : IntegerAttr(), ciuic::mem::WeightModeAttr(),
         weight ? weight.getRelativeErrorAttr() : FloatAttr(),
         weight ? weight.getActivationErrorAttr() : FloatAttr(),
-        weight ? weight.getPredictedLossAttr() : FloatAttr());
+        weight ? weight.getPredictedLossAttr() : FloatAttr(),
+        weight ? weight.getBlocksAttr() : BlocksAttr(),
+        weight ? weight.getPartsAttr() : DenseI64ArrayAttr(),
+        weight ? weight.getInterleavedAttr() : UnitAttr());
     last = op;
     return FlatSymbolRefAttr::get(op.getSymNameAttr());
   }
@@ -241,9 +244,8 @@ private:
       reads.push_back(bufferOf(input));
     }
     for (auto [i, result] : llvm::enumerate(launch.getResults())) {
-      Value inPlace = kernel.getTemplateKind() == Template::append
-                          ? stateBehind(launch.getInputs()[0])
-                          : Value();
+      auto past = appendedArgument(kernel.getBody().front(), i);
+      Value inPlace = past ? stateBehind(launch.getInputs()[*past]) : Value();
       if (inPlace) {
         buffers[result] = buffers.lookup(inPlace);
       } else {
@@ -293,10 +295,12 @@ private:
   /// The state that `value` is the current contents of, through appends; null if it is none.
   Value stateBehind(Value value) {
     while (auto launch = value.getDefiningOp<LaunchOp>()) {
-      if (kernels.lookup<KernelOp>(launch.getCallee()).getTemplateKind() != Template::append) {
+      auto past = appendedArgument(kernels.lookup<KernelOp>(launch.getCallee()).getBody().front(),
+                                   cast<OpResult>(value).getResultNumber());
+      if (!past) {
         return {};
       }
-      value = launch.getInputs()[0];
+      value = launch.getInputs()[*past];
     }
     auto argument = dyn_cast<BlockArgument>(value);
     return argument && function.getArgAttr(argument.getArgNumber(), "graph.state") ? Value(argument)

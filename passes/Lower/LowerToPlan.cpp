@@ -357,11 +357,15 @@ struct LowerToPlanPass : ciuic::impl::LowerToPlanBase<LowerToPlanPass> {
   void lowerWeights(ModuleOp module, WeightPlaces &places) {
     OpBuilder b(&getContext());
     llvm::StringMap<SmallVector<int64_t>> resident; // begin, end, arena offset
-    llvm::StringSet<> streamed, gathered;
+    llvm::StringSet<> streamed, gathered, onDisk;
+    int64_t diskBytes = 0;
     for (auto unit : module.getOps<mem::UnitOp>()) {
       for (auto [i, weight] : llvm::enumerate(unit.getWeights().getAsRange<FlatSymbolRefAttr>())) {
         if (!unit.getOffset()) {
           streamed.insert(weight.getValue());
+          if (unit.getDisk()) {
+            onDisk.insert(weight.getValue());
+          }
           continue;
         }
         auto &ranges = resident[weight.getValue()];
@@ -383,8 +387,12 @@ struct LowerToPlanPass : ciuic::impl::LowerToPlanBase<LowerToPlanPass> {
     for (auto weight : llvm::to_vector(module.getOps<mem::WeightOp>())) {
       StringRef name = weight.getSymName();
       bool onHost = streamed.contains(name) || gathered.contains(name);
-      int64_t host = onHost ? llvm::alignTo(places.hostBytes, alignment) : -1;
-      if (onHost) {
+      int64_t host = -1;
+      if (onDisk.contains(name)) {
+        host = plan::kDiskOffsets + llvm::alignTo(diskBytes, alignment);
+        diskBytes = host - plan::kDiskOffsets + weight.getBytes();
+      } else if (onHost) {
+        host = llvm::alignTo(places.hostBytes, alignment);
         places.hostBytes = host + weight.getBytes();
       }
       places.hostOffset[name] = host;
@@ -401,7 +409,11 @@ struct LowerToPlanPass : ciuic::impl::LowerToPlanBase<LowerToPlanPass> {
           b.getI64IntegerAttr(whole && !onHost ? ranges[2] : -1),
           onHost && !ranges.empty() ? b.getDenseI64ArrayAttr(ranges) : DenseI64ArrayAttr(),
           weight.getRelativeErrorAttr(), weight.getActivationErrorAttr(),
-          weight.getPredictedLossAttr());
+          weight.getPredictedLossAttr(), weight.getBlocksAttr(), weight.getPartsAttr(),
+          weight.getInterleavedAttr());
+    }
+    if (diskBytes > 0) {
+      module->setAttr("plan.disk_bytes", b.getI64IntegerAttr(diskBytes));
     }
   }
 };

@@ -104,9 +104,7 @@ private:
       if (copy.after != after) {
         continue;
       }
-      double us = ciuic::solver::copyMicroseconds(
-          ciuic::solver::leaves(copy.kind) ? view.problem.toHost : view.problem.toDevice,
-          copy.bytes);
+      double us = ciuic::solver::copyMicroseconds(view.problem, copy);
       auto token = TokenType::get(b.getContext());
       if (copy.kind == ciuic::solver::CopyKind::LoadUnit) {
         bool wrap = copy.before >= static_cast<int>(entryPlan.launches.size());
@@ -376,7 +374,8 @@ struct ApplyOffloadPass : ciuic::impl::ApplyOffloadBase<ApplyOffloadPass> {
       UnitOp::create(b, module.getLoc(), "u" + std::to_string(i), b.getArrayAttr(weights), begin,
                      end, at, unit.bytes,
                      unit.residentOffset < 0 ? IntegerAttr()
-                                             : b.getI64IntegerAttr(unit.residentOffset));
+                                             : b.getI64IntegerAttr(unit.residentOffset),
+                     unit.onDisk ? b.getUnitAttr() : UnitAttr());
     }
     for (auto [i, weight] : llvm::enumerate(view.weights)) {
       weight.setMode(plan.hostGathered[i] ? WeightMode::gathered

@@ -222,6 +222,10 @@ ModuleView viewOf(ModuleOp module, const cost::Profile &profile, std::optional<i
   view.problem.budget = budget;
   view.problem.toDevice = profile.toDevice;
   view.problem.toHost = profile.toHost;
+  if (auto memory = module->getAttrOfType<IntegerAttr>("mem.host_memory")) {
+    view.problem.hostMemory = memory.getInt();
+    view.problem.diskGigabytesPerSecond = profile.diskGigabytes;
+  }
   view.problem.launchMicroseconds = profile.launchMicroseconds;
   view.problem.alignment = bufferAlignment;
   return view;

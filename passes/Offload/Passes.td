@@ -15,6 +15,20 @@ def ApplyOffload : Pass<"ciuic-apply-offload", "::mlir::ModuleOp"> {
 }
 
 
+def ChooseAlgorithms : Pass<"ciuic-choose-algorithms", "::mlir::ModuleOp"> {
+  let summary = "Take the algorithm that the device profile says is fastest for a product of the vendor's library";
+  let description = [{
+    A profile may say of products by a weight, at some extents, which of the library's heuristics was the fastest when it
+    was measured. The choice becomes a parameter of the launch, for the rows at the entry's bounds: a run of other rows
+    takes the library's first. It depends on neither budget nor placement.
+    ```mlir
+    mem.launch @k(…) params [2, 2, 2, 0, 1, 0, 0, 0, 0, 256]   →   params [2, 2, 2, 0, 1, 0, 5, 2048, 0, 256]
+    ```
+    Runs before the offload problem is solved.
+  }];
+  let options = [Option<"profile", "profile", "std::string", "\"host-generic\"", "device profile: a name or a JSON file">];
+}
+
 def VerifyMemLevel : Pass<"ciuic-verify-mem-level", "::mlir::ModuleOp"> {
   let summary = "Check that a module is a complete mem level, placed within its budget";
   let description = [{

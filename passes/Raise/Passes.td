@@ -50,6 +50,23 @@ def RaiseLayerNorm : Pass<"ciuic-raise-layer-norm", "::mlir::func::FuncOp"> {
   let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
 
+def RaiseGroupNorm : Pass<"ciuic-raise-group-norm", "::mlir::func::FuncOp"> {
+  let summary = "Recognise a group norm written as an instance norm of regrouped channels";
+  let description = [{
+    ```mlir
+    %g = graph.reshape %x : tensor<2x64x8x8xf32> -> tensor<2x4x1x1024xf32>
+    %n = graph.group_norm %g, %ones, %zeros epsilon ε channels_first
+    %r = graph.reshape %n : tensor<2x4x1x1024xf32> -> tensor<2x64x8x8xf32>
+    %y = graph.map (%r, %w, %v) … arith.mulf, arith.addf
+    // becomes
+    %g = graph.reshape %x : tensor<2x64x8x8xf32> -> tensor<2x4x16x64xf32>
+    %n = graph.group_norm %g, %w, %v epsilon ε channels_first
+    %y = graph.reshape %n : tensor<2x4x16x64xf32> -> tensor<2x64x8x8xf32>
+    ```
+  }];
+  let dependentDialects = ["::ciuic::graph::GraphDialect"];
+}
+
 def RaiseRope : Pass<"ciuic-raise-rope", "::mlir::func::FuncOp"> {
   let summary = "Recognise rotary position embeddings: x · cos + concat(−x₂, x₁) · sin";
   let description = [{

@@ -7,6 +7,7 @@
 // Causality: the flag stands for a mask only if nothing else hides keys. Where the exporter
 // combines it with padding that depends on data, the whole stays an addend: a row that padding
 // hides entirely attends evenly to all keys, the ones after it too, and no flag says that.
+#include "kernels/cuda/Catalog.h"
 #include "passes/Raise/AttentionMask.h"
 #include "passes/Raise/HeadLayouts.h"
 #include "passes/Raise/Passes.h"
@@ -161,6 +162,14 @@ bool raise(MatmulOp product, const Bounds &bounds) {
   MatmulOp inner = scores->product;
   auto innerA = dimsOf(inner.getA());
   AffineExpr width = innerA[innerA.size() - (inner.getTransposeA() ? 2 : 1)];
+  // CUDA's kernels keep a head's row in registers; wider ones are three kernels.
+  auto isWide = [&](AffineExpr extent) {
+    return intervalOf(extent, bounds).upper.value_or(INT64_MAX) >
+           ciuic::kernels::cuda::kAttentionWidest;
+  };
+  if (isForCuda(product) && (isWide(width) || isWide(out[3]))) {
+    return false;
+  }
   if (!sameDims(dimsOf(inner.getResult()), space) ||
       !sameDims(ArrayRef(out).take_front(3), ArrayRef(space).take_front(3))) {
     return false;

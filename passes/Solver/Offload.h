@@ -99,9 +99,14 @@ struct OffloadProblem {
   int64_t persistentBytes = 0;   // states, dims blocks: at the start of the arena
   std::optional<int64_t> budget; // arena bytes; none: unbounded
   Link toDevice, toHost;
-  double launchMicroseconds = 0;  // for every launch beyond the first of a step
-  int64_t alignment = 64;         // of buffers, and of weights within a unit; a power of two
-  int64_t regionAlignment = 4096; // of the arena's regions and of each slot; a power of two
+  /// The most bytes of streamed weights that stay in host memory; the other weights are read from
+  /// the disk each time they are copied. Units with a weight that some step gathers from stay in
+  /// any case and do not count. None: unbounded.
+  std::optional<int64_t> hostMemory;
+  double diskGigabytesPerSecond = 0; // with hostMemory: more than 0
+  double launchMicroseconds = 0;     // for every launch beyond the first of a step
+  int64_t alignment = 64;            // of buffers, and of weights within a unit; a power of two
+  int64_t regionAlignment = 4096;    // of the arena's regions and of each slot; a power of two
   bool operator==(const OffloadProblem &) const = default;
 };
 
@@ -120,6 +125,7 @@ struct Unit {
   std::vector<Piece> pieces;
   int64_t bytes = 0;
   int64_t residentOffset = -1; // arena offset; -1: the unit is streamed, or its weight hostGathered
+  bool onDisk = false;         // of a streamed unit: its weights are not in host memory
   bool operator==(const Unit &) const = default;
 };
 
@@ -160,6 +166,7 @@ struct Copy {
   int segment = -1;         // SwapOut, TileOut: the one that leaves. SwapIn: the one that returns.
   int after = -1, before = 0;
   int64_t bytes = 0;
+  bool fromDisk = false; // LoadUnit
   bool operator==(const Copy &) const = default;
 };
 
@@ -261,5 +268,8 @@ Timeline timelineOf(const OffloadProblem &problem, const Entry &entry, const Ent
 
 /// Microseconds of one copy.
 double copyMicroseconds(const Link &link, int64_t bytes);
+/// The same of a planned one. What comes from the disk is read ahead of its copy, so that the
+/// slower of both counts.
+double copyMicroseconds(const OffloadProblem &problem, const Copy &copy);
 
 } // namespace ciuic::solver

@@ -173,6 +173,10 @@ std::optional<std::string> check(const OffloadProblem &problem) {
   if (problem.budget && *problem.budget < 0) {
     return "the budget is negative";
   }
+  if (problem.hostMemory && (*problem.hostMemory < 0 || !isAmount(problem.diskGigabytesPerSecond) ||
+                             problem.diskGigabytesPerSecond <= 0)) {
+    return "host memory is negative, or the disk has no rate";
+  }
   if (!isAmount(problem.launchMicroseconds)) {
     return "bad launch time";
   }

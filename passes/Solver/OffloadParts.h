@@ -41,6 +41,11 @@ const char *policyName(Policy policy);
 std::vector<bool> chooseResident(const UnitSet &set, Policy policy, int64_t capacity,
                                  int64_t alignment);
 
+/// Marks streamed units, in order of use and evenly spread, until the weights of the others fit
+/// host memory; units with a table that is gathered from stay. A weight that is not whole in one
+/// unit is marked as a whole.
+void placeOnDisk(const OffloadProblem &problem, UnitSet &set);
+
 /// An output that leaves in tiles: its step launches over at most `tiles` tiles of its weight at
 /// once.
 struct TiledOutput {

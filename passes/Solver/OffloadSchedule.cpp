@@ -180,8 +180,8 @@ bool scheduleEntry(const OffloadProblem &problem, const Entry &entry, const Unit
         plan.initialSlots[victim] = unit;
         firstUse[victim] = at;
       } else {
-        plan.copies.push_back(
-            {CopyKind::LoadUnit, unit, victim, -1, lastUse[victim], at, set.units[unit].bytes});
+        plan.copies.push_back({CopyKind::LoadUnit, unit, victim, -1, lastUse[victim], at,
+                               set.units[unit].bytes, set.units[unit].onDisk});
       }
       content[victim] = unit;
       lastUse[victim] = at;
@@ -199,7 +199,7 @@ bool scheduleEntry(const OffloadProblem &problem, const Entry &entry, const Unit
       int unit = plan.initialSlots[s];
       plan.copies.push_back({CopyKind::LoadUnit, unit, s, -1, lastUse[s],
                              static_cast<int>(plan.launches.size()) + firstUse[s],
-                             set.units[unit].bytes});
+                             set.units[unit].bytes, set.units[unit].onDisk});
     }
   }
   // In order of release: a copy waits in the stream only for copies that could start no later, so

@@ -32,6 +32,13 @@ double copyMicroseconds(const Link &link, int64_t bytes) {
   return link.latencyMicroseconds + static_cast<double>(bytes) / (rate * 1e3);
 }
 
+double copyMicroseconds(const OffloadProblem &problem, const Copy &copy) {
+  double link = copyMicroseconds(leaves(copy.kind) ? problem.toHost : problem.toDevice, copy.bytes);
+  return copy.fromDisk ? std::max(link, static_cast<double>(copy.bytes) /
+                                            (problem.diskGigabytesPerSecond * 1e3))
+                       : link;
+}
+
 namespace {
 
 constexpr int kDirections = 2; // to the device, to the host
@@ -67,8 +74,7 @@ Pass run(const OffloadProblem &problem, const Entry &entry, const EntryPlan &pla
     CopyStream &stream = streams[out ? 1 : 0];
     stream.after.push_back(copy.after);
     double scale = copy.kind == CopyKind::TileOut ? 1 : copyScale;
-    stream.microseconds.push_back(
-        scale * copyMicroseconds(out ? problem.toHost : problem.toDevice, copy.bytes));
+    stream.microseconds.push_back(scale * copyMicroseconds(problem, copy));
     int64_t place = static_cast<int64_t>(stream.after.size());
     (copy.before < launches ? stream.need[copy.before]
                             : stream.needBefore[copy.before - launches]) = place;

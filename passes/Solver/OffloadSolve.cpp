@@ -242,6 +242,7 @@ private:
         offset += placed.units[u].bytes;
       }
     }
+    placeOnDisk(problem, placed);
     for (size_t e = 0; e < problem.entries.size(); ++e) {
       plan.entries.emplace_back();
       if (!scheduleEntry(problem, problem.entries[e], placed, used,
@@ -323,6 +324,24 @@ private:
   std::vector<std::vector<bool>> onDevice;
 };
 
+/// The most that tables which rows are gathered from, and what shares a unit with them, keep in
+/// memory beside what may be there.
+int64_t gatheredBytes(const OffloadProblem &problem, int64_t slotBytes) {
+  std::vector<bool> gathered(problem.weights.size(), false);
+  for (const Entry &entry : problem.entries) {
+    for (const Step &step : entry.steps) {
+      for (const Use &use : step.uses) {
+        gathered[use.weight] = gathered[use.weight] || use.access == Access::Gather;
+      }
+    }
+  }
+  int64_t bytes = 0;
+  for (size_t w = 0; w < gathered.size(); ++w) {
+    bytes += gathered[w] ? problem.weights[w].bytes + slotBytes : 0;
+  }
+  return bytes;
+}
+
 /// What no plan within the budget can beat: all compute, and the link time of the bytes that cannot
 /// stay. At the instant of peak use the arena holds at most budget - persistent - live bytes of
 /// weights; a pass needs the others too.
@@ -341,6 +360,11 @@ void boundEntries(const OffloadProblem &problem, OffloadPlan &plan) {
     double link =
         streamed > 0 ? static_cast<double>(streamed) / (fastestRate(problem.toDevice) * 1e3) : 0;
     double bound = std::max(entryPlan.computeMicroseconds, link);
+    if (problem.hostMemory) {
+      int64_t inMemory = *problem.hostMemory + gatheredBytes(problem, plan.slotBytes);
+      bound = std::max(bound, static_cast<double>(std::max<int64_t>(0, streamed - inMemory)) /
+                                  (problem.diskGigabytesPerSecond * 1e3));
+    }
     entryPlan.lowerBoundMicroseconds = bound;
     entryPlan.gap = bound > 0 ? (entryPlan.predictedMicroseconds - bound) / bound : 0;
   }

@@ -98,6 +98,66 @@ Wrong validateUnits(const OffloadProblem &problem, const OffloadPlan &plan) {
   return std::nullopt;
 }
 
+/// Streamed weights are on the disk as a whole or not at all, and those that are not fit host
+/// memory; copies come from where the unit is.
+Wrong validateTiers(const OffloadProblem &problem, const OffloadPlan &plan) {
+  std::vector<bool> gathered(problem.weights.size(), false);
+  for (const Entry &entry : problem.entries) {
+    for (const Step &step : entry.steps) {
+      for (const Use &use : step.uses) {
+        gathered[use.weight] = gathered[use.weight] || use.access == Access::Gather;
+      }
+    }
+  }
+  std::vector<bool> stays(plan.units.size(), false);
+  for (size_t u = 0; u < plan.units.size(); ++u) {
+    for (const Piece &piece : plan.units[u].pieces) {
+      stays[u] = stays[u] || gathered[piece.weight];
+    }
+  }
+  std::vector<int> tier(problem.weights.size(), -1); // 0: memory, 1: disk
+  int64_t inMemory = 0;
+  for (size_t u = 0; u < plan.units.size(); ++u) {
+    const Unit &unit = plan.units[u];
+    for (const Piece &piece : unit.pieces) {
+      if (unit.residentOffset >= 0 || plan.hostGathered[piece.weight]) {
+        if (unit.onDisk) {
+          return "unit " + number(u) + " is on the disk and not streamed";
+        }
+        continue;
+      }
+      if (tier[piece.weight] < 0) {
+        tier[piece.weight] = unit.onDisk;
+        inMemory += unit.onDisk || stays[u] ? 0 : problem.weights[piece.weight].bytes;
+      }
+      if (unit.onDisk && gathered[piece.weight]) {
+        return "weight \"" + problem.weights[piece.weight].name +
+               "\" is on the disk, and rows are gathered from it";
+      }
+      if (tier[piece.weight] != static_cast<int>(unit.onDisk)) {
+        return "weight \"" + problem.weights[piece.weight].name + "\" is on the disk in part";
+      }
+    }
+    if (unit.onDisk && !problem.hostMemory) {
+      return "unit " + number(u) + " is on the disk although host memory has no bound";
+    }
+  }
+  if (problem.hostMemory && inMemory > *problem.hostMemory) {
+    return "host memory holds " + number(inMemory) + " bytes of streamed weights, at most " +
+           number(*problem.hostMemory) + " are allowed";
+  }
+  for (const EntryPlan &entry : plan.entries) {
+    for (const Copy &copy : entry.copies) {
+      bool load = copy.kind == CopyKind::LoadUnit && copy.unit >= 0 &&
+                  static_cast<size_t>(copy.unit) < plan.units.size();
+      if (copy.fromDisk != (load && plan.units[copy.unit].onDisk)) {
+        return "a copy comes from another tier than its unit is in";
+      }
+    }
+  }
+  return std::nullopt;
+}
+
 Wrong validateRegions(const OffloadProblem &problem, const OffloadPlan &plan) {
   std::vector<Range> regions;
   regions.push_back({plan.persistentOffset, plan.persistentOffset + problem.persistentBytes,
@@ -557,6 +617,9 @@ std::optional<std::string> validate(const OffloadProblem &problem, const Offload
   }
   if (plan.entries.size() != problem.entries.size()) {
     return "the plan has not one part an entry";
+  }
+  if (Wrong wrong = validateTiers(problem, plan)) {
+    return wrong;
   }
   if (Wrong wrong = validateRegions(problem, plan)) {
     return wrong;

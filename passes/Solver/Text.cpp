@@ -207,6 +207,10 @@ void readOffloadLine(Line &line, OffloadProblem &problem) {
     problem.persistentBytes = line.value<int64_t>();
   } else if (kind == "budget") {
     problem.budget = line.value<int64_t>();
+  } else if (kind == "host-memory") {
+    problem.hostMemory = line.value<int64_t>();
+    line.expect("disk");
+    problem.diskGigabytesPerSecond = line.value<double>();
   } else if (kind == "alignment") {
     problem.alignment = line.value<int64_t>();
     line.expect("region");
@@ -324,6 +328,10 @@ std::string print(const OffloadProblem &problem) {
   if (problem.budget) {
     text += "budget " + number(*problem.budget) + "\n";
   }
+  if (problem.hostMemory) {
+    text += "host-memory " + number(*problem.hostMemory) + " disk " +
+            number(problem.diskGigabytesPerSecond) + "\n";
+  }
   text += "alignment " + number(problem.alignment) + " region " + number(problem.regionAlignment) +
           "\n";
   text += "launch " + number(problem.launchMicroseconds) + "\n";
@@ -429,7 +437,9 @@ std::string print(const OffloadProblem &problem, const OffloadPlan &plan) {
   for (size_t u = 0; u < plan.units.size(); ++u) {
     const Unit &unit = plan.units[u];
     text += "unit " + std::to_string(u) + " bytes " + number(unit.bytes) +
-            (unit.residentOffset < 0 ? " streamed" : " at " + number(unit.residentOffset));
+            (unit.onDisk               ? " on disk"
+             : unit.residentOffset < 0 ? " streamed"
+                                       : " at " + number(unit.residentOffset));
     for (const Piece &piece : unit.pieces) {
       text += " " + quoted(problem.weights[piece.weight].name) + "[" + number(piece.begin) + "," +
               number(piece.end) + ")";

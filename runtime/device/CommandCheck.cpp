@@ -60,8 +60,12 @@ Status checkCommand(const Command &c, size_t index, const PassLimits &limits) {
       }
       return host(c.hostOffset, *span);
     }
-    [[fallthrough]];
+    return host(c.hostOffset, c.args[0].bytes);
   case CommandKind::Upload:
+    if (c.hostOffset >= kDiskOffsets && c.stream == Stream::H2D &&
+        rangeInside(c.hostOffset - kDiskOffsets, c.args[0].bytes, limits.diskBytes)) {
+      return Status::ok();
+    }
     return host(c.hostOffset, c.args[0].bytes);
   case CommandKind::Gather:
     if (limits.stagesGathers) {

@@ -10,7 +10,8 @@ namespace ciuic::device {
 struct PassLimits {
   int64_t arenaBytes, hostBytes;
   size_t kernels;
-  bool stagesGathers; // a gather moves ids and rows through the host tier
+  bool stagesGathers;    // a gather moves ids and rows through the host tier
+  int64_t diskBytes = 0; // of the disk tier; for uploads alone
 };
 
 /// "device.outside-arena", naming `what`.

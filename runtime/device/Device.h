@@ -76,6 +76,25 @@ struct Command {
   int64_t tableOffset = 0, tableBytes = 0, stagingOffset = 0, rowBytes = 0;
 };
 
+/// Host offsets from here on are on the disk (format::kDiskOffsets).
+inline constexpr int64_t kDiskOffsets = int64_t{1} << 46;
+
+/// Bytes of a file that are read as they are copied. One thread at a time calls it.
+class DiskTier {
+public:
+  virtual ~DiskTier() = default;
+  /// The uploads that a pass will take from it, in order; the list's number.
+  virtual uint32_t addList(std::span<const ArenaRange> hostRanges) = 0;
+  /// A pass starts that takes this list.
+  virtual void begin(uint32_t list) = 0;
+  /// The next bytes of the list: `sink` gets all of them, piece by piece. The first failure is that
+  /// of every later call until the next begin.
+  virtual Status take(int64_t hostOffset, int64_t bytes, void *user,
+                      void (*sink)(void *user, int64_t at, const char *data, int64_t bytes)) = 0;
+  /// The first failure since the last begin.
+  virtual Status status() const = 0;
+};
+
 struct CommandTime {
   int64_t beginNs = 0, endNs = 0; // CLOCK_MONOTONIC
 };
@@ -90,7 +109,8 @@ struct RunValues {
 
 struct RunCounters {
   int64_t h2dBytes = 0, d2hBytes = 0;
-  int64_t stallNs = 0; // the compute stream waited for copies; -1: not measured
+  int64_t diskBytes = 0; // of h2dBytes
+  int64_t stallNs = 0;   // the compute stream waited for copies; -1: not measured
 };
 
 class Pass {
@@ -105,6 +125,9 @@ public:
 
   /// Acquires both tiers, zeroed; once. The arena has exactly this size.
   virtual Status reserve(int64_t arenaBytes, int64_t hostBytes) = 0;
+  /// Uploads from host offsets in [kDiskOffsets, kDiskOffsets + diskBytes) take from `disk`, which
+  /// must outlive the context; before passes are prepared.
+  virtual Status attachDisk(DiskTier *disk, int64_t diskBytes) = 0;
   /// Bytes of the arena, as the system sees them.
   virtual int64_t deviceBytes() const = 0;
   /// What else the process holds of the device now (context, modules, libraries), as the system

@@ -382,10 +382,12 @@ ciuic_status *ciuic_session_create(ciuic_program *program, ciuic_device *device,
       std::memcpy(&given, options, std::min(options->struct_size, sizeof given));
     }
     if (given.budget_bytes < 0 || given.threads < 0 || !(given.link_gbps >= 0) ||
-        given.link_gbps > 1e6 || given.pinned_bytes < 0 || (given.trace != 0 && given.trace != 1)) {
+        given.link_gbps > 1e6 || given.pinned_bytes < 0 || (given.trace != 0 && given.trace != 1) ||
+        (given.buffered_disk != 0 && given.buffered_disk != 1) || !(given.disk_gbps >= 0) ||
+        given.disk_gbps > 1e6) {
       return failure(StatusClass::Usage, "usage.options",
-                     "budget, threads, link rate and pinned bytes must not be negative; trace is 0 "
-                     "or 1");
+                     "budget, threads, rates and pinned bytes must not be negative; trace and "
+                     "buffered_disk are 0 or 1");
     }
     auto made = std::make_unique<ciuic_session>();
     CIUIC_TRY(
@@ -394,11 +396,17 @@ ciuic_status *ciuic_session_create(ciuic_program *program, ciuic_device *device,
                          .threads = given.threads,
                          .linkGbps = given.link_gbps,
                          .pinnedLimit = given.pinned_bytes > 0 ? given.pinned_bytes : INT64_MAX,
-                         .trace = given.trace != 0},
+                         .trace = given.trace != 0,
+                         .diskGbps = given.disk_gbps,
+                         .bufferedDisk = given.buffered_disk != 0},
                         &made->session));
     *out = made.release();
     return Status::ok();
   });
+}
+const char *ciuic_session_disk_mode(const ciuic_session *session) {
+  const char *mode = session ? session->session->diskMode() : nullptr;
+  return mode ? mode : "";
 }
 void ciuic_session_destroy(ciuic_session *session) { delete session; }
 

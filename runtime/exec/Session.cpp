@@ -315,6 +315,7 @@ Status Session::moveOutputs(PreparedEntry &e) {
 void Session::count(const device::RunCounters &counters) {
   lastStats.h2dBytes += counters.h2dBytes;
   lastStats.d2hBytes += counters.d2hBytes;
+  lastStats.diskBytes += counters.diskBytes;
   bool measured = counters.stallNs >= 0 && lastStats.stallMs >= 0;
   lastStats.stallMs =
       measured ? lastStats.stallMs + static_cast<double>(counters.stallNs) / 1e6 : -1;

@@ -7,6 +7,7 @@
 #include "runtime/base/Status.h"
 #include "runtime/device/Device.h"
 #include "runtime/exec/EntryMatch.h"
+#include "runtime/exec/ProgramDisk.h"
 #include "runtime/format/ProgramFile.h"
 
 #include <condition_variable>
@@ -25,7 +26,9 @@ struct SessionOptions {
   int threads = 0;
   double linkGbps = 0;
   int64_t pinnedLimit = INT64_MAX;
-  bool trace = false; // wants a trace even where it slows the runs down
+  bool trace = false;        // wants a trace even where it slows the runs down
+  double diskGbps = 0;       // 10^9 bytes/s from the disk at most; 0: no limit
+  bool bufferedDisk = false; // reads through the page cache, by threads
 };
 
 struct RunStats {
@@ -71,6 +74,8 @@ public:
   size_t traceSize() const { return times.size(); }
   TraceEvent traceEvent(size_t index) const;
 
+  /// How the disk tier is read; null: the program has none.
+  const char *diskMode() const { return disk ? disk->mode().c_str() : nullptr; }
   int64_t budgetBytes() const { return budget; }
   /// Arena and rest: as the system sees them, or with the program's reserve for the rest.
   int64_t deviceBytes() const;
@@ -107,6 +112,7 @@ private:
   Session() = default;
   Status load(device::Device &device, const SessionOptions &options);
   Status loadKernels(device::Device &device);
+  Status openDisk(const SessionOptions &options);
   Status loadWeights();
   Status prepareEntry(const format::EntryT &entry);
   Status checkHeld() const;
@@ -122,6 +128,7 @@ private:
   void count(const device::RunCounters &counters);
 
   std::shared_ptr<format::ProgramFile> file;
+  std::unique_ptr<ProgramDisk> disk; // the context reads it
   std::unique_ptr<device::Context> context;
   int64_t budget = 0;
   bool traced = false;

@@ -53,6 +53,7 @@ Status Session::load(device::Device &device, const SessionOptions &options) {
   traced = options.trace || !context->timesCost();
   CIUIC_TRY(loadKernels(device));
   CIUIC_TRY(context->reserve(p.arena_bytes, p.host_bytes));
+  CIUIC_TRY(openDisk(options));
   CIUIC_TRY(loadWeights());
   stateLengths.assign(p.states.size(), 0);
   stateBroken.assign(p.states.size(), false);
@@ -134,39 +135,103 @@ Status Session::loadKernels(device::Device &device) {
   return Status::ok();
 }
 
-Status Session::loadWeights() {
-  constexpr int64_t kPiece = 4 << 20;
-  std::vector<char> bounce;
-  std::vector<const WeightT *> order;
-  for (const auto &w : program().weights) {
-    order.push_back(w.get());
+Status Session::openDisk(const SessionOptions &options) {
+  if (program().disk_bytes == 0) {
+    return Status::ok();
   }
-  std::sort(order.begin(), order.end(),
-            [](const WeightT *a, const WeightT *b) { return a->file_offset < b->file_offset; });
-  for (const WeightT *w : order) {
-    if (w->mode != WeightMode::Resident) {
-      CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->hostTier() + w->host_offset));
-      for (const format::ResidentRange &r : w->resident) {
-        const char *from = context->hostTier() + w->host_offset + r.begin();
-        if (context->arena()) { // not across the link: loading is not paced
-          std::memcpy(context->arena() + r.arena_offset(), from, static_cast<size_t>(r.bytes()));
-        } else {
-          CIUIC_TRY(context->write(r.arena_offset(), from, r.bytes()));
-        }
+  auto opened = ProgramDisk::create(
+      *file,
+      {.direct = !options.bufferedDisk, .uring = !options.bufferedDisk, .gbps = options.diskGbps});
+  CIUIC_TRY(opened.takeStatus());
+  disk = std::move(opened.value());
+  return context->attachDisk(disk.get(), program().disk_bytes);
+}
+
+namespace {
+
+/// Bytes of the weight section that have a place in memory.
+struct LoadTarget {
+  int64_t offset, bytes; // of the file's section
+  char *memory;          // null: in an arena that only the device addresses
+  int64_t arena;
+};
+
+} // namespace
+
+/// Every weight to its places, in the order of the file, several reads at once. Loading is not
+/// paced as the link is.
+Status Session::loadWeights() {
+  std::vector<LoadTarget> targets;
+  auto toArena = [&](int64_t offset, int64_t bytes, int64_t arena) {
+    char *memory = context->arena() ? context->arena() + arena : nullptr;
+    targets.push_back({offset, bytes, memory, arena});
+  };
+  for (const auto &w : program().weights) {
+    if (w->mode == WeightMode::Resident) {
+      toArena(w->file_offset, w->bytes, w->arena_offset);
+      continue;
+    }
+    if (!w->on_disk) {
+      targets.push_back({w->file_offset, w->bytes, context->hostTier() + w->host_offset, 0});
+    }
+    for (const format::ResidentRange &r : w->resident) {
+      toArena(w->file_offset + r.begin(), r.bytes(), r.arena_offset());
+    }
+  }
+  std::sort(targets.begin(), targets.end(), [](const LoadTarget &a, const LoadTarget &b) {
+    return std::tie(a.offset, a.bytes) < std::tie(b.offset, b.bytes);
+  });
+  // 1. What has to be read: runs that all targets lie in, with no gap of a page or more.
+  constexpr int64_t kLargestGap = 64 << 10;
+  ReadAhead::List list;
+  std::vector<int64_t> starts; // of the requests' wanted parts, in the section
+  for (size_t i = 0; i < targets.size();) {
+    int64_t begin = targets[i].offset, end = begin;
+    for (; i < targets.size() && targets[i].offset <= end + kLargestGap; ++i) {
+      end = std::max(end, targets[i].offset + targets[i].bytes);
+    }
+    size_t first = list.size();
+    file->appendWeights(list, begin, end - begin);
+    for (int64_t at = begin; first < list.size(); at += list[first++].take) {
+      starts.push_back(at);
+    }
+  }
+  if (list.empty()) {
+    return Status::ok();
+  }
+  // 2. Each piece to the targets that it is part of. The page cache helps who loads again.
+  int requests = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 2u, 8u));
+  auto reader = file->readAhead({.requests = requests, .direct = false, .uring = false});
+  CIUIC_TRY(reader.takeStatus());
+  reader.value()->begin(list, false);
+  size_t done = 0; // targets that end before what is read
+  for (size_t i = 0; i < list.size(); ++i) {
+    std::span<const char> data;
+    CIUIC_TRY(reader.value()->next(&data));
+    const int64_t begin = starts[i], end = begin + list[i].take;
+    while (done < targets.size() && targets[done].offset + targets[done].bytes <= begin) {
+      ++done;
+    }
+    for (size_t t = done; t < targets.size() && targets[t].offset < end; ++t) {
+      const LoadTarget &target = targets[t];
+      const int64_t from = std::max(begin, target.offset);
+      const int64_t to = std::min(end, target.offset + target.bytes);
+      if (from >= to) {
+        continue;
       }
-    } else if (context->arena()) {
-      CIUIC_TRY(file->readWeights(w->file_offset, w->bytes, context->arena() + w->arena_offset));
-    } else {
-      for (int64_t at = 0; at < w->bytes; at += kPiece) {
-        int64_t take = std::min(kPiece, w->bytes - at);
-        bounce.resize(static_cast<size_t>(take));
-        CIUIC_TRY(file->readWeights(w->file_offset + at, take, bounce.data()));
-        CIUIC_TRY(context->write(w->arena_offset + at, bounce.data(), take));
+      const char *bytes = data.data() + (from - begin);
+      if (target.memory) {
+        std::memcpy(target.memory + (from - target.offset), bytes, static_cast<size_t>(to - from));
+      } else {
+        CIUIC_TRY(context->write(target.arena + (from - target.offset), bytes, to - from));
       }
     }
+    reader.value()->release();
   }
   return Status::ok();
 }
+
+static_assert(device::kDiskOffsets == format::kDiskOffsets);
 
 static device::Command copyCommand(const CopyT &c) {
   device::Command command;

@@ -12,6 +12,8 @@ inline constexpr uint32_t kMajor = 2;
 inline constexpr uint32_t kMinor = 0;
 inline constexpr uint32_t kEndian = 0x01020304;
 inline constexpr int64_t kHeaderBytes = 4096;
+/// Host offsets from here on name weights that are on the disk: no host tier is that large.
+inline constexpr int64_t kDiskOffsets = int64_t{1} << 46;
 inline constexpr int64_t kPageBytes = 64 * 1024;
 inline constexpr int64_t kWeightAlignment = 2 * 1024 * 1024;
 inline constexpr int64_t kBlobAlignment = 4096;

@@ -227,4 +227,21 @@ Status ProgramFile::readWeights(int64_t offset, int64_t bytes, char *out) const 
   return Status::ok();
 }
 
+void ProgramFile::appendWeights(ReadAhead::List &list, int64_t offset, int64_t bytes) const {
+  appendRequests(list, weights.offset + offset, bytes, weights.offset, kPageBytes,
+                 weights.offset + weights.bytes);
+}
+
+Expected<std::unique_ptr<ReadAhead>> ProgramFile::readAhead(const ReadAheadOptions &options) const {
+  return ReadAhead::create(*source, options,
+                           [this](int64_t offset, const char *data, int64_t bytes) {
+                             const int64_t first = (offset - weights.offset) / kPageBytes;
+                             for (int64_t at = 0; at < bytes; at += kPageBytes) {
+                               CIUIC_TRY(checkPage(first + at / kPageBytes, data + at,
+                                                   std::min(kPageBytes, bytes - at)));
+                             }
+                             return Status::ok();
+                           });
+}
+
 } // namespace ciuic::format

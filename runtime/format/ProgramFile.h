@@ -5,7 +5,7 @@
 
 #include "runtime/base/Status.h"
 #include "runtime/format/Layout.h"
-#include "runtime/io/ByteSource.h"
+#include "runtime/io/ReadAhead.h"
 
 #include <cstdint>
 #include <memory>
@@ -28,6 +28,11 @@ public:
   int64_t weightSectionBytes() const { return weights.bytes; }
   /// Reads a range of the weight section; every page it touches is hashed first.
   Status readWeights(int64_t offset, int64_t bytes, char *out) const;
+  /// Reads of the weight section ahead of who takes them, each checked page by page, so that what
+  /// changed in the file since it was opened is told.
+  Expected<std::unique_ptr<ReadAhead>> readAhead(const ReadAheadOptions &options) const;
+  /// Adds the requests for a range of the weight section.
+  void appendWeights(ReadAhead::List &list, int64_t offset, int64_t bytes) const;
 
 private:
   explicit ProgramFile(std::unique_ptr<ByteSource> s);

@@ -161,6 +161,14 @@ private:
                     p.weights.size());
     }
     CIUIC_TRY(checkArenaRange(s, c.arena_offset, c.bytes));
+    if (c.host_offset >= kDiskOffsets) {
+      return rangeInside(c.host_offset - kDiskOffsets, c.bytes, p.disk_bytes)
+                 ? Status::ok()
+                 : broken("E7", "step '%s' copies %lld bytes at %lld of the disk tier of %lld",
+                          s.name.c_str(), static_cast<long long>(c.bytes),
+                          static_cast<long long>(c.host_offset - kDiskOffsets),
+                          static_cast<long long>(p.disk_bytes));
+    }
     return checkHostRange(s, c.host_offset, c.bytes);
   }
   Status checkExtent(const StepT &s, const std::unique_ptr<ExprT> &extent, int64_t bytes) {
@@ -242,7 +250,8 @@ private:
     auto limit = g.row_bytes > 0 ? std::optional(g.bytes / g.row_bytes) : std::nullopt;
     if (g.kernel >= p.kernels.size() || p.kernels[g.kernel]->arg_count != 3 ||
         p.kernels[g.kernel]->blobs.empty() || g.weight >= p.weights.size() ||
-        p.weights[g.weight]->mode == WeightMode::Resident || !limit || !isCount(*g.rows, *limit)) {
+        p.weights[g.weight]->mode == WeightMode::Resident || p.weights[g.weight]->on_disk ||
+        !limit || !isCount(*g.rows, *limit)) {
       return broken("E8", "step '%s' gathers with a wrong kernel, table or number of rows",
                     s.name.c_str());
     }

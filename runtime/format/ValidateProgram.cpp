@@ -70,8 +70,8 @@ Status checkHead(const ProgramT &p) {
                   static_cast<long long>(p.granule));
   }
   auto need = checkedAdd(p.arena_bytes, p.reserve_bytes);
-  if (p.arena_bytes < 0 || p.reserve_bytes < 0 || p.host_bytes < 0 || !need ||
-      p.budget_bytes < *need) {
+  if (p.arena_bytes < 0 || p.reserve_bytes < 0 || p.host_bytes < 0 || p.host_bytes > kDiskOffsets ||
+      p.disk_bytes < 0 || p.disk_bytes > kDiskOffsets || !need || p.budget_bytes < *need) {
     return broken("P1", "budget %lld does not hold arena %lld and reserve %lld",
                   static_cast<long long>(p.budget_bytes), static_cast<long long>(p.arena_bytes),
                   static_cast<long long>(p.reserve_bytes));
@@ -146,11 +146,13 @@ Status checkWeights(const ProgramT &p, const FileFacts &file) {
       good = good && d >= 0;
     }
     if (w->mode == WeightMode::Resident) {
-      good = good && w->host_offset == -1 && w->arena_offset % 64 == 0 &&
+      good = good && !w->on_disk && w->host_offset == -1 && w->arena_offset % 64 == 0 &&
              rangeInside(w->arena_offset, w->bytes, p.arena_bytes);
     } else {
       good = good && w->arena_offset == -1 && w->host_offset % 64 == 0 &&
-             rangeInside(w->host_offset, w->bytes, p.host_bytes);
+             (w->on_disk ? w->host_offset >= kDiskOffsets &&
+                               rangeInside(w->host_offset - kDiskOffsets, w->bytes, p.disk_bytes)
+                         : rangeInside(w->host_offset, w->bytes, p.host_bytes));
     }
     int64_t previous = 0;
     for (const ResidentRange &r : w->resident) {

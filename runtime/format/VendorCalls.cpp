@@ -22,10 +22,11 @@ MatmulShape MatmulShape::of(std::span<const int64_t> v) {
 }
 
 std::optional<MatmulCall> parseMatmul(std::span<const int64_t> p, size_t pointers) {
-  if (p.size() != 6 && p.size() != 8) {
+  if (p.size() != 8 && p.size() != 10) {
     return std::nullopt;
   }
-  bool flags = (p[3] | p[4]) >> 1 == 0 && p[5] >= 0 && p[5] <= 3;
+  bool flags = (p[3] | p[4]) >> 1 == 0 && p[5] >= 0 && p[5] <= 3 && p[6] >= 0 &&
+               p[6] <= kMostChoice && p[7] >= 0;
   if (!flags || !isFloat(p[0]) || p[1] != p[0] ||
       (p[2] != p[0] && p[2] != static_cast<int64_t>(DType::F32))) {
     return std::nullopt;
@@ -38,11 +39,13 @@ std::optional<MatmulCall> parseMatmul(std::span<const int64_t> p, size_t pointer
   call.transB = p[4] != 0;
   call.bias = (p[5] & kEpilogueBias) != 0;
   call.residual = (p[5] & kEpilogueResidual) != 0;
-  call.panels = p.size() == 8;
+  call.choice = p[6];
+  call.choiceRows = p[7];
+  call.panels = p.size() == 10;
   if (call.panels) {
-    call.firstPanel = p[6];
-    call.endPanel = p[7];
-    if (!call.transB || p[6] < 0 || p[7] <= p[6] || p[7] > (int64_t(1) << 40)) {
+    call.firstPanel = p[8];
+    call.endPanel = p[9];
+    if (!call.transB || p[8] < 0 || p[9] <= p[8] || p[9] > (int64_t(1) << 40)) {
       return std::nullopt;
     }
   }

@@ -4,8 +4,11 @@
 //
 // cublaslt.matmul: D = A B [+ bias] [+ residual], row-major, fp32 accumulation.
 //   pointers  A, B, [bias], [residual], D, workspace
-//   params    {type A, type B, type D, trans A, trans B, epilogue} [+ {first panel, end panel}]
-//             types are DType; a transposed A lies as [K, M], a transposed B as [N, K]
+//   params    {type A, type B, type D, trans A, trans B, epilogue, choice, choice's rows}
+//             [+ {first panel, end panel}]
+//             types are DType; a transposed A lies as [K, M], a transposed B as [N, K]; the choice
+//             is the place of the algorithm among the library's heuristics for M = the choice's
+//             rows, other M take the first
 //   shape     {batch, M, N, K, lda, ldb, ldc, stride A, stride B, stride C}, in elements; ldc and
 //             stride C are those of D and of the residual; the bias has N elements of type D
 // With panels, B is a run of panels of layout rows16 (its pointer is panel `first`) and the call
@@ -36,12 +39,14 @@ namespace ciuic::format {
 inline constexpr std::string_view kCublasLtMatmul = "cublaslt.matmul";
 inline constexpr std::string_view kCudnnConv = "cudnn.conv";
 inline constexpr int64_t kPanelColumns = 16;
+inline constexpr int64_t kMostChoice = 63;
 enum MatmulEpilogue : int64_t { kEpilogueNone = 0, kEpilogueBias = 1, kEpilogueResidual = 2 };
 
 struct MatmulCall {
   DType typeA, typeB, typeD;
   bool transA, transB;
   bool bias, residual;
+  int64_t choice, choiceRows;
   bool panels;
   int64_t firstPanel, endPanel;
   size_t pointers() const { return 4 + size_t(bias) + size_t(residual); }

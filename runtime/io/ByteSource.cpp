@@ -32,17 +32,8 @@ public:
       if (n < 0 && errno == EINTR) {
         continue;
       }
-      if (n < 0) {
-        return failure(StatusClass::Environment, "io.read",
-                       "%s: cannot read %lld bytes at %lld: %s", name().c_str(),
-                       static_cast<long long>(count), static_cast<long long>(offset),
-                       std::strerror(errno));
-      }
-      if (n == 0) {
-        return failure(StatusClass::Environment, "io.truncated",
-                       "%s: the file ended at %lld while it was read; it had %lld bytes",
-                       name().c_str(), static_cast<long long>(offset),
-                       static_cast<long long>(size()));
+      if (n <= 0) {
+        return readFailure(*this, offset, n < 0 ? errno : 0);
       }
       next += n;
       offset += n;
@@ -50,6 +41,8 @@ public:
     }
     return Status::ok();
   }
+
+  int descriptor() const override { return fd; }
 
 private:
   int fd;
@@ -75,6 +68,16 @@ private:
 };
 
 } // namespace
+
+Status readFailure(const ByteSource &source, int64_t offset, int error) {
+  return error == 0
+             ? failure(StatusClass::Environment, "io.truncated",
+                       "%s: the file ended at %lld while it was read; it had %lld bytes",
+                       source.name().c_str(), static_cast<long long>(offset),
+                       static_cast<long long>(source.size()))
+             : failure(StatusClass::Environment, "io.read", "%s: cannot read at %lld: %s",
+                       source.name().c_str(), static_cast<long long>(offset), std::strerror(error));
+}
 
 Expected<std::unique_ptr<ByteSource>> ByteSource::fromFd(int fd, const std::string &name) {
   struct stat info;

@@ -18,6 +18,8 @@ public:
   const std::string &name() const { return label; }
   /// Reads exactly `count` bytes. Thread-safe.
   virtual Status read(int64_t offset, void *out, int64_t count) const = 0;
+  /// Of the file; -1: there is none.
+  virtual int descriptor() const { return -1; }
 
   /// Opens a regular file.
   static Expected<std::unique_ptr<ByteSource>> open(const std::string &path);
@@ -33,5 +35,8 @@ private:
   int64_t bytes;
   std::string label;
 };
+
+/// A read at `offset` that failed with `error`, or, with none, came to the file's end.
+Status readFailure(const ByteSource &source, int64_t offset, int error);
 
 } // namespace ciuic

@@ -629,7 +629,51 @@ def conv():
     return groups
 
 
-TEMPLATES = {"matmul": matmul, "attention": attention, "conv": conv, "math": math_functions, "flat": flat, "row": row, "column": column, "transpose": transpose, "gather": gather, "move": move,
+def heads():
+    """Ropes and appends of one attention, read from the heads of one tensor: 2 of queries, 1 of keys, 1 of values."""
+    groups = []
+    for s, past in ((1, 0), (1, 5), (3, 4), (0, 2)):
+        g = Group([("seq", 0, 4, s), ("past", 0, 8, past)])
+        for width in (12, 64):
+            x, angle = f32(2, s, 4, width), f32(1, s, width // 2)
+            full = np.concatenate([angle, angle], -1)
+            cos, sin = np.cos(full), np.sin(full)
+            rotated = np.concatenate([-x[..., width // 2 :], x[..., : width // 2]], -1)
+            roped = x * cos[:, :, None] + rotated * sin[:, :, None]
+            capacity = [2, 1, 12, width]
+            def appended(fresh, s=s, past=past):
+                def check(got):
+                    want = np.frombuffer(b"\xa5" * got.nbytes, np.float32).reshape(got.shape).copy()
+                    want[:, :, past : past + s] = got[:, :, past : past + s]
+                    close = np.allclose(got[:, :, past : past + s], fresh.transpose(0, 2, 1, 3), rtol=2e-6, atol=1e-6)
+                    return "" if close and got.tobytes() == want.tobytes() else "the fresh rows are wrong, or others were touched"
+                return check
+            t = tensor([2, "s0", 4, width], "f32")
+            tt, tq, tk = tensor([1, "s0", width], "f32"), tensor([2, "s0", 2, width], "f32"), tensor([2, "s0", 1, width], "f32")
+            tf, tp, ta = tensor([2, 1, "s0", width], "f32"), tensor([2, 1, "s1", width], "f32"), tensor([2, 1, "s1 + s0", width], "f32")
+            body = "\n".join(
+                [f"%{n} = graph.slice %a0 offsets affine_map<() -> (0, 0, {at}, 0)> steps [1, 1, 1, 1] : {t} -> {to}"
+                 for n, at, to in (("q", 0, tq), ("k", 2, tk), ("v", 3, tk))]
+                + [f"%q1 = graph.rope %q bshd, %a1, %a2 : ({tq}, {tt}, {tt}) -> {tq}",
+                   f"%k1 = graph.rope %k bshd, %a1, %a2 : ({tk}, {tt}, {tt}) -> {tk}",
+                   f"%k2 = graph.transpose %k1 [0, 2, 1, 3] : {tk} -> {tf}",
+                   f"%v1 = graph.transpose %v [0, 2, 1, 3] : {tk} -> {tf}",
+                   f"%k3 = graph.append %a3, %k2 axis 2 : ({tp}, {tf}) -> {ta}",
+                   f"%v2 = graph.append %a4, %v1 axis 2 : ({tp}, {tf}) -> {ta}",
+                   f"graph.yield %q1, %k3, %v2 : {tq}, {ta}, {ta}"])
+            physical = f"graph.physical = affine_map<() -> (2, 1, 12, {width})>"
+            g.add(f"heads_{width}", "heads",
+                  [([2, "s0", 4, width], "f32", x), ([1, "s0", width], "f32", cos), ([1, "s0", width], "f32", sin),
+                   ([2, 1, "s1", width], "f32", f32(*capacity)), ([2, 1, "s1", width], "f32", f32(*capacity))],
+                  [([2, "s0", 2, width], "f32", roped[:, :, :2])]
+                  + [([2, 1, "s1 + s0", width], "f32", (np.zeros(capacity, np.float32), appended(fresh)))
+                     for fresh in (roped[:, :, 2:3], x[:, :, 3:])],
+                  body, attrs=["", "", "", physical, physical], atol=1e-6)
+        groups.append(g)
+    return groups
+
+
+TEMPLATES = {"heads": heads, "matmul": matmul, "attention": attention, "conv": conv, "math": math_functions, "flat": flat, "row": row, "column": column, "transpose": transpose, "gather": gather, "move": move,
              "rope": rope, "resize": resize}
 
 

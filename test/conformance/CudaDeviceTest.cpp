@@ -65,6 +65,7 @@ struct Product {
   int64_t batch, m, n, k;
   int64_t pad = 0;                 // added to each leading dimension
   int64_t firstPanel = 0, end = 0; // a range of panels of B
+  int64_t choice = 0;              // among the library's heuristics
 };
 
 // Every shape runs in one pass of its own at bounds above the run's extents, so that the graph of
@@ -93,7 +94,10 @@ TEST_F(CudaDevice, ProductsEqualFloat64) {
     list.push_back({type, type, 0, 1, 1, 1, 5, 40, 64, 0, 2, 4});
     list.push_back({type, type, 0, 1, 0, 1, 0, 40, 64});
     list.push_back({type, type, 0, 1, 0, 0, 4, 40, 64});
-    list.push_back({type, type, 0, 1, 0, 1, 512, 384, 1024});
+    for (int64_t choice : {0, 1, 2, 5, 63}) { // the last where there are fewer
+      list.push_back({type, type, 0, 1, 0, 1, 512, 384, 1024, 0, 0, 24, choice});
+      list.push_back({type, type, 0, 1, 3, 1, 256, 96, 512, 0, 0, 6, choice});
+    }
   }
   std::mt19937 random(5);
   std::normal_distribution<float> normal;
@@ -102,7 +106,8 @@ TEST_F(CudaDevice, ProductsEqualFloat64) {
     SCOPED_TRACE(testing::Message()
                  << "type " << p.typeA << "->" << p.typeD << " trans " << p.transA << p.transB
                  << " epilogue " << p.epilogue << " " << p.batch << "x" << p.m << "x" << p.n << "x"
-                 << p.k << " pad " << p.pad << " panels " << p.firstPanel << ".." << p.end);
+                 << p.k << " choice " << p.choice << " pad " << p.pad << " panels " << p.firstPanel
+                 << ".." << p.end);
     bool panels = p.end > 0;
     int64_t c0 = panels ? p.firstPanel * 16 : 0, c1 = panels ? std::min(p.end * 16, p.n) : p.n;
     int64_t rowsA = p.transA ? p.k : p.m, colsA = p.transA ? p.m : p.k;
@@ -142,7 +147,7 @@ TEST_F(CudaDevice, ProductsEqualFloat64) {
     rd = place(poison, p.typeD);
     c.args.push_back(rd);
     c.args.push_back({at, 4 << 20});
-    c.params = {p.typeA, p.typeA, p.typeD, p.transA, p.transB, p.epilogue};
+    c.params = {p.typeA, p.typeA, p.typeD, p.transA, p.transB, p.epilogue, p.choice, p.m};
     if (panels) {
       c.params.push_back(p.firstPanel);
       c.params.push_back(p.end);
@@ -207,7 +212,7 @@ TEST_F(CudaDevice, GraphsFollowTheExtentsOfARun) {
   Command c;
   c.kernel = call;
   c.args = {{kA, kM * kK * 4}, {kB, kN * kK * 4}, {kD, kM * kN * 4}, {kW, 4 << 20}};
-  c.params = {kF32, kF32, kF32, 0, 1, 0};
+  c.params = {kF32, kF32, kF32, 0, 1, 0, 0, 0};
   c.maxShape = {1, kM, kN, kK, kK, kK, kN, 0, 0, 0};
   c.waits = {0};
   std::unique_ptr<Pass> pass;

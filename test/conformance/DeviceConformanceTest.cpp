@@ -268,6 +268,26 @@ TEST_P(Conformance, CopiesMoveTheAmountOfTheRunAndAreCounted) {
   }
 }
 
+// A device may make one copy of uploads that continue each other; a download between them waits for
+// the first alone, and one that is cut short leaves a gap.
+TEST_P(Conformance, UploadsThatContinueEachOtherArrive) {
+  open();
+  char *host = context->hostTier();
+  for (int64_t cut : {int64_t(0), int64_t(7)}) {
+    for (int64_t i = 0; i < 3072; ++i) {
+      host[i] = static_cast<char>(i * 29 + cut + 1);
+    }
+    std::memset(host + 4096, 0, 4096);
+    run({copy(CommandKind::Upload, 0, 4096, 1024),
+         copy(CommandKind::Download, 4096, 4096, 1024, {0}),
+         copy(CommandKind::Upload, 1024, 5120, 1024), copy(CommandKind::Upload, 2048, 6144, 1024),
+         copy(CommandKind::Download, 5120, 5120, 2048, {3})},
+        {1024, 1024, 1024 - cut, 1024, 2048});
+    EXPECT_EQ(std::memcmp(host, host + 4096, static_cast<size_t>(2048 - cut)), 0);
+    EXPECT_EQ(std::memcmp(host + 2048, host + 6144, 1024), 0);
+  }
+}
+
 // Three rows of five bytes lie side by side in the arena and end up eleven bytes apart; the amount
 // is a number of rows.
 TEST_P(Conformance, RowsLeaveForPlacesThatAreApart) {

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Calls ciuicc and ciuic-run as a user would: options in, one JSON object out."""
 import json
+import os
 import re
 import subprocess
+import sys
 
 import numpy as np
 
@@ -22,13 +24,17 @@ class ToolError(Failure):
 class Tools:
     def __init__(self, folder, timeout=900, target="host"):
         self.folder, self.timeout, self.target = folder, timeout, target
+        # The tools look for what set-up brought where a Python environment is active.
+        self.environment = dict(os.environ)
+        if sys.prefix != sys.base_prefix:
+            self.environment.setdefault("VIRTUAL_ENV", sys.prefix)
 
     def call(self, tool, *arguments):
         """The tool's JSON object; ToolError if it refuses, Failure if it breaks the contract of its output."""
         command = [str(self.folder / tool), *map(str, arguments), "--json"]
         line = " ".join(command)
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=self.timeout)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=self.timeout, env=self.environment)
         except subprocess.TimeoutExpired:
             raise Failure(f"{line}: no end after {self.timeout} s") from None
         except OSError as e:

@@ -11,6 +11,8 @@ sys.path.insert(0, str(HERE.parents[1] / "tools" / "models"))
 
 import zoo
 
+import contrib
+import disk
 import halves
 import hostile
 import matrix
@@ -23,7 +25,7 @@ from cli import Tools
 from suite import Suite
 
 
-OTHERS = ("session", "quality", "halves", "nodes", "repeat", "hostile", "release")
+OTHERS = ("session", "quality", "halves", "f16", "contrib", "disk", "nodes", "repeat", "hostile", "release")
 
 
 def main():
@@ -56,8 +58,15 @@ def main():
                 session.run_session(suite, tools, work / name, (25,) if a.short else matrix.PERCENTS)
             elif name == "quality":
                 quality.run_quality(suite, tools, work / name)
+            elif name == "f16":
+                for model in zoo.HALVED:
+                    matrix.run_model(suite, tools, zoo.halved(model), work / name / model, a.full, not a.full)
             elif name == "halves":
                 halves.run_halves(suite, tools, work / name)
+            elif name == "contrib":
+                contrib.run_contrib(suite, tools, work / name)
+            elif name == "disk":
+                disk.run_disk(suite, tools, work / name)
             elif name == "nodes":
                 nodes.run_nodes(suite, tools, work / name, a.full, a.short)
             elif name == "repeat":

@@ -322,6 +322,54 @@ TEST(Pack, GridWeightsAreExactInInt4) {
 }
 
 // Constant groups, groups of zeros, and values that a half cannot hold.
+// Scales that a source gives are kept, also where a search would find others: a group whose values
+// are few multiples of its scale has no extreme to tell it by.
+TEST(Pack, GivenScalesAreKept) {
+  const int64_t K = 150, N = 37;
+  for (WeightFormat format : {WeightFormat::I4G32, WeightFormat::I4G64, WeightFormat::I4G128}) {
+    for (WeightLayout layout : kLayouts) {
+      const int64_t group = groupSize(format), groups = (K + group - 1) / group;
+      std::mt19937 engine(5);
+      std::vector<float> scales(static_cast<size_t>(N * groups));
+      for (float &s : scales) { // halves of either sign, and none
+        s = static_cast<float>(static_cast<int>(engine() % 64) - 32) * 0.015625f;
+      }
+      Stored stored;
+      stored.source = sourceOfColumns(K);
+      for (int64_t n = 0; n < N; ++n) {
+        for (int64_t k = 0; k < K; ++k) {
+          stored.values.push_back(static_cast<float>(static_cast<int>(engine() % 7) - 3) *
+                                  scales[static_cast<size_t>(n * groups + k / group)]);
+        }
+      }
+      attach(stored);
+      stored.source.scales = [&](int64_t column, int64_t count, float *out) {
+        std::copy_n(scales.begin() + column * groups, count * groups, out);
+        return true;
+      };
+      PackSpec spec;
+      spec.format = format;
+      spec.layout = layout;
+      spec.columns = N;
+      spec.channels = K;
+      std::vector<std::byte> packed(static_cast<size_t>(packedBytes(spec)));
+      PackError error;
+      ASSERT_EQ(packPanels(spec, stored.source, 0, panelCount(spec), packed, &error), "");
+      EXPECT_EQ(error.error2, 0);
+      std::vector<float> found(static_cast<size_t>(panelCount(spec) * K * 16));
+      unpackPanels(spec, packed, 0, panelCount(spec), found.data());
+      for (int64_t n = 0; n < N; ++n) {
+        for (int64_t k = 0; k < K; ++k) {
+          ASSERT_EQ(found[static_cast<size_t>((n / 16 * K + k) * 16 + n % 16)],
+                    stored.values[static_cast<size_t>(n * K + k)]);
+        }
+      }
+      stored.source.scales = [](int64_t, int64_t, float *) { return false; };
+      EXPECT_NE(packPanels(spec, stored.source, 0, panelCount(spec), packed), "");
+    }
+  }
+}
+
 TEST(Pack, DegenerateGroups) {
   const int64_t K = 64;
   for (float value : {0.0f, 1.0f, -0.375f, 1e-30f, 1e30f}) {

@@ -38,7 +38,7 @@ PlanBuilder matmulPlan() {
   b.launch(0,
            {Arg(kX, kM * kK * 4, Access::Read), Arg(kB, 48 * kK * 4, Access::Read),
             Arg(kD, kM * kN * 4, Access::Write), Arg(kWork, 1024, Access::Write)},
-           sym(0), {}, {1, 1, 1, 0, 1, 0, 0, 3});
+           sym(0), {}, {1, 1, 1, 0, 1, 0, 0, 0, 0, 3});
   auto &shape = b.last().steps[0]->body.AsLaunch()->shape;
   shape.push_back(num(1));
   shape.push_back(sym(0));
@@ -104,7 +104,9 @@ TEST(CudaRules, EachIsEnforced) {
       {"E8", "types", [&](PlanBuilder &b) { launchAt(b, 0).params[1] = 2; }},
       {"E8", "epilogue", [&](PlanBuilder &b) { launchAt(b, 0).params[5] = 4; }},
       {"E8", "bias without a pointer", [&](PlanBuilder &b) { launchAt(b, 0).params[5] = 1; }},
-      {"E8", "panels backwards", [&](PlanBuilder &b) { launchAt(b, 0).params[6] = 3; }},
+      {"E8", "panels backwards", [&](PlanBuilder &b) { launchAt(b, 0).params[8] = 3; }},
+      {"E8", "choice", [&](PlanBuilder &b) { launchAt(b, 0).params[6] = -1; }},
+      {"E8", "rows of the choice", [&](PlanBuilder &b) { launchAt(b, 0).params[7] = -8; }},
       {"E8", "params", [&](PlanBuilder &b) { launchAt(b, 0).params.pop_back(); }},
   };
   for (const Break &c : list) {
@@ -115,7 +117,7 @@ TEST(CudaRules, EachIsEnforced) {
 }
 
 TEST(CudaRules, MatmulBytesFollowTheOperands) {
-  int64_t params[] = {2, 2, 2, 0, 1, 3};
+  int64_t params[] = {2, 2, 2, 0, 1, 3, 0, 0};
   auto call = parseMatmul(params, 6);
   ASSERT_TRUE(call);
   // Three batches of 5 × 7 = (5 × 4)(4 × 7), rows of A 8 apart, D 10 apart, strides 100, 28, 200.

@@ -60,6 +60,25 @@ const std::vector<Break> &breaks() {
       {"P3", "no blob", [](PlanBuilder &b) { b.program.kernels[0]->blobs.clear(); }},
       {"P3", "scratch", [](PlanBuilder &b) { b.program.kernels[0]->scratch_bytes = -1; }},
       {"P4", "host range", [](PlanBuilder &b) { b.program.weights[3]->host_offset = 1 << 20; }},
+      {"P1", "disk", [](PlanBuilder &b) { b.program.disk_bytes = -1; }},
+      {"P4", "disk range",
+       [](PlanBuilder &b) {
+         moveToDisk(b);
+         b.program.disk_bytes -= 1;
+       }},
+      {"P4", "on the disk at a place in memory",
+       [](PlanBuilder &b) { b.program.weights[3]->on_disk = true; }},
+      {"E7", "copy outside the disk",
+       [](PlanBuilder &b) {
+         moveToDisk(b);
+         copyAt(b, 1).host_offset += 1 << 20;
+       }},
+      {"E11", "copy of what the disk does not hold",
+       [](PlanBuilder &b) {
+         moveToDisk(b);
+         b.program.disk_bytes += 4096;
+         copyAt(b, 1).host_offset += 8192;
+       }},
       {"P4", "dtype", [](PlanBuilder &b) { b.program.weights[0]->dtype = DType(99); }},
       {"P4", "tile", [](PlanBuilder &b) { b.program.weights[0]->tile_bytes = 0; }},
       {"P4", "mode", [](PlanBuilder &b) { b.program.weights[0]->mode = WeightMode(9); }},

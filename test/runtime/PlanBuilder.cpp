@@ -11,6 +11,7 @@
 #include <fstream>
 #include <sstream>
 #include <unistd.h>
+#include <utility>
 
 namespace ciuic::test {
 
@@ -233,6 +234,24 @@ std::vector<std::unique_ptr<ExprT>> dims(std::unique_ptr<ExprT> a, std::unique_p
   auto list = dims(std::move(a));
   list.push_back(std::move(b));
   return list;
+}
+
+void moveToDisk(PlanBuilder &b) {
+  b.program.disk_bytes = std::exchange(b.program.host_bytes, 0);
+  for (auto &w : b.program.weights) {
+    w->on_disk = w->mode != WeightMode::Resident;
+    w->host_offset += w->on_disk ? kDiskOffsets : 0;
+  }
+  for (auto &e : b.program.entries) {
+    for (auto &c : e->prologue) {
+      c->host_offset += kDiskOffsets;
+    }
+    for (auto &s : e->steps) {
+      if (CopyT *c = s->body.AsCopy()) {
+        c->host_offset += kDiskOffsets;
+      }
+    }
+  }
 }
 
 PlanBuilder streamingChain(std::vector<std::vector<float>> *weights) {

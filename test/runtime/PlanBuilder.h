@@ -60,6 +60,9 @@ std::vector<std::unique_ptr<ExprT>> dims(std::unique_ptr<ExprT> a, std::unique_p
 inline std::unique_ptr<ExprT> num(int64_t v) { return constantExpr(v); }
 inline std::unique_ptr<ExprT> sym(uint32_t s) { return symbolExpr(s); }
 
+/// Takes the weights of the host tier out of memory: they and the copies of them are on the disk.
+void moveToDisk(PlanBuilder &b);
+
 /// Four streamed weights through two slots, wrapped around: y = x + w0 + w1 + w2 + w3 over
 /// n = 1..1024 floats. `weights` receives the values. Input "x", output "y", entry "main".
 PlanBuilder streamingChain(std::vector<std::vector<float>> *weights = nullptr);

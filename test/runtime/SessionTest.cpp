@@ -56,7 +56,7 @@ struct Opened {
     if (Failure f = take(ciuic_device_open("host", &device)); f.cls != CIUIC_OK) {
       return f;
     }
-    ciuic_session_options o = {sizeof o, budget, threads, gbps, 0, 0};
+    ciuic_session_options o = {sizeof o, budget, threads, gbps, 0, 0, 0, 0};
     return take(ciuic_session_create(program, device, &o, &session));
   }
   ciuic_run_stats stats() {

@@ -20,7 +20,7 @@ import packages
 import tally
 import weights
 
-GRAPHS = sorted(p.parent.name for p in (ROOT / "test" / "models").glob("*/model.textproto"))
+GRAPHS = sorted(p.parent.name for p in (ROOT / "test" / "models").glob("*/model.textproto*"))
 
 
 class CommittedGraphs(unittest.TestCase):
@@ -29,7 +29,7 @@ class CommittedGraphs(unittest.TestCase):
 
     def test_layout_of_weights(self):
         for name in GRAPHS:
-            path = ROOT / "test" / "models" / name / "model.textproto"
+            path = graph_text.committed(name)
             model, end = graph_text.read_text(path), 0
             self.assertLess(path.stat().st_size, 1 << 20, name)
             for t in model.graph.initializer:
@@ -44,7 +44,7 @@ class CommittedGraphs(unittest.TestCase):
 
     def test_nodes_are_named_and_sorted(self):
         for name in GRAPHS:
-            graph = graph_text.read_text(ROOT / "test" / "models" / name / "model.textproto").graph
+            graph = graph_text.read_text(graph_text.committed(name)).graph
             known = {""} | {t.name for t in graph.initializer} | {i.name for i in graph.input}
             for node in graph.node:
                 self.assertTrue(node.name)

@@ -8,7 +8,10 @@ std::variant<cost::Profile, std::string> calibrate(const CalibrationOptions &opt
   if (options.device == "host") {
     return calibrateHost(options);
   }
-  return "[usage.device] --device " + options.device + ": only host can be calibrated";
+  if (options.device.starts_with("cuda")) {
+    return calibrateCuda(options);
+  }
+  return "[usage.device] --device " + options.device + ": host, cuda or cuda:N";
 }
 
 } // namespace ciuic::bench

@@ -17,6 +17,7 @@ struct CalibrationOptions {
   int threads = 0;             ///< that compute; 0: as many as the process may use
   double seconds = 0.4;        ///< that each constant is measured for, at least
   std::function<void(const char *what)> onStage;
+  std::function<void(const char *text)> onDetail; ///< what was measured and is no constant
 };
 
 /// The profile of the device; the string says why there is none, beginning with a code.
@@ -24,5 +25,9 @@ std::variant<cost::Profile, std::string> calibrate(const CalibrationOptions &opt
 
 /// Of the host device: this CPU, its memory, and a third thread that copies.
 std::variant<cost::Profile, std::string> calibrateHost(const CalibrationOptions &options);
+
+/// Of a GPU, "cuda" or "cuda:N": its links, memory, the vendor's products and convolutions, the
+/// project's own products and attention. Needs cuBLASLt and cuDNN.
+std::variant<cost::Profile, std::string> calibrateCuda(const CalibrationOptions &options);
 
 } // namespace ciuic::bench

@@ -9,12 +9,12 @@
 #include "runtime/device/host/Link.h"
 #include "tools/ciuic-bench/Calibration.h"
 #include "tools/ciuic-bench/HostMachine.h"
+#include "tools/ciuic-bench/Rounded.h"
 #include "tools/ciuic-bench/Silu.h"
 #include "tools/ciuic-bench/Variants.h"
 
 #include <algorithm>
 #include <atomic>
-#include <cmath>
 #include <cstring>
 #include <new>
 #include <thread>
@@ -27,12 +27,6 @@ using kernels::WeightFormat;
 constexpr int64_t coldBytes = int64_t{192} << 20, copiedBytes = int64_t{16} << 20,
                   hostBytes = int64_t{128} << 20;
 constexpr int launches = 200;
-
-/// Three significant digits: runs differ by more than the fourth.
-double rounded(double value) {
-  const double scale = std::pow(10.0, 2 - std::floor(std::log10(std::max(value, 1e-9))));
-  return std::round(value * scale) / scale;
-}
 
 struct Layer {
   int64_t height, width, channels, outputs, kernel, stride;
@@ -75,7 +69,7 @@ public:
     profile.matmul[4] = products(library.int4, WeightFormat::I4G64);
     profile.matmul[5] = {{1, rounded(productRate(library.int4Rounded, WeightFormat::I4G64, 1))}};
     stage("convolutions");
-    profile.convolutionGigaflops = rounded(convolutions());
+    profile.convolutionGigaflops = profile.convolutionF32Gigaflops = rounded(convolutions());
     stage("attention");
     profile.attentionGigaflops = rounded(attention());
     stage("elementwise work");

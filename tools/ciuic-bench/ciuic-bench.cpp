@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // ciuic-bench: what this machine does. --calibrate measures the constants of a device profile and
-// writes it for ciuicc --profile.
+// writes it for ciuicc --profile; --generate runs a language model's program.
 #include "tools/ciuic-bench/Calibration.h"
+#include "tools/ciuic-bench/Generate.h"
 
 #include <CLI/CLI.hpp>
 
@@ -19,35 +20,8 @@ int fail(int status, const std::string &text) {
   return status;
 }
 
-int run(int argc, char **argv) {
-  CLI::App app("Measures what this machine does.", "ciuic-bench");
-  app.set_version_flag("--version", "ciuic-bench " CIUIC_BENCH_VERSION);
-  ciuic::bench::CalibrationOptions options;
-  bool calibrate = false;
-  std::string output;
-  app.add_flag("--calibrate", calibrate, "Measure a device profile for ciuicc --profile")
-      ->required();
-  app.add_option("--device", options.device, "host (the default) or cuda:N")->type_name("DEVICE");
-  app.add_option("--threads", options.threads,
-                 "Threads that compute; all that there are by default")
-      ->check(CLI::Range(1, 1024));
-  app.add_option("--seconds", options.seconds, "How long each constant is measured")
-      ->check(CLI::Range(0.0, 60.0));
-  app.add_option("--name", options.name, "Name of the profile")->type_name("NAME");
-  app.add_option("-o", output, "Write the profile here instead of to standard output")
-      ->type_name("FILE");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError &e) {
-    const int status = app.exit(e);
-    return status == 0 ? 0 : kUsage;
-  }
-  options.onStage = [](const char *what) { std::cerr << "measuring " << what << "\n"; };
-  auto result = ciuic::bench::calibrate(options);
-  if (auto *error = std::get_if<std::string>(&result)) {
-    return fail(error->starts_with("[usage") ? kUsage : kEnvironment, *error);
-  }
-  const std::string text = ciuic::cost::printProfile(std::get<ciuic::cost::Profile>(result));
+/// Writes to a file, or to standard output where there is no name.
+int write(const std::string &text, const std::string &output) {
   if (output.empty()) {
     std::cout << text << std::flush;
     return std::cout ? 0 : fail(kEnvironment, "[environment.write-text] standard output");
@@ -55,6 +29,71 @@ int run(int argc, char **argv) {
   std::ofstream file(output, std::ios::binary);
   file << text << std::flush;
   return file ? 0 : fail(kEnvironment, "[environment.write-text] " + output + ": cannot write");
+}
+
+int calibrate(ciuic::bench::CalibrationOptions options, const std::string &output) {
+  options.onStage = [](const char *what) { std::cerr << "measuring " << what << "\n"; };
+  options.onDetail = [](const char *text) { std::cerr << "  " << text << "\n"; };
+  auto result = ciuic::bench::calibrate(options);
+  if (auto *error = std::get_if<std::string>(&result)) {
+    return fail(error->starts_with("[usage") ? kUsage : kEnvironment, *error);
+  }
+  return write(ciuic::cost::printProfile(std::get<ciuic::cost::Profile>(result)), output);
+}
+
+int generate(const ciuic::bench::GenerateOptions &options, bool json, const std::string &output) {
+  ciuic::bench::Generation generation;
+  if (ciuic::Status status = ciuic::bench::generate(options, &generation); !status.isOk()) {
+    return fail(exitStatus(status.cls()),
+                "[" + std::string(status.code()) + "] " + std::string(status.message()));
+  }
+  return write(json ? jsonOf(generation) : textOf(generation), output);
+}
+
+int run(int argc, char **argv) {
+  CLI::App app("Measures what this machine does.", "ciuic-bench");
+  app.set_version_flag("--version", "ciuic-bench " CIUIC_BENCH_VERSION);
+  ciuic::bench::CalibrationOptions calibration;
+  ciuic::bench::GenerateOptions generation;
+  bool calibrates = false, json = false;
+  int threads = 0;
+  std::string output, device;
+  auto *what = app.add_option_group("what");
+  what->add_flag("--calibrate", calibrates, "Measure a device profile for ciuicc --profile");
+  what->add_option("--generate", generation.program,
+                   "Measure prompt processing and token rate of a decoder's program")
+      ->type_name("PROGRAM");
+  what->require_option(1);
+  app.add_option("--device", device,
+                 "host, cuda or cuda:N; default: host to calibrate, the program's to generate")
+      ->type_name("DEVICE");
+  app.add_option("--threads", threads, "Threads that compute; all that there are by default")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--seconds", calibration.seconds, "Calibrate: how long each constant is measured")
+      ->check(CLI::Range(0.0, 60.0));
+  app.add_option("--name", calibration.name, "Calibrate: name of the profile")->type_name("NAME");
+  app.add_option("--prompt", generation.prompt, "Generate: tokens of the prompt (256)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));
+  app.add_option("--tokens", generation.tokens, "Generate: tokens after it (64)")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 24));
+  app.add_option("--repeats", generation.repeats, "Generate: measured repetitions (3)")
+      ->check(CLI::Range(1, 10000));
+  app.add_flag("--json", json, "Generate: one JSON object");
+  app.add_option("-o", output, "Write the result here instead of to standard output")
+      ->type_name("FILE");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError &e) {
+    const int status = app.exit(e);
+    return status == 0 ? 0 : kUsage;
+  }
+  calibration.threads = generation.threads = threads;
+  if (calibrates) {
+    calibration.device = device.empty() ? "host" : device;
+    return calibrate(calibration, output);
+  }
+  generation.device = device;
+  return generate(generation, json, output);
 }
 
 } // namespace

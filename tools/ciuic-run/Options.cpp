@@ -106,6 +106,11 @@ Parsed parseOptions(int argc, char **argv, Options &o) {
   app.add_option("--seed", o.seed, "Seed of random inputs (default 0)");
   app.add_option("--threads", o.threads, "Compute threads; default: one a CPU")
       ->check(CLI::Range(1, 1024));
+  app.add_option("--disk-gbps", o.diskGbps,
+                 "Read weights that are on the disk at so many 10^9 bytes/s at most")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--buffered-disk", o.bufferedDisk,
+               "Read weights that are on the disk through the page cache, by threads");
   app.add_option("--link-gbps", o.linkGbps,
                  "Rate between the tiers, in 10^9 bytes/s; default: no "
                  "limit")

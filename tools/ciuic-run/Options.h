@@ -20,10 +20,10 @@ struct Options {
   int64_t vram = 0;
   std::map<std::string, int64_t> dims;
   std::vector<Named> inputs, outputs, expects;
-  double rtol = 1e-4, atol = 0, linkGbps = 0;
+  double rtol = 1e-4, atol = 0, linkGbps = 0, diskGbps = 0;
   int iterations = 1, warmup = 0, threads = 0;
   uint64_t seed = 0;
-  bool json = false;
+  bool json = false, bufferedDisk = false;
 };
 
 /// Done: --help or --version was answered. The status is of class Usage on failure.

@@ -40,6 +40,7 @@ std::string jsonReport(const Options &o, const Result &r) {
   json["arena_bytes"] = r.program.arena_bytes;
   json["host_bytes"] = r.program.host_bytes;
   json["unpinned_host_bytes"] = r.last.unpinned_host_bytes;
+  json["disk_mode"] = r.diskMode.empty() ? Json(nullptr) : Json(r.diskMode);
   json["iterations"] = o.iterations;
   json["load_ms"] = r.loadMs;
   json["latency_ms"] = {{"min", r.latencyMs.front()},
@@ -98,6 +99,10 @@ std::string textReport(const Options &o, const Result &r) {
         formatText("%.2f MiB of the host tier are not pinned and stream slowly: raise the limit "
                    "of locked memory (ulimit -l)\n",
                    mib(r.last.unpinned_host_bytes));
+  }
+  if (!r.diskMode.empty()) {
+    text += formatText("%.2f MiB of weights came from the disk: %s\n", mib(r.last.disk_bytes),
+                       r.diskMode.c_str());
   }
   for (const OutputResult &out : r.outputs) {
     std::string shape;

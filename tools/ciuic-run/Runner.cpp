@@ -52,9 +52,12 @@ Status Runner::open(Result &out) {
   options.budget_bytes = o.vram;
   options.threads = o.threads;
   options.link_gbps = o.linkGbps;
+  options.disk_gbps = o.diskGbps;
+  options.buffered_disk = o.bufferedDisk;
   options.trace = o.trace.empty() ? 0 : 1;
   TRY_C(ciuic_session_create(program, device, &options, &session));
   out.program = info;
+  out.diskMode = ciuic_session_disk_mode(session);
   out.budgetBytes = o.vram > 0 ? o.vram : info.budget_bytes;
   out.loadMs =
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();

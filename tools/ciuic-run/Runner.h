@@ -36,7 +36,7 @@ struct Result {
   ciuic_program_info program = {};
   ciuic_entry_info entry = {};
   int64_t budgetBytes = 0;
-  std::string device;
+  std::string device, diskMode;
   int64_t processBytes = -1; // the most that the process held of the device; -1: unknown
   double loadMs = 0;
   std::vector<double> latencyMs; // sorted

@@ -8,6 +8,7 @@
 #include "codegen/Program/ProgramBuilder.h"
 #include "frontend/Import.h"
 #include "ir/Diagnostics.h"
+#include "ir/Graph/BlockWeights.h"
 #include "ir/Graph/CudaLibrary.h"
 #include "ir/Mem/Mem.h"
 #include "ir/Plan/Plan.h"
@@ -236,13 +237,15 @@ private:
     input.policy = policy;
     input.arenaBytes = (*module)->getAttrOfType<IntegerAttr>("mem.budget").getInt();
     input.threads = threadCount();
-    input.read = [this](graph::WeightOp weight, int64_t offset, std::span<std::byte> out,
-                        std::string &error) {
-      MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
-      return files->readFile(weight.getFile(), weight.getOffset() + offset, bytes, error);
-    };
+    input.read = fileReader();
     return succeeded(chooseFormats(input, device.profile)) &&
            runPasses(*module, [](OpPassManager &m) { buildFormatPipeline(m); });
+  }
+
+  ReadFile fileReader() const {
+    return [this](int64_t file, int64_t offset, MutableArrayRef<char> out, std::string &error) {
+      return files->readFile(file, offset, out, error);
+    };
   }
 
   unsigned threadCount() const {
@@ -283,6 +286,9 @@ private:
     int64_t arena = std::max<int64_t>(0, budgetBytes - reserve) / granule * granule;
     Builder b(&context);
     (*module)->setAttr("mem.budget", b.getI64IntegerAttr(arena));
+    if (options.hostMemory) {
+      (*module)->setAttr("mem.host_memory", b.getI64IntegerAttr(*options.hostMemory));
+    }
     (*module)->setAttr("mem.reserve", b.getI64IntegerAttr(reserve));
     (*module)->setAttr("mem.need", b.getI64IntegerAttr(need));
     return true;
@@ -336,18 +342,9 @@ private:
     info.budgetBytes = budgetBytes;
     info.threads = threadCount();
     info.reserveBytes = device.profile.reserveBytes;
-    auto read = [this](plan::WeightOp weight, int64_t offset, std::span<std::byte> out) {
-      std::string error;
-      MutableArrayRef<char> bytes(reinterpret_cast<char *>(out.data()), out.size());
-      if (!files->readFile(static_cast<int64_t>(*weight.getFile()),
-                           static_cast<int64_t>(*weight.getFileOffset()) + offset, bytes, error)) {
-        weight.emitError() << error;
-        return false;
-      }
-      return true;
-    };
     return succeeded(codegen::writeProgram(
-        *module, options.output, info, libraries, read, [this](int64_t done, int64_t total) {
+        *module, options.output, info, libraries, fileReader(),
+        [this](int64_t done, int64_t total) {
           onStage("packing weights",
                   total ? static_cast<double>(done) / static_cast<double>(total) : 1);
         }));

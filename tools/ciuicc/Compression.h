@@ -12,7 +12,7 @@ struct CompressionInput {
   mlir::ModuleOp graph; ///< layouts selected; gets `graph.formats`
   mlir::ModuleOp exact; ///< the same module at the mem level, as the model stores its weights
   compress::FormatPolicy policy;
-  compress::ReadWeight read;
+  ReadFile read;
   int64_t arenaBytes = 0; ///< what an execution may take
   unsigned threads = 1;
 };

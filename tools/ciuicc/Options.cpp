@@ -103,7 +103,7 @@ Exit status: 0 done, 2 usage, 3 the model is damaged, 4 the model asks for what 
 
 std::variant<Options, int> parseOptions(int argc, char **argv) {
   Options options;
-  std::string vram;
+  std::string vram, hostMemory;
   std::vector<std::string> targets;
   CLI::App app{"Compiles an ONNX model into one program that runs inside a hard memory budget.",
                "ciuicc"};
@@ -115,6 +115,9 @@ std::variant<Options, int> parseOptions(int argc, char **argv) {
   app.add_option("--vram", vram,
                  "The budget: SIZE (bytes, or a number with K, M, G), PERCENT of the need, or auto "
                  "(what is free); default: the need");
+  app.add_option("--host-memory", hostMemory,
+                 "SIZE: the most host memory for weights that stream; the others are read from the "
+                 "program's file each time they are copied (default: no limit)");
   app.add_option("--target", targets,
                  "host, cuda (this machine's GPU) or cuda:sm_80,sm_90,… (default: the profile's "
                  "device, else what this machine has)")
@@ -177,6 +180,17 @@ std::variant<Options, int> parseOptions(int argc, char **argv) {
       return usage(*error);
     }
     options.budget = std::get<Budget>(budget);
+  }
+  if (hostMemory == "0") {
+    options.hostMemory = 0;
+  } else if (!hostMemory.empty()) {
+    auto size = parseBudget(hostMemory);
+    auto *budget = std::get_if<Budget>(&size);
+    if (!budget || budget->kind != Budget::Kind::Bytes) {
+      return usage("--host-memory " + hostMemory +
+                   ": give a size in bytes, or a number with K, M or G");
+    }
+    options.hostMemory = budget->bytes;
   }
   if (!targets.empty()) {
     auto target = parseTarget(targets);

@@ -30,6 +30,7 @@ struct Options {
   std::optional<Target> target; ///< none: the profile's device, or what the machine has
   std::vector<std::string> entries, states;
   Budget budget;
+  std::optional<int64_t> hostMemory; ///< bytes of streamed weights; none: unbounded
   bool noState = false, dryRun = false, json = false, disableRaise = false, disableFusion = false;
   unsigned threads = 0; ///< 0: as many as the machine has
 };

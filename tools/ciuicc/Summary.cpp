@@ -110,6 +110,9 @@ json summarize(ModuleOp module, const Options &options, const legalize::Legalize
   summary["weights_bytes"] = weights;
   summary["resident_bytes"] = integer("resident_bytes");
   summary["streamed_bytes"] = integer("streamed_bytes");
+  auto disk = module->getAttrOfType<IntegerAttr>("plan.disk_bytes");
+  summary["host_bytes"] = module->getAttrOfType<IntegerAttr>("plan.host_bytes").getInt();
+  summary["disk_bytes"] = disk ? disk.getInt() : 0;
   summary["slot_bytes"] = integer("slot_bytes");
   summary["policy"] = plan.getAs<StringAttr>("policy").str();
   json states = json::array();
@@ -135,7 +138,11 @@ std::string toText(const json &s) {
   os << "budget " << bytes("budget_bytes") << ", peak " << bytes("peak_bytes") << ", need "
      << bytes("need_bytes") << "; weights " << bytes("weights_bytes") << ": "
      << bytes("resident_bytes") << " resident, " << bytes("streamed_bytes") << " streamed ("
-     << s["policy"].get<std::string>() << ")\n";
+     << s["policy"].get<std::string>() << ")";
+  if (s["disk_bytes"].get<int64_t>() > 0) {
+    os << ", " << bytes("disk_bytes") << " of them from the disk";
+  }
+  os << "\n";
   for (const json &entry : s["entries"]) {
     os << "entry " << entry["name"].get<std::string>() << ": ";
     const char *separator = "";

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """LLaMA-7B in f16: one token at 512 context, a prompt of 2048, with and without a budget, beside torch."""
+import sys
+
 import numpy as np
 
 import measure
 import models
+import peers
 
 CONTEXT = 512
 SIZES = dict(vocab_size=32000, hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
@@ -22,7 +25,6 @@ def made(a):
     if not _made:
         code = ("import sys, json; sys.path.insert(0, sys.argv[1]); import models; "
                 "print(json.dumps({k: str(v) for k, v in models.make(['llama7b', 'llama7b_prompt'], sys.argv[2]).items()}))")
-        import sys
         _made.update(measure.tool([sys.executable, "-c", code, str(models.ROOT / "tools" / "gpu"), a.work]))
     return _made
 
@@ -73,90 +75,47 @@ def config():
     return LlamaConfig(**SIZES, attn_implementation="sdpa")
 
 
-def torch_model(a, dtype="float16"):
-    import torch
-    from transformers import LlamaForCausalLM
-
-    with torch.device("cuda"):
-        previous = torch.get_default_dtype()
-        torch.set_default_dtype(getattr(torch, dtype))
-        try:
-            model = LlamaForCausalLM(config()).eval()
-        finally:
-            torch.set_default_dtype(previous)
-    models.load(made(a)["llama7b"], model)
-    return model
-
-
 def relative(found, wanted):
     found, wanted = found.astype(np.float64).ravel(), wanted.astype(np.float64).ravel()
     return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
 
 
-def reference(a, calls):
-    """Logits of the same weights in f32, one array for each call of the module."""
-    import torch
-
-    module = torch_model(a, "float32")
-    with torch.inference_mode():
-        found = [call(module).float().cpu().numpy() for call in calls]
-    del module
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()  # the peers' memory is counted from here
-    return found
-
-
-def after_zeros(module):
-    """A past of CONTEXT zeros."""
-    import torch
-    from transformers import DynamicCache
-
-    past = DynamicCache(config=module.config)
-    zeros = torch.zeros((1, module.config.num_key_value_heads, CONTEXT, module.config.head_dim), device="cuda",
-                        dtype=module.dtype)
-    for i in range(module.config.num_hidden_layers):
-        past.update(zeros, zeros, i)
-    return past
+def peers_of(a, workload, request, ours):
+    """Rows of the peers, as they are measured: first the logits of the same weights in f32, where rows of ours want them."""
+    logits = {kind: a.work / f"{kind}.npy" for kind in ("reference", *a.peers)}
+    request = {"iterations": a.iterations} | request | {"model": made(a)["llama7b"], "budget": 6 << 30}
+    wanted = None
+    if ours:
+        peers.measured("reference", request | {"logits": logits["reference"]})
+        wanted = np.load(logits["reference"])
+    yield wanted
+    for kind in a.peers:
+        offloader = kind in peers.OFFLOADERS
+        most = request | {"logits": logits[kind], "iterations": max(3, request["iterations"] // 4) if offloader else request["iterations"]}
+        found, taken = peers.measured(kind, most)
+        cached = request.get("context") is not None
+        yield {"workload": workload, "system": kind if offloader else "torch." + kind,
+               "variant": "asked for 6G" if offloader else "f16, reduce-overhead" if cached and kind == "compile" else "f16",
+               "ms": found["ms"], "process_device_bytes": taken, "budget_bytes": request["budget"] if offloader else None,
+               # Without a cache an offloader's token is another one: the first of a text.
+               "error": None if wanted is None or offloader and cached else relative(np.load(logits[kind]), wanted),
+               "note": "no cache: one position alone" if offloader and cached else None}
 
 
-def peers_token(a):
-    """Rows of torch, as they are measured."""
-    import torch
-    from transformers import StaticCache
-
-    model = torch_model(a)
-    cache = StaticCache(config=model.config, max_cache_len=1024, max_batch_size=1, device="cuda", dtype=torch.float16)
-    ids = torch.from_numpy(np.load(tokens(a, 1))).cuda()
-    position = torch.full((1, 1), CONTEXT, device="cuda")
-
-    def prepared():
-        """A cache of CONTEXT zeros."""
-        cache.reset()
-        width = (1, model.config.num_key_value_heads, CONTEXT, model.config.head_dim)
-        zeros = torch.zeros(width, device="cuda", dtype=torch.float16)
-        for i in range(model.config.num_hidden_layers):
-            cache.update(zeros, zeros, i, {"cache_position": torch.arange(CONTEXT, device="cuda")})
-
-    where = torch.tensor([CONTEXT], device="cuda")
-
-    def step(forward):
-        return forward(input_ids=ids, position_ids=position, past_key_values=cache, use_cache=True, cache_position=where).logits
-
-    with torch.inference_mode():
-        for kind, variant in (("eager", "f16"), ("compile", "f16, reduce-overhead")):
-            if kind not in a.peers:
-                continue
-            prepared()
-            forward = model if kind == "eager" else torch.compile(model, mode="reduce-overhead")
-            yield {"workload": f"llama7b token at {CONTEXT}", "system": "torch." + kind, "variant": variant,
-                   "ms": measure.peer(lambda: step(forward), a.iterations, 6),
-                   "process_device_bytes": torch.cuda.max_memory_reserved()}
-    del model, cache
-    torch.cuda.empty_cache()
+def session(a, program, variant, report):
+    """Prompt and tokens one after the other, the cache growing, inputs and logits copied: what a caller sees."""
+    if not (a.bin / "ciuic-bench").exists():
+        print(f"bench: no ciuic-bench in {a.bin}: sessions are not timed", file=sys.stderr)
+        return
+    with measure.Sampler() as sampler:
+        found = measure.tool([a.bin / "ciuic-bench", "--generate", program, "--prompt", CONTEXT, "--tokens", 64, "--repeats", 2, "--json"])
+    for workload, ms in (("prompt of 512", found["prompt_ms"]), ("token behind 512 to 575", found["token_ms"])):
+        yield {"workload": f"llama7b session, {workload}", "system": "ciuic", "variant": variant, "ms": ms,
+               "process_device_bytes": sampler.bytes, "budget_bytes": report["budget_bytes"]}
 
 
 def token(a):
-    """one token at 512 context: no budget; 6 GiB exact; 5 GiB at 4 bits; torch"""
+    """one token at 512 context: no budget; 6 GiB exact; 5 GiB at 4 bits; peers"""
     model = made(a)["llama7b"]
     rows, found = [], {}
     for variant, arguments in wanted(a, {"no budget": [], "6G exact": ["--vram", "6G"], "5G balanced": ["--vram", "5G", "--quality", "balanced"]}):
@@ -165,62 +124,42 @@ def token(a):
         found[variant] = np.load(a.work / "logits.npy")
         rows.append(row(f"llama7b token at {CONTEXT}", variant, report, "decode", run, taken))
         yield rows[-1]
+        if variant != "6G exact":
+            yield from session(a, program, variant, report)
         program.unlink()
     same(found, "no budget", "6G exact", "token")
-    if not a.peers:
-        return
-    ids = np.load(tokens(a, 1))
-
-    def call(module):
-        import torch
-
-        return module(input_ids=torch.from_numpy(ids).cuda(), position_ids=torch.full((1, 1), CONTEXT, device="cuda"),
-                      past_key_values=after_zeros(module), use_cache=True).logits
-
-    logits, = reference(a, [call])
-    for r in rows:
-        r["error"] = relative(found[r["variant"]], logits)
-    yield from peers_token(a)
+    if a.peers:
+        answers = peers_of(a, f"llama7b token at {CONTEXT}", {"ids": tokens(a, 1), "context": CONTEXT}, rows)
+        logits = next(answers)
+        for r in rows:
+            r["error"] = relative(found[r["variant"]], logits)
+        yield from answers
 
 
 def prompt(a):
-    """a prompt of 1 x 2048 and of 4 x 2048: no budget and 6 GiB exact; torch"""
+    """a prompt of 1 x 2048 and of 4 x 2048: no budget and 6 GiB exact; peers"""
     model = made(a)["llama7b_prompt"]
     rows, found = [], {}
     for batch in a.batches:
-        ids = a.work / f"prompt{batch}.npy"
+        workload, ids = f"llama7b prompt {batch}x2048", a.work / f"prompt{batch}.npy"
         np.save(ids, np.random.default_rng(6).integers(3, 32000, (batch, 2048)))
         for variant, arguments in wanted(a, {"no budget": [], "6G exact": ["--vram", "6G"]}):
             program, report = compile(a, model, "prompt", ["--entry", f"main:batch_size={batch},sequence_length=1..2048", *arguments])
             run, taken = measure.ours(a.bin, program, ["--input", f"input_ids=@{ids}", "--output", f"logits=@{a.work / 'logits.npy'}"],
                                       max(3, a.iterations // 3), 2)
             found[batch, variant] = np.load(a.work / "logits.npy")
-            rows.append(row(f"llama7b prompt {batch}x2048", variant, report, "main", run, taken))
+            rows.append(row(workload, variant, report, "main", run, taken))
             yield rows[-1]
             program.unlink()
         same(found, (batch, "no budget"), (batch, "6G exact"), f"prompt of {batch}x2048")
-    if not a.peers:
-        return
-    import torch
-
-    def call(batch):
-        return lambda module: module(input_ids=torch.from_numpy(np.load(a.work / f"prompt{batch}.npy")).cuda(), use_cache=False,
-                                     logits_to_keep=1).logits
-
-    for batch, logits in zip(a.batches, reference(a, [call(b) for b in a.batches])):
-        for r in rows:
-            if r["workload"] == f"llama7b prompt {batch}x2048":
-                r["error"] = relative(found[batch, r["variant"]], logits)
-    module = torch_model(a)
-    with torch.inference_mode():
-        for kind in ("eager", "compile"):
-            forward = module if kind == "eager" else torch.compile(module)
-            for batch in a.batches if kind in a.peers else ():
-                yield {"workload": f"llama7b prompt {batch}x2048", "system": "torch." + kind, "variant": "f16",
-                       "ms": measure.peer(lambda: call(batch)(forward), max(3, a.iterations // 3)),
-                       "process_device_bytes": torch.cuda.max_memory_reserved()}
-    del module
-    torch.cuda.empty_cache()
+        if a.peers:
+            answers = peers_of(a, workload, {"ids": ids, "iterations": max(3, a.iterations // 3)},
+                               [r for r in rows if r["workload"] == workload])
+            logits = next(answers)
+            for r in rows:
+                if r["workload"] == workload:
+                    r["error"] = relative(found[batch, r["variant"]], logits)
+            yield from answers
 
 
 ROWS = {"llama-token": token, "llama-prompt": prompt}

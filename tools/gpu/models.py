@@ -41,7 +41,7 @@ def make(names, folder, seed=7, device="cuda"):
     folder.mkdir(parents=True, exist_ok=True)
     paths, places, small = {}, {}, {}
     for number, name in enumerate(names):
-        model = graph_text.read_text(ROOT / "test" / "models" / name / "model.textproto")
+        model = graph_text.read_text(graph_text.committed(name))
         weights = folder / graph_text.LOCATION
         file = open(weights, "wb") if number == 0 else None
         generator = torch.Generator(device=device).manual_seed(seed)
@@ -76,25 +76,46 @@ def make(names, folder, seed=7, device="cuda"):
     return paths
 
 
-def load(path, module):
-    """Copies the weights of a made model into a framework's module of the same parameter names."""
+def weights(path):
+    """(name, tensor) of every weight of a made model; the tensors are views on its file."""
     model = onnx.load(str(path), load_external_data=False)
-    whole = torch.from_file(str(Path(path).parent / graph_text.LOCATION), dtype=torch.uint8,
-                            size=(Path(path).parent / graph_text.LOCATION).stat().st_size)
-    parameters = dict(module.named_parameters())
-    seen = set()
-    with torch.no_grad():
-        for t in model.graph.initializer:
-            if t.name not in parameters:
-                continue
-            if graph_text.is_external(t):
-                where = graph_text.reference(t)
-                begin = int(where["offset"])
-                data = whole[begin:begin + int(where["length"])].view(TYPES[t.data_type])
-            else:
-                data = torch.frombuffer(bytearray(t.raw_data), dtype=TYPES[t.data_type])
-            parameters[t.name].copy_(data.view(tuple(t.dims)))
-            seen.add(t.name)
-    missing = set(parameters) - seen
+    file = Path(path).parent / graph_text.LOCATION
+    whole = torch.from_file(str(file), dtype=torch.uint8, size=file.stat().st_size)
+    for t in model.graph.initializer:
+        if graph_text.is_external(t):
+            where = graph_text.reference(t)
+            begin = int(where["offset"])
+            data = whole[begin:begin + int(where["length"])].view(TYPES[t.data_type])
+        elif t.raw_data and t.data_type in TYPES:
+            data = torch.frombuffer(bytearray(t.raw_data), dtype=TYPES[t.data_type])
+        else:
+            continue
+        yield t.name, data.view(tuple(t.dims))
+
+
+def _complete(module, seen):
+    missing = {name for name, _ in module.named_parameters()} - seen
     if missing:
         raise ValueError(f"the model has no weights for {sorted(missing)[:5]}")
+
+
+def load(path, module):
+    """Copies the weights of a made model into a framework's module of the same parameter names."""
+    parameters, seen = dict(module.named_parameters()), set()
+    with torch.no_grad():
+        for name, data in weights(path):
+            if name in parameters:
+                parameters[name].copy_(data)
+                seen.add(name)
+    _complete(module, seen)
+
+
+def view(path, module):
+    """Makes the parameters of a framework's module the weights of a made model where they lie in its file."""
+    names, seen = {name for name, _ in module.named_parameters()}, set()
+    for name, data in weights(path):
+        if name in names:
+            owner, leaf = name.rsplit(".", 1)
+            setattr(module.get_submodule(owner), leaf, torch.nn.Parameter(data, requires_grad=False))
+            seen.add(name)
+    _complete(module, seen)

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Exports the graphs under test/models/ with the exporters people use, and writes them as text without weights.
 
-    export.py NAME... [--out test/models]      NAME: smollm2, minilm, resnet50, llama7b, llama7b_prompt, llama_mini
+    export.py NAME... [--out test/models]      NAME: smollm2, minilm, resnet50, llama7b, llama7b_prompt, llama_mini,
+                                                        unet_mini, sd15_unet, sdxl_unet, vae_decoder
 
-Needs torch, torchvision, transformers and onnx, none of which the project's own environment has: exporting is done once
+Needs torch, torchvision, transformers, diffusers and onnx, none of which the project's own environment has: exporting is done once
 and its result, NAME/model.textproto, is committed. The weights are random here and are dropped; tools/models/make fills
 in real ones by the initialisers' names, which for that reason are the framework's parameter names wherever the
 exporter keeps them.
 """
 import argparse
+import functools
 import re
 import tempfile
 from pathlib import Path
@@ -17,6 +19,7 @@ from pathlib import Path
 import onnx
 import torch
 
+import diffusion
 from graph_text import write_text
 
 OPSET = 18
@@ -234,6 +237,7 @@ def resnet50():
 
 
 MODELS = {f.__name__: f for f in (smollm2, minilm, resnet50, llama7b, llama7b_prompt, llama_mini)}
+MODELS |= {name: functools.partial(diffusion.graph, name) for name in diffusion.CONFIGS}
 
 
 def main():
@@ -246,7 +250,7 @@ def main():
         model = MODELS[name]()
         text = a.out / name / "model.textproto"
         text.parent.mkdir(parents=True, exist_ok=True)
-        write_text(model, text)
+        text = write_text(model, text)
         print(f"{text}: {len(model.graph.node)} nodes, {text.stat().st_size} bytes")
 
 

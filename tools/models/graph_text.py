@@ -6,9 +6,12 @@ The text is a ModelProto that leaves out what can be put back:
   offset that is a multiple of PAGE; a smaller one has dims and type alone. tools/models/make decides the numbers.
 - the name of a node whose first output is called NAME_output_0;
 - indentation, and the byte order of int64 constants, which stand as numbers.
-Equal Constant nodes are one node. Everything else is as the exporter wrote it.
+Equal Constant nodes are one node. Everything else is as the exporter wrote it. A text above LARGE bytes is kept
+compressed, as model.textproto.xz.
 """
+import lzma
 import re
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -16,10 +19,18 @@ from google.protobuf import text_format
 
 INLINE = 1024
 PAGE = 4096
+LARGE = 1 << 20
+GRAPHS = Path(__file__).resolve().parents[2] / "test" / "models"
 LOCATION = "weights.bin"
 SUFFIX = "_output_0"
 FLOATS = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16, onnx.TensorProto.DOUBLE)
 DATA = ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data")
+
+
+def committed(name):
+    """Path of a committed graph."""
+    path = GRAPHS / name / "model.textproto"
+    return path if path.exists() else path.with_name(path.name + ".xz")
 
 
 def tensor_bytes(t):
@@ -85,6 +96,7 @@ def _constants(model):
 
 
 def write_text(model, path):
+    """Writes the text to `path`, or to path.xz where it is large; returns which."""
     share_constants(strip(model))
     for node in model.graph.node:
         node.ClearField("doc_string")
@@ -99,13 +111,19 @@ def write_text(model, path):
     header = ("# SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception\n"
               "# An ONNX graph without weights, written by tools/models/export.py; graph_text.py says what is left out.\n")
     text = re.sub("^ +", "", text_format.MessageToString(model), flags=re.MULTILINE)
-    path.write_text(header + text, encoding="utf-8")
+    data = (header + text).encode()
+    if len(data) > LARGE:
+        path.unlink(missing_ok=True)
+        path, data = path.with_name(path.name + ".xz"), lzma.compress(data, preset=9 | lzma.PRESET_EXTREME)
+    path.write_bytes(data)
+    return path
 
 
 def read_text(path):
     """The model as exported, but for the numbers of its floating-point initialisers."""
     model = onnx.ModelProto()
-    text_format.Parse(path.read_text(encoding="utf-8"), model)
+    data = path.read_bytes()
+    text_format.Parse((lzma.decompress(data) if path.suffix == ".xz" else data).decode(), model)
     for node in model.graph.node:
         if not node.name:
             node.name = node.output[0].removesuffix(SUFFIX)

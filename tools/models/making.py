@@ -22,7 +22,7 @@ def stamp(text, generated):
 
 def make(name, out=None, generated=False):
     """Path of NAME.onnx, made unless it is up to date."""
-    text = packages.REPOSITORY / "test" / "models" / name / "model.textproto"
+    text = graph_text.committed(name)
     out = Path(out) if out else packages.cache() / (name + ("-generated" if generated else ""))
     target, mark = out / f"{name}.onnx", out / f"{name}.stamp"
     current = stamp(text, generated)

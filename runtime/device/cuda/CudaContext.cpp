@@ -151,6 +151,15 @@ Status CudaContext::pinHostTier() {
   return parts.pinnedBytes < parts.hostBytes ? parts.ring.open(state) : Status::ok();
 }
 
+/// What the disk holds goes through the ring: its buffers are pinned.
+Status CudaContext::attachDisk(DiskTier *disk, int64_t diskBytes) {
+  CIUIC_TRY(parts.state->alive());
+  Current current(*parts.state, parts.context);
+  parts.disk = disk;
+  parts.diskBytes = diskBytes;
+  return parts.ring.isOpen() ? Status::ok() : parts.ring.open(*parts.state);
+}
+
 int64_t CudaContext::restBytes() const {
   if (parts.heldChanged) {
     int64_t held = parts.state->processBytes(false);

@@ -30,7 +30,8 @@ struct Resources {
   int64_t arenaBytes = 0;
   char *host = nullptr;
   DeviceAddress hostOnDevice = 0; // of the pinned part
-  int64_t hostBytes = 0, pinnedBytes = 0;
+  int64_t hostBytes = 0, pinnedBytes = 0, diskBytes = 0;
+  DiskTier *disk = nullptr;
   int64_t *dims = nullptr; // pinned, kMostDims of them
   std::vector<Kernel> kernels;
   std::unique_ptr<CublasLt> blas;
@@ -49,6 +50,7 @@ public:
   Status open();
 
   Status reserve(int64_t arenaBytes, int64_t hostBytes) override;
+  Status attachDisk(DiskTier *disk, int64_t diskBytes) override;
   int64_t deviceBytes() const override { return parts.arenaBytes; }
   int64_t restBytes() const override;
   bool timesCost() const override { return true; }

@@ -47,13 +47,21 @@ Status CudaPass::prepare(std::vector<Command> given) {
   CIUIC_TRY(checkArenaRange(dimsOffset, 0, parts.arenaBytes, "the dims block"));
   prepared.resize(commands.size());
   size_t extents = 0;
+  std::vector<ArenaRange> diskRanges;
   for (size_t i = 0; i < commands.size(); ++i) {
-    CIUIC_TRY(checkCommand(commands[i], i,
-                           {parts.arenaBytes, parts.hostBytes, parts.kernels.size(), false}));
+    CIUIC_TRY(checkCommand(
+        commands[i], i,
+        {parts.arenaBytes, parts.hostBytes, parts.kernels.size(), false, parts.diskBytes}));
+    if (comesFromDisk(commands[i])) {
+      diskRanges.push_back({commands[i].hostOffset, commands[i].args[0].bytes});
+    }
     prepared[i].firstExtent = extents;
     extents += commands[i].maxShape.size();
     CIUIC_TRY(prepareCommand(i));
     uses[streamOf(commands[i])] = true;
+  }
+  if (!diskRanges.empty()) {
+    diskList = parts.disk->addList(diskRanges);
   }
   simplifyWaits();
   markOverlaps();
@@ -264,12 +272,35 @@ Status CudaPass::downloadRows(const Command &c, int64_t rows, DeviceAddress from
              : Status::ok();
 }
 
-Status CudaPass::execute(size_t index, const Amounts &given, StreamHandle stream,
+/// The bytes of upload `index` and of those that continue it in its stream and on both sides, for
+/// which nobody waits in between: one copy, which is faster than several small ones. What is
+/// covered is marked.
+int64_t CudaPass::joinUploads(size_t index, const Amounts &given,
+                              std::vector<bool> &covered) const {
+  int64_t bytes = given.amounts[index];
+  size_t last = index;
+  for (size_t i = index + 1; i < commands.size() && !prepared[last].done; ++i) {
+    const Command &c = commands[i];
+    if (streamOf(c) != streamOf(commands[index])) {
+      continue;
+    }
+    if (c.kind != CommandKind::Upload || !prepared[i].waits.empty() ||
+        c.hostOffset != commands[index].hostOffset + bytes ||
+        c.args[0].offset != commands[index].args[0].offset + bytes) {
+      break;
+    }
+    bytes += given.amounts[i];
+    covered[i] = true;
+    last = i;
+  }
+  return bytes;
+}
+
+Status CudaPass::execute(size_t index, int64_t amount, const Amounts &given, StreamHandle stream,
                          std::deque<HostCopy> &copies) {
   DeviceState &state = *parts.state;
   const Command &c = commands[index];
   Prepared &p = prepared[index];
-  int64_t amount = given.amounts[index];
   DeviceAddress first =
       c.args.empty() ? 0 : parts.arena + static_cast<DeviceAddress>(c.args[0].offset);
   // The pinned part of a copy goes straight, the rest through the ring.
@@ -298,6 +329,9 @@ Status CudaPass::execute(size_t index, const Amounts &given, StreamHandle stream
     return Status::ok();
   }
   case CommandKind::Upload:
+    if (comesFromDisk(c)) {
+      return parts.ring.upload(stream, first, parts.disk, c.hostOffset, amount, copies);
+    }
     if (pinned > 0) {
       CIUIC_CUDA(state, memcpyHtoDAsync, first, host, static_cast<size_t>(pinned), stream);
     }
@@ -337,8 +371,13 @@ Status CudaPass::issue(const Amounts &given, bool timed, std::deque<HostCopy> &c
   if (staged) {
     CIUIC_TRY(parts.ring.begin(fork));
   }
+  std::vector<bool> covered(commands.size());
   for (size_t i = 0; i < commands.size(); ++i) {
     StreamHandle stream = parts.streams[streamOf(commands[i])];
+    int64_t amount = given.amounts[i];
+    if (!timed && commands[i].kind == CommandKind::Upload && !covered[i]) {
+      amount = joinUploads(i, given, covered);
+    }
     for (uint32_t w : prepared[i].waits) {
       CIUIC_CUDA(state, streamWaitEvent, stream, prepared[w].done, 0);
       if (staged && commands[i].stream == Stream::H2D) {
@@ -348,7 +387,9 @@ Status CudaPass::issue(const Amounts &given, bool timed, std::deque<HostCopy> &c
     if (timed) {
       CIUIC_CUDA(state, eventRecord, timings[i].begin, stream);
     }
-    CIUIC_TRY(execute(i, given, stream, copies));
+    if (!covered[i]) {
+      CIUIC_TRY(execute(i, amount, given, stream, copies));
+    }
     if (timed) {
       CIUIC_CUDA(state, eventRecord, timings[i].end, stream);
     }
@@ -462,6 +503,9 @@ Status CudaPass::run(const RunValues &values, RunCounters *out) {
     CIUIC_CUDA(state, memcpyHtoDAsync, parts.arena + static_cast<DeviceAddress>(dimsOffset),
                parts.dims, values.dims.size_bytes(), parts.compute());
   }
+  if (diskList) {
+    parts.disk->begin(*diskList);
+  }
   if (values.times.empty()) {
     Graph *graph = nullptr;
     CIUIC_TRY(findGraph({values.amounts, values.shapes}, &graph));
@@ -475,13 +519,14 @@ Status CudaPass::run(const RunValues &values, RunCounters *out) {
     const Command &c = commands[i];
     if (c.kind == CommandKind::Upload) {
       out->h2dBytes += values.amounts[i];
+      out->diskBytes += comesFromDisk(c) ? values.amounts[i] : 0;
     } else if (c.kind == CommandKind::Download) {
       out->d2hBytes += values.amounts[i] * std::max<int64_t>(c.rowBytes, 1);
     } else if (c.kind == CommandKind::Gather) {
       out->h2dBytes += values.amounts[i] * c.rowBytes;
     }
   }
-  return Status::ok();
+  return diskList ? parts.disk->status() : Status::ok();
 }
 
 Status CudaPass::runTimed(const RunValues &values, RunCounters *out) {

@@ -10,6 +10,7 @@
 #include "runtime/device/cuda/CudaContext.h"
 
 #include <list>
+#include <optional>
 
 namespace ciuic::device::cuda {
 
@@ -47,6 +48,9 @@ private:
     EventHandle begin = nullptr, end = nullptr;
   };
 
+  bool comesFromDisk(const Command &c) const {
+    return c.kind == CommandKind::Upload && c.hostOffset >= kDiskOffsets && c.args[0].bytes > 0;
+  }
   Status prepareCommand(size_t index);
   void simplifyWaits();
   void markOverlaps();
@@ -55,7 +59,8 @@ private:
   }
   Status checkCall(size_t index, std::span<const int64_t> shapes) const;
   Status issue(const Amounts &amounts, bool timed, std::deque<HostCopy> &copies);
-  Status execute(size_t index, const Amounts &amounts, StreamHandle stream,
+  int64_t joinUploads(size_t index, const Amounts &amounts, std::vector<bool> &covered) const;
+  Status execute(size_t index, int64_t amount, const Amounts &amounts, StreamHandle stream,
                  std::deque<HostCopy> &copies);
   Status downloadRows(const Command &command, int64_t rows, DeviceAddress from, StreamHandle stream,
                       std::deque<HostCopy> &copies);
@@ -70,7 +75,8 @@ private:
   std::vector<Command> commands;
   std::vector<Prepared> prepared;
   std::array<bool, kStreams> uses = {};
-  bool staged = false; // copies memory that is not pinned
+  bool staged = false;              // copies memory that is not pinned
+  std::optional<uint32_t> diskList; // what its uploads take from the disk
   EventHandle fork = nullptr;
   std::array<EventHandle, kStreams> joins = {};
   std::list<Graph> graphs; // the most recently used first

@@ -8,6 +8,14 @@ namespace ciuic::device::cuda {
 
 static void doCopy(void *argument) {
   const auto *copy = static_cast<const HostCopy *>(argument);
+  if (copy->disk) {
+    (void)copy->disk->take(copy->hostOffset, static_cast<int64_t>(copy->bytes), copy->to,
+                           [](void *to, int64_t at, const char *data, int64_t bytes) {
+                             std::memcpy(static_cast<char *>(to) + at, data,
+                                         static_cast<size_t>(bytes));
+                           });
+    return;
+  }
   for (size_t row = 0; row < copy->rows; ++row) {
     std::memcpy(static_cast<char *>(copy->to) + row * copy->pitch,
                 static_cast<const char *>(copy->from) + row * copy->bytes, copy->bytes);
@@ -79,22 +87,41 @@ Status StagingRing::synchronize() {
   return Status::ok();
 }
 
+/// Has `copy` fill the next slot, and sends it.
+Status StagingRing::send(StreamHandle stream, DeviceAddress to, HostCopy copy,
+                         std::deque<HostCopy> &copies) {
+  Slot &slot = next();
+  if (slot.used) {
+    CIUIC_CUDA(*state, streamWaitEvent, stage, slot.drained, 0);
+  }
+  copy.to = slot.data;
+  copies.push_back(copy);
+  CIUIC_CUDA(*state, launchHostFunc, stage, doCopy, &copies.back());
+  CIUIC_CUDA(*state, eventRecord, slot.filled, stage);
+  CIUIC_CUDA(*state, streamWaitEvent, stream, slot.filled, 0);
+  CIUIC_CUDA(*state, memcpyHtoDAsync, to, slot.data, copy.bytes, stream);
+  CIUIC_CUDA(*state, eventRecord, slot.drained, stream);
+  slot.used = true;
+  return Status::ok();
+}
+
 Status StagingRing::upload(StreamHandle stream, DeviceAddress to, const char *from, int64_t bytes,
                            std::deque<HostCopy> &copies) {
   for (int64_t at = 0; at < bytes; at += kSlotBytes) {
     auto take = static_cast<size_t>(std::min(kSlotBytes, bytes - at));
-    Slot &slot = next();
-    if (slot.used) {
-      CIUIC_CUDA(*state, streamWaitEvent, stage, slot.drained, 0);
-    }
-    copies.push_back({slot.data, from + at, take});
-    CIUIC_CUDA(*state, launchHostFunc, stage, doCopy, &copies.back());
-    CIUIC_CUDA(*state, eventRecord, slot.filled, stage);
-    CIUIC_CUDA(*state, streamWaitEvent, stream, slot.filled, 0);
-    CIUIC_CUDA(*state, memcpyHtoDAsync, to + static_cast<DeviceAddress>(at), slot.data, take,
-               stream);
-    CIUIC_CUDA(*state, eventRecord, slot.drained, stream);
-    slot.used = true;
+    CIUIC_TRY(
+        send(stream, to + static_cast<DeviceAddress>(at), {nullptr, from + at, take}, copies));
+  }
+  return Status::ok();
+}
+
+Status StagingRing::upload(StreamHandle stream, DeviceAddress to, DiskTier *disk,
+                           int64_t hostOffset, int64_t bytes, std::deque<HostCopy> &copies) {
+  for (int64_t at = 0; at < bytes; at += kSlotBytes) {
+    HostCopy copy = {nullptr, nullptr, static_cast<size_t>(std::min(kSlotBytes, bytes - at))};
+    copy.disk = disk;
+    copy.hostOffset = hostOffset + at;
+    CIUIC_TRY(send(stream, to + static_cast<DeviceAddress>(at), copy, copies));
   }
   return Status::ok();
 }

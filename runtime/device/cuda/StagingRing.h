@@ -4,6 +4,7 @@
 // device, and both sides work at once. What is enqueued may be captured into a graph.
 #pragma once
 
+#include "runtime/device/Device.h"
 #include "runtime/device/cuda/DeviceState.h"
 
 #include <array>
@@ -12,12 +13,15 @@
 namespace ciuic::device::cuda {
 
 /// One memcpy that a host function does, or one of rows side by side to places that are `pitch`
-/// apart; lives as long as the work, or the graph, that names it.
+/// apart, or bytes that it takes from the disk; lives as long as the work, or the graph, that names
+/// it.
 struct HostCopy {
   void *to;
   const void *from;
   size_t bytes;
   size_t rows = 1, pitch = 0;
+  DiskTier *disk = nullptr;
+  int64_t hostOffset = 0; // on the disk
 };
 
 class StagingRing {
@@ -36,6 +40,9 @@ public:
   Status end(StreamHandle stream);
   Status upload(StreamHandle stream, DeviceAddress to, const char *from, int64_t bytes,
                 std::deque<HostCopy> &copies);
+  /// From the disk tier, whose failures are told by its status.
+  Status upload(StreamHandle stream, DeviceAddress to, DiskTier *disk, int64_t hostOffset,
+                int64_t bytes, std::deque<HostCopy> &copies);
   Status download(StreamHandle stream, char *to, DeviceAddress from, int64_t bytes,
                   std::deque<HostCopy> &copies);
   /// Rows of `rowBytes`, side by side in `from`, to places that are `pitch` apart.
@@ -53,6 +60,7 @@ private:
     EventHandle filled = nullptr, drained = nullptr;
     bool used = false;
   };
+  Status send(StreamHandle stream, DeviceAddress to, HostCopy copy, std::deque<HostCopy> &copies);
   Status fetch(StreamHandle stream, DeviceAddress from, int64_t bytes, HostCopy copy,
                std::deque<HostCopy> &copies);
   Slot &next() { return slots[static_cast<size_t>(turn++ % kSlots)]; }

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <sys/prctl.h>
 #include <system_error>
 
@@ -22,6 +23,7 @@ public:
   std::vector<std::array<uint32_t, kStreams>> needs; // completed commands a command needs
   std::vector<char *> pointers;                      // of all commands, one after the other
   std::vector<uint32_t> firstPointer;
+  std::optional<uint32_t> diskList; // what its uploads take from the disk
 };
 
 HostContext::~HostContext() {
@@ -43,6 +45,12 @@ Status HostContext::reserve(int64_t arena, int64_t host) {
   CIUIC_TRY(hostMap.create(host, "ciuic-host"));
   arenaBytes = arena;
   hostBytes = host;
+  return Status::ok();
+}
+
+Status HostContext::attachDisk(DiskTier *tier, int64_t bytes) {
+  disk = tier;
+  diskBytes = bytes;
   return Status::ok();
 }
 
@@ -91,9 +99,13 @@ Status HostContext::prepare(std::vector<Command> commands, int64_t dimsOffset,
   CIUIC_TRY(checkArenaRange(dimsOffset, 0, arenaBytes, "the dims block"));
   made->dimsOffset = dimsOffset;
   std::vector<uint32_t> ordinal;
+  std::vector<ArenaRange> diskRanges;
   for (size_t i = 0; i < commands.size(); ++i) {
     const Command &c = commands[i];
-    CIUIC_TRY(checkCommand(c, i, {arenaBytes, hostBytes, kernels.size(), true}));
+    CIUIC_TRY(checkCommand(c, i, {arenaBytes, hostBytes, kernels.size(), true, diskBytes}));
+    if (c.kind == CommandKind::Upload && c.hostOffset >= kDiskOffsets && c.args[0].bytes > 0) {
+      diskRanges.push_back({c.hostOffset, c.args[0].bytes});
+    }
     auto &order = made->order[static_cast<int>(c.stream)];
     ordinal.push_back(static_cast<uint32_t>(order.size()));
     order.push_back(static_cast<uint32_t>(i));
@@ -112,6 +124,9 @@ Status HostContext::prepare(std::vector<Command> commands, int64_t dimsOffset,
     }
   }
   made->commands = std::move(commands);
+  if (!diskRanges.empty()) {
+    made->diskList = disk->addList(diskRanges);
+  }
   CIUIC_TRY(growScratch());
   *out = std::move(made);
   return Status::ok();
@@ -212,6 +227,10 @@ void HostContext::execute(size_t index, Stream stream) {
               scratchStride});
     break;
   case CommandKind::Upload:
+    if (c.hostOffset >= kDiskOffsets && amount > 0) {
+      uploadFromDisk(c, pointers[0], amount);
+      break;
+    }
     link.copy(pointers[0], hostMap.data() + c.hostOffset, amount, values->cancel);
     moved[0].fetch_add(amount, std::memory_order_relaxed);
     break;
@@ -232,6 +251,25 @@ void HostContext::execute(size_t index, Stream stream) {
     std::memset(pointers[0], c.fill, static_cast<size_t>(amount));
     break;
   }
+}
+
+/// Only the engine of uploads gets here.
+void HostContext::uploadFromDisk(const Command &c, char *to, int64_t bytes) {
+  struct Target {
+    HostContext *context;
+    char *to;
+  } target = {this, to};
+  Status taken = disk->take(
+      c.hostOffset, bytes, &target, [](void *user, int64_t at, const char *data, int64_t count) {
+        auto *t = static_cast<Target *>(user);
+        t->context->link.copy(t->to + at, data, count, t->context->values->cancel);
+      });
+  if (!taken.isOk()) {
+    diskFailed.store(true);
+    return;
+  }
+  fromDisk += bytes;
+  moved[0].fetch_add(bytes, std::memory_order_relaxed);
 }
 
 void HostContext::gather(size_t index, int worker) {
@@ -267,6 +305,11 @@ Status HostContext::run(Pass &base, const RunValues &runValues, RunCounters *out
   }
   moved[0].store(0);
   moved[1].store(0);
+  fromDisk = 0;
+  diskFailed.store(false);
+  if (hostPass.diskList) {
+    disk->begin(*hostPass.diskList);
+  }
   for (Stream stream : {Stream::H2D, Stream::D2H}) {
     if (!hostPass.order[static_cast<int>(stream)].empty()) {
       engines[static_cast<int>(stream)].passes.fetch_add(1);
@@ -283,7 +326,8 @@ Status HostContext::run(Pass &base, const RunValues &runValues, RunCounters *out
   out->stallNs = stallNs + (nowNs() - begin);
   out->h2dBytes = moved[0].load();
   out->d2hBytes = moved[1].load();
-  return Status::ok();
+  out->diskBytes = fromDisk;
+  return diskFailed.load() ? disk->status() : Status::ok();
 }
 
 } // namespace ciuic::device

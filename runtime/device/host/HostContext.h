@@ -23,6 +23,7 @@ public:
   Status start(int threads) { return pool.start(threads); }
 
   Status reserve(int64_t arenaBytes, int64_t hostBytes) override;
+  Status attachDisk(DiskTier *tier, int64_t bytes) override;
   int64_t deviceBytes() const override { return arenaMap.size(); }
   int64_t restBytes() const override { return -1; }
   bool timesCost() const override { return false; }
@@ -56,15 +57,18 @@ private:
   void awaitCount(int self, int other, uint32_t count);
   void complete(int self);
   void execute(size_t index, Stream stream);
+  void uploadFromDisk(const Command &command, char *to, int64_t bytes);
   void gather(size_t index, int worker);
   bool cancelled() const {
-    return values->cancel && values->cancel->load(std::memory_order_relaxed);
+    return diskFailed.load(std::memory_order_relaxed) ||
+           (values->cancel && values->cancel->load(std::memory_order_relaxed));
   }
   char *scratchOf(int worker) const { return scratchMap.data() + worker * scratchStride; }
 
   Link link;
   Mapping arenaMap, hostMap, scratchMap;
-  int64_t arenaBytes = 0, hostBytes = 0, scratchStride = 0;
+  int64_t arenaBytes = 0, hostBytes = 0, diskBytes = 0, scratchStride = 0;
+  DiskTier *disk = nullptr;
   std::deque<KernelLibrary> libraries;
   std::vector<Kernel> kernels;
   ThreadPool pool;
@@ -78,6 +82,8 @@ private:
   // wanted[a][b]: stream a sleeps until b has completed so many commands; 0: it does not sleep.
   std::array<std::array<std::atomic<uint32_t>, kStreams>, kStreams> wanted = {};
   std::array<std::atomic<int64_t>, 2> moved = {}; // bytes to and from the arena
+  int64_t fromDisk = 0;                           // of these
+  std::atomic<bool> diskFailed{false};
   int64_t stallNs = 0;
 };
 

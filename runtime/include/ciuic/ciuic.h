@@ -166,12 +166,19 @@ typedef struct ciuic_session_options {
                            copied through a small ring of pinned buffers. */
   int32_t trace;        /* cuda: 1 for a trace of each run, which then does not run as one graph.
                            The host device always has one. */
+  int32_t buffered_disk; /* 1: weights on the disk are read through the page cache, by threads; 0: by
+                            io_uring and past it, where the system allows that */
+  double disk_gbps;      /* 10^9 bytes/s that the disk is read at, at most; 0: as fast as it goes */
 } ciuic_session_options;
 /* Takes all memory that runs will need and reads all weights; a damaged weight page fails here.
    options may be NULL. */
 CIUIC_API ciuic_status *ciuic_session_create(ciuic_program *program, ciuic_device *device,
                                              const ciuic_session_options *options,
                                              ciuic_session **out_session) CIUIC_MUST_USE;
+/* How the session reads weights that are on the disk, and why not otherwise: "io_uring, direct",
+   "threads (io_uring: Operation not permitted), direct". Empty where none are. The session owns
+   it. */
+CIUIC_API const char *ciuic_session_disk_mode(const ciuic_session *session);
 /* Cancels a run in progress and waits for it. */
 CIUIC_API void ciuic_session_destroy(ciuic_session *session);
 

@@ -14,8 +14,34 @@ func.func @f() attributes {graph.symbols = [#graph.symbol<"", 1, 3>]} { return }
 
 // -----
 func.func @f() {
+  // expected-error@+1 {{(C3) blocks of depth 16 stand for a matrix of floats with 16 values a row}}
+  %w = graph.weight "w" file 0 offset 0 bytes 256 {blocks = #graph.blocks<"values" bits 4 size 32 depth 16 scales dense<1.0> : tensor<8x1xf16>>} : tensor<8x8xf32>
+  return
+}
+
+// -----
+// expected-error@+1 {{blocks have 2, 4 or 8 bits and a power of two from 16 on as size}}
+func.func private @f() attributes {b = #graph.blocks<"values" bits 3 size 32 depth 16 scales dense<1.0> : tensor<8x1xf16>>}
+
+// -----
+// expected-error@+1 {{the part of blocks is values, centred, or, with zeros, shifts}}
+func.func private @f() attributes {b = #graph.blocks<"shifts" bits 4 size 32 depth 16 scales dense<1.0> : tensor<8x1xf16>>}
+
+// -----
+// expected-error@+1 {{scales and zeros are stored or elements}}
+func.func private @f() attributes {b = #graph.blocks<"values" bits 4 size 32 depth 16 scales 1 : i64>}
+
+// -----
+func.func @f() {
   // expected-error@+1 {{(C1) bytes must be the size of the result type, 256}}
   %w = graph.weight "w" file 0 offset 0 bytes 255 : tensor<8x8xf32>
+  return
+}
+
+// -----
+func.func @f() {
+  // expected-error@+1 {{(C4) parts are two or more of file, offset and bytes, the first the weight's own, and add up to its bytes}}
+  %w = graph.weight "w" file 0 offset 0 bytes 256 {parts = array<i64: 0, 0, 128, 0, 512, 64>} : tensor<8x8xf32>
   return
 }
 
@@ -433,6 +459,34 @@ func.func @f(%x: tensor<4x8xf32>, %v: tensor<8xf32>) {
 func.func @f(%x: tensor<4x8xf32>, %v: tensor<4xf32>) {
   // expected-error@+1 {{(C1) scale and bias must be vectors of the last extent}}
   %y = graph.rms_norm %x, %v epsilon 1.0e-5 : (tensor<4x8xf32>, tensor<4xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<2x4x8xf32>, %v: tensor<2x4xf32>) {
+  // expected-error@+1 {{(C1) needs four dims}}
+  %y = graph.group_norm %x, %v, %v epsilon 1.0e-5 channels_first : (tensor<2x4x8xf32>, tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<2x4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x9x2x4xf32>, %v: tensor<2x4xf32>, %b: tensor<8xf32>) {
+  // expected-error@+1 {{(C2) scale and bias must be [groups, channels of a group]}}
+  %y = graph.group_norm %x, %v, %b epsilon 1.0e-5 channels_last : (tensor<1x9x2x4xf32>, tensor<2x4xf32>, tensor<8xf32>) -> tensor<1x9x2x4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x9x2x4xf32>, %v: tensor<9x2xf32>) {
+  // expected-error@+1 {{(C2) scale and bias must be [groups, channels of a group]}}
+  %y = graph.group_norm %x, %v, %v epsilon 1.0e-5 channels_last : (tensor<1x9x2x4xf32>, tensor<9x2xf32>, tensor<9x2xf32>) -> tensor<1x9x2x4xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<1x9x2x4xf32>, %v: tensor<2x4xf32>) {
+  // expected-error@+1 {{(C3) operand and result types must agree}}
+  %y = graph.group_norm %x, %v, %v epsilon 1.0e-5 channels_last : (tensor<1x9x2x4xf32>, tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<1x9x2x4xf16>
   return
 }
 

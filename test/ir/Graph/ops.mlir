@@ -9,6 +9,8 @@
 func.func @leaves() -> tensor<2xi64> attributes {graph.symbols = [#graph.symbol<"seq", 1, 256>]} {
   // CHECK: graph.weight "w" file 1 offset 4096 bytes 256 : tensor<8x8xf32>
   %w = graph.weight "w" file 1 offset 4096 bytes 256 : tensor<8x8xf32>
+  // CHECK: graph.weight "b" file 0 offset 128 bytes 256 {blocks = #graph.blocks<"values" bits 4 size 32 depth 8 scales #graph.stored<1, 64, tensor<8x1xf16>> exactly "int4g32">} : tensor<8x8xf32>
+  %blocks = graph.weight "b" file 0 offset 128 bytes 256 {blocks = #graph.blocks<"values" bits 4 size 32 depth 8 scales #graph.stored<1, 64, tensor<8x1xf16>> exactly "int4g32">} : tensor<8x8xf32>
   // CHECK: graph.weight "p" file 0 offset 0 bytes 128 {packing = #graph.packing<"int8", "rows", columns = 8, channels = 8, taps = 1, groups = 1>} : tensor<8x8xf16>
   %p = graph.weight "p" file 0 offset 0 bytes 128 {packing = #graph.packing<"int8", "rows", columns = 8, channels = 8, taps = 1, groups = 1>} : tensor<8x8xf16>
   // CHECK: graph.constant dense<[1, 2]> : tensor<2xi64>

@@ -8,8 +8,15 @@
 extern "C" __device__ void ciuic_epilogue(float value, int64_t row, int64_t col, char *const *ptrs,
                                           const int64_t *dims) {
   const int64_t at = row * dims[0] + col;
-  reinterpret_cast<float *>(ptrs[2])[at] = value;
-  atomicAddWord(reinterpret_cast<unsigned *>(ptrs[3]) + at, 1);
+  reinterpret_cast<float *>(ptrs[3])[at] = value;
+  atomicAddWord(reinterpret_cast<unsigned *>(ptrs[4]) + at, 1);
+}
+
+/// A pair's elements lie side by side, as their panels do.
+extern "C" __device__ void ciuic_epilogue_pair(float first, float second, int64_t row, int64_t col,
+                                               char *const *ptrs, const int64_t *dims) {
+  ciuic_epilogue(first, row, col / 16 * 32 + col % 16, ptrs, dims);
+  ciuic_epilogue(second, row, col / 16 * 32 + col % 16 + 16, ptrs, dims);
 }
 
 #define CIUIC_ENTRY(A, W)                                                                          \

@@ -5,10 +5,10 @@
 #include <cstdint>
 
 struct ProductCall {
-  int64_t args[5];   // MatmulArg
-  char *ptrs[5];     // A, W, of a product of many rows the workspace, results f32 [M][ldc], how
-                     // often each was handed over, u32 [M][ldc]
-  int64_t dims[1];   // ldc
+  int64_t args[8]; // MatmulArg, GemvArg
+  char *ptrs[5];   // A, W, the norm's scales or the workspace, results f32 [M][ldc], how often each
+                   // was handed over, u32 [M][ldc]
+  int64_t dims[1]; // ldc
   int64_t params[2]; // first and end panel
 };
 

@@ -70,9 +70,7 @@ protected:
                                                        unsigned threads = 1) {
     return proposeFormats(
         *module, policy,
-        [this](graph::WeightOp weight, int64_t offset, std::span<std::byte> out,
-               std::string &error) {
-          const auto at = static_cast<int64_t>(weight.getOffset()) + offset;
+        [this](int64_t, int64_t at, llvm::MutableArrayRef<char> out, std::string &error) {
           if (at / weightBytes == broken) {
             error = "[environment.file-changed] the file changed";
             return false;

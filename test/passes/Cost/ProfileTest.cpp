@@ -74,6 +74,33 @@ TEST(Profile, WithoutARateForRoundedRowsTheyAreAsExactOnes) {
   EXPECT_EQ(std::get<Profile>(parsed).matmul[5], builtin("host-generic").matmul[4]);
 }
 
+TEST(Predict, ConvolutionsOfF32FiltersMayHaveARateOfTheirOwn) {
+  Profile profile = builtin("host-generic");
+  EXPECT_EQ(profile.convolutionF32Gigaflops, profile.convolutionGigaflops);
+  profile.convolutionGigaflops = 8 * profile.convolutionF32Gigaflops;
+  auto again = parseProfile(printProfile(profile));
+  ASSERT_TRUE(std::holds_alternative<Profile>(again)) << std::get<std::string>(again);
+  EXPECT_TRUE(std::get<Profile>(again) == profile);
+  Work work{.kind = WorkClass::Convolution, .flops = 1e12, .format = WeightFormat::F32};
+  const double slow = predict(profile, work).microseconds - profile.launchMicroseconds;
+  work.format = WeightFormat::F16;
+  const double fast = predict(profile, work).microseconds - profile.launchMicroseconds;
+  EXPECT_NEAR(slow / fast, 8, 1e-9);
+}
+
+TEST(Profile, AlgorithmsOfAGpuRoundTrip) {
+  Profile profile = builtin("h100");
+  const uint64_t hash = profileHash(profile);
+  profile.algorithms.push_back({WeightFormat::BF16, 2, 2048, 4096, 11008, 5});
+  std::string text = printProfile(profile);
+  auto again = parseProfile(text);
+  ASSERT_TRUE(std::holds_alternative<Profile>(again)) << std::get<std::string>(again);
+  EXPECT_TRUE(std::get<Profile>(again) == profile);
+  EXPECT_NE(profileHash(profile), hash);
+  text.replace(text.find("\"choice\": 5"), 11, "\"choice\": 64");
+  EXPECT_NE(std::get<std::string>(parseProfile(text)).find("algorithms.choice"), std::string::npos);
+}
+
 TEST(Profile, ErrorsNameTheField) {
   EXPECT_NE(wrong("\"launch_us\"", "\"lunch_us\"").find("launch_us is missing"), std::string::npos);
   EXPECT_NE(wrong("\"launch_us\"", "\"extra\": 1, \"launch_us\"").find("extra is not a field"),

@@ -45,3 +45,28 @@ func.func @nothing(%x: tensor<1x8x8x3xf32>) -> tensor<1x3x8x8xf32> {
   %t = graph.transpose %x [0, 3, 1, 2] : tensor<1x8x8x3xf32> -> tensor<1x3x8x8xf32>
   return %t : tensor<1x3x8x8xf32>
 }
+
+// -----
+
+// A group norm between convolutions leaves no transpose, nor does one over pixels in one dim.
+// CHECK-LABEL: func.func @group_norm
+// CHECK-SAME: (%[[X:.*]]: tensor<2x8x6x6xf32>
+// CHECK: graph.transpose %[[X]] [0, 2, 3, 1]
+// CHECK: graph.conv
+// CHECK: graph.group_norm {{.*}} channels_last : (tensor<2x36x4x2xf32>
+// CHECK-NOT: graph.transpose
+// CHECK: graph.conv
+func.func @group_norm(%x: tensor<2x8x6x6xf32>, %f: tensor<8x8x3x3xf32>, %w: tensor<4x2xf32>, %v: tensor<4x2xf32>) -> tensor<2x8x6x6xf32> {
+  %a = graph.conv %x, %f strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] group 1 channels_first : (tensor<2x8x6x6xf32>, tensor<8x8x3x3xf32>) -> tensor<2x8x6x6xf32>
+  %g = graph.reshape %a : tensor<2x8x6x6xf32> -> tensor<2x4x2x36xf32>
+  %n = graph.group_norm %g, %w, %v epsilon 1.0e-05 channels_first : (tensor<2x4x2x36xf32>, tensor<4x2xf32>, tensor<4x2xf32>) -> tensor<2x4x2x36xf32>
+  %l = graph.reshape %n : tensor<2x4x2x36xf32> -> tensor<2x8x36xf32>
+  %m = graph.map (%l) [affine_map<(d0, d1, d2) -> (d0, d1, d2)>] {
+  ^bb0(%e: f32):
+    %c = arith.negf %e : f32
+    graph.yield %c : f32
+  } : (tensor<2x8x36xf32>) -> tensor<2x8x36xf32>
+  %r = graph.reshape %m : tensor<2x8x36xf32> -> tensor<2x8x6x6xf32>
+  %y = graph.conv %r, %f strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] group 1 channels_first : (tensor<2x8x6x6xf32>, tensor<8x8x3x3xf32>) -> tensor<2x8x6x6xf32>
+  return %y : tensor<2x8x6x6xf32>
+}

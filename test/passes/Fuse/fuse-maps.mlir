@@ -44,3 +44,27 @@ func.func @nothing(%x: tensor<8xf32>, %z: tensor<4x8xf32>) -> tensor<4x8xf32> {
   } : (tensor<8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
   return %y : tensor<4x8xf32>
 }
+
+// -----
+
+// A bias stays with its product where the reader has another space or ends another product.
+// CHECK-LABEL: func.func @epilogues
+// CHECK: %[[A:.*]] = graph.matmul
+// CHECK: %[[AB:.*]] = graph.map(%[[A]], %arg3)
+// CHECK: %[[B:.*]] = graph.matmul
+// CHECK: graph.map(%[[B]], %[[AB]])
+func.func @epilogues(%x: tensor<4x8xf32>, %w: tensor<8x8xf32>, %u: tensor<8x8xf32>, %v: tensor<8xf32>) -> tensor<4x8xf32> {
+  %a = graph.matmul %x, %w : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+  %ab = graph.map (%a, %v) [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d1)>] {
+  ^bb0(%p: f32, %q: f32):
+    %s = arith.addf %p, %q : f32
+    graph.yield %s : f32
+  } : (tensor<4x8xf32>, tensor<8xf32>) -> tensor<4x8xf32>
+  %b = graph.matmul %x, %u : (tensor<4x8xf32>, tensor<8x8xf32>) -> tensor<4x8xf32>
+  %y = graph.map (%b, %ab) [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d0, d1)>] {
+  ^bb0(%p: f32, %q: f32):
+    %s = arith.addf %p, %q : f32
+    graph.yield %s : f32
+  } : (tensor<4x8xf32>, tensor<4x8xf32>) -> tensor<4x8xf32>
+  return %y : tensor<4x8xf32>
+}

@@ -12,6 +12,20 @@ func.func @tied(%ids: tensor<4xi64>) -> tensor<4x32xf32> {
 
 // -----
 
+// Integers in blocks that int4g32 holds as they are stay so; those that it would round are floats.
+// CHECK-LABEL: func.func @blocks
+// CHECK: graph.weight "a" {{.*}}packing = #graph.packing<"int4g32", "columns", columns = 16, channels = 32
+// CHECK: graph.weight "b" {{.*}}packing = #graph.packing<"f32", "columns", columns = 16, channels = 32
+func.func @blocks(%x: tensor<4x32xf32>) -> (tensor<4x16xf32>, tensor<4x16xf32>) {
+  %a = graph.weight "a" file 0 offset 0 bytes 2048 {blocks = #graph.blocks<"values" bits 4 size 32 depth 32 scales #graph.stored<0, 256, tensor<16x1xf16>> exactly "int4g32">} : tensor<16x32xf32>
+  %b = graph.weight "b" file 0 offset 512 bytes 2048 {blocks = #graph.blocks<"values" bits 4 size 32 depth 32 scales #graph.stored<0, 1024, tensor<16x1xf32>>>} : tensor<16x32xf32>
+  %y = graph.matmul %x, %a {transpose_b} : (tensor<4x32xf32>, tensor<16x32xf32>) -> tensor<4x16xf32>
+  %z = graph.matmul %x, %b {transpose_b} : (tensor<4x32xf32>, tensor<16x32xf32>) -> tensor<4x16xf32>
+  return %y, %z : tensor<4x16xf32>, tensor<4x16xf32>
+}
+
+// -----
+
 // Read as a tensor too: a plain twin of the same bytes.
 // CHECK-LABEL: func.func @twin
 // CHECK-DAG: graph.weight "w" file 0 offset 0 bytes 512 : tensor<8x16xf32>

@@ -101,3 +101,55 @@ func.func @host(%x: tensor<64x128xf32>) -> tensor<64x256xf32> {
   } : (tensor<64x256xf32>) -> tensor<64x256xf32>
   return %a : tensor<64x256xf32>
 }
+
+// -----
+
+// Sums of halves as importers write them: in f32, rounded after each.
+// CHECK-LABEL: func.func @rounded
+// CHECK: %[[P:.*]] = graph.fusion matmul(%arg0, %{{.*}}, %{{.*}}, %arg1)
+// CHECK: arith.addf %{{.*}} : f16
+// CHECK-NEXT: arith.addf %{{.*}} : f16
+// CHECK-NEXT: graph.yield
+// CHECK-NOT: graph.fusion
+// CHECK: return %[[P]]
+module attributes {graph.device = "cuda"} {
+func.func @rounded(%x: tensor<64x128xf16>, %r: tensor<64x256xf16>) -> tensor<64x256xf16> {
+  %w = graph.weight "w" file 0 offset 0 bytes 65536 : tensor<128x256xf16>
+  %b = graph.weight "b" file 0 offset 65536 bytes 512 : tensor<256xf16>
+  %m = graph.matmul %x, %w : (tensor<64x128xf16>, tensor<128x256xf16>) -> tensor<64x256xf16>
+  %a = graph.map (%r, %m, %b) [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d1)>] {
+  ^bb0(%s: f16, %p: f16, %q: f16):
+    %p32 = arith.extf %p : f16 to f32
+    %q32 = arith.extf %q : f16 to f32
+    %t32 = arith.addf %p32, %q32 : f32
+    %t = arith.truncf %t32 : f32 to f16
+    %s32 = arith.extf %s : f16 to f32
+    %t33 = arith.extf %t : f16 to f32
+    %u = arith.addf %s32, %t33 : f32
+    %v = arith.truncf %u : f32 to f16
+    graph.yield %v : f16
+  } : (tensor<64x256xf16>, tensor<64x256xf16>, tensor<256xf16>) -> tensor<64x256xf16>
+  return %a : tensor<64x256xf16>
+}
+}
+
+// -----
+
+// Three channels of halves are no eight: the convolution is our own, with any epilogue.
+// CHECK-LABEL: func.func @channels
+// CHECK: graph.fusion conv
+// CHECK: graph.conv
+// CHECK: math.tanh
+// CHECK-NOT: graph.fusion
+module attributes {graph.device = "cuda"} {
+func.func @channels(%x: tensor<1x8x8x16xf16>) -> tensor<1x8x8x3xf16> {
+  %f = graph.weight "f" file 0 offset 0 bytes 864 : tensor<3x16x3x3xf16>
+  %c = graph.conv %x, %f strides [1, 1] pads [1, 1, 1, 1] dilations [1, 1] group 1 channels_last : (tensor<1x8x8x16xf16>, tensor<3x16x3x3xf16>) -> tensor<1x8x8x3xf16>
+  %y = graph.map (%c) [affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>] {
+  ^bb0(%p: f16):
+    %v = math.tanh %p : f16
+    graph.yield %v : f16
+  } : (tensor<1x8x8x3xf16>) -> tensor<1x8x8x3xf16>
+  return %y : tensor<1x8x8x3xf16>
+}
+}

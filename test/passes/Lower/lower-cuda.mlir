@@ -8,12 +8,12 @@ module attributes {graph.device = "cuda"} {
 // results take 4 MiB of workspace. Its extents are {batch, M, N, K, lda, ldb, ldc, strides}.
 // CHECK: mem.entry @many
 // CHECK: %[[WORK:.*]] = mem.alloc "{{.*}}.workspace" {workspace} : <device, 4194304>
-// CHECK: mem.launch @many_matmul_0({{.*}}) -> (%{{.*}}, %[[WORK]]) params [2, 2, 2, 0, 1, 0, 0, 16]
+// CHECK: mem.launch @many_matmul_0({{.*}}) -> (%{{.*}}, %[[WORK]]) params [2, 2, 2, 0, 1, 0, 0, 0, 0, 16]
 // CHECK: mem.free %[[WORK]]
 // PLAN-DAG: #[[SHAPE:.*]] = affine_map<()[s0] -> (1, s0, 256, 128, 128, 128, 256, 0, 0, 0)>
 // PLAN-DAG: #[[CONV:.*]] = affine_map<() -> (1, 8, 32, 16, 16, 8, 8)>
 // PLAN: plan.entry @many
-// PLAN: plan.launch @many_matmul_0 {{.*}} params [2, 2, 2, 0, 1, 0, 0, 16] shape #[[SHAPE]] grid
+// PLAN: plan.launch @many_matmul_0 {{.*}} params [2, 2, 2, 0, 1, 0, 0, 0, 0, 16] shape #[[SHAPE]] grid
 // PLAN: plan.buffer "{{.*}}.workspace" "scratch" {bytes = 4194304 : i64
 func.func @many(%x: tensor<?x128xf16, affine_map<()[s0] -> (s0, 128)>> {graph.name = "x"})
     -> (tensor<?x256xf16, affine_map<()[s0] -> (s0, 256)>> {graph.name = "y"})

@@ -158,6 +158,10 @@ OffloadProblem randomProblem(uint64_t seed) {
     }
     problem.entries.push_back(std::move(entry));
   }
+  if (below(3) == 0) {
+    problem.hostMemory = below(300'000);
+    problem.diskGigabytesPerSecond = 0.5 + static_cast<double>(below(20));
+  }
   return problem;
 }
 

@@ -67,6 +67,26 @@ TEST_F(Mutation, CopiesGoWhereTheyAreRead) {
             "");
 }
 
+TEST_F(Mutation, TiersAreKept) {
+  EXPECT_NE(after([](OffloadPlan &p) { p.entries[0].copies[0].fromDisk = true; }), "");
+  problem.hostMemory = plan.streamedBytes / 2;
+  problem.diskGigabytesPerSecond = 2;
+  plan = std::get<OffloadPlan>(solveOffload(problem));
+  ASSERT_EQ(validate(problem, plan), std::nullopt);
+  for (size_t u = 0; u < plan.units.size(); ++u) {
+    EXPECT_NE(after([&](OffloadPlan &p) { p.units[u].onDisk = !p.units[u].onDisk; }), "") << u;
+  }
+  for (size_t i = 0; i < plan.entries[0].copies.size(); ++i) {
+    EXPECT_NE(after([&](OffloadPlan &p) {
+                p.entries[0].copies[i].fromDisk = !p.entries[0].copies[i].fromDisk;
+              }),
+              "")
+        << i;
+  }
+  *problem.hostMemory /= 2;
+  EXPECT_NE(validate(problem, plan).value_or(""), "");
+}
+
 TEST_F(Mutation, OperandsPointAtTheirBytes) {
   for (size_t l = 0; l < plan.entries[1].launches.size(); ++l) {
     const Launch &launch = plan.entries[1].launches[l];

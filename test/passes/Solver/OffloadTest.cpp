@@ -298,6 +298,58 @@ TEST(Offload, ATableThatIsOnlyGatheredStaysOnTheHost) {
   EXPECT_EQ(plan.streamedBytes, 0);
 }
 
+// Half of what streams may stay in memory: the rest is on the disk, spread evenly, and a slow disk
+// is what a pass waits for.
+TEST(Offload, WhatHostMemoryDoesNotHoldIsReadFromTheDisk) {
+  OffloadProblem problem = transformer(12);
+  problem.budget = planOf(problem).needBytes / 2;
+  OffloadPlan free = planOf(problem);
+  // The vocabulary is gathered from, so it stays; the bytes of all others by tier.
+  auto inMemory = [&](const OffloadPlan &plan, bool onDisk) {
+    int64_t bytes = 0;
+    for (const Unit &unit : plan.units) {
+      bool stays = std::any_of(unit.pieces.begin(), unit.pieces.end(), [&](const Piece &piece) {
+        return std::any_of(problem.entries[0].steps.begin(), problem.entries[0].steps.end(),
+                           [&](const Step &s) {
+                             return std::any_of(s.uses.begin(), s.uses.end(), [&](const Use &use) {
+                               return use.weight == piece.weight && use.access == Access::Gather;
+                             });
+                           });
+      });
+      bytes += unit.residentOffset < 0 && unit.onDisk == onDisk && !stays ? unit.bytes : 0;
+    }
+    return bytes;
+  };
+  EXPECT_EQ(inMemory(free, true), 0);
+  problem.hostMemory = inMemory(free, false) / 2;
+  problem.diskGigabytesPerSecond = 1e4; // as good as memory
+  OffloadPlan fast = planOf(problem);
+  EXPECT_LE(inMemory(fast, false), *problem.hostMemory);
+  EXPECT_GT(inMemory(fast, true), 0);
+  for (size_t e = 0; e < free.entries.size(); ++e) {
+    EXPECT_NEAR(fast.entries[e].predictedMicroseconds, free.entries[e].predictedMicroseconds,
+                0.02 * free.entries[e].predictedMicroseconds);
+  }
+  problem.diskGigabytesPerSecond = 0.1;
+  OffloadPlan slow = planOf(problem);
+  for (const EntryPlan &entry : slow.entries) {
+    int64_t fromDisk = 0;
+    for (const Copy &copy : entry.copies) {
+      fromDisk += copy.fromDisk ? copy.bytes : 0;
+    }
+    EXPECT_GE(entry.predictedMicroseconds, static_cast<double>(fromDisk) / 100 * (1 - 1e-9));
+    EXPECT_GE(entry.predictedMicroseconds, entry.lowerBoundMicroseconds * (1 - 1e-9));
+  }
+  EXPECT_GT(slow.objective, fast.objective);
+  // With none at all, everything that streams is on the disk; with enough, nothing is.
+  problem.hostMemory = 0;
+  EXPECT_EQ(inMemory(planOf(problem), false), 0);
+  problem.hostMemory = int64_t{1} << 40;
+  OffloadPlan enough = planOf(problem);
+  EXPECT_EQ(inMemory(enough, true), 0);
+  EXPECT_EQ(enough.objective, free.objective);
+}
+
 TEST(Offload, CheckNamesWhatIsWrong) {
   auto wrong = [](auto change) {
     OffloadProblem problem = transformer(1);

@@ -10,9 +10,9 @@ extern "C" __device__ void ciuic_epilogue(float value, int64_t row, int64_t col,
 }
 
 #define CIUIC_ENTRY(A, W, K, N)                                                                    \
-  extern "C" __global__ void __launch_bounds__(256)                                                \
-      time_matmul_##A##_##W##_##K##_##N(char *a, char *weights, char *workspace, char *out,          \
-                                                int64_t M) {                                       \
+  extern "C" __global__ void __launch_bounds__(256, CIUIC_HAS_WARPGROUPS ? kMatmulResident : 1)    \
+      time_matmul_##A##_##W##_##K##_##N(char *a, char *weights, char *workspace, char *out,        \
+                                        int64_t M) {                                               \
     const int64_t args[] = {M, N, K, K, N}, dims[] = {N}, params[] = {0, (N + 15) / 16};           \
     char *const ptrs[] = {a, weights, workspace, out};                                             \
     ciuic_cuda_matmul_##A##_##W(args, ptrs, dims, params);                                         \

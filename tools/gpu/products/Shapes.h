@@ -18,6 +18,13 @@
   X(f16, int4g128, 16, 4096, 22016)                                                                \
   X(f32, f32, 1, 4096, 22016)
 
+// Behind a norm; with 1 as pairs: activations, weight, M, K, N, pairs.
+#define CIUIC_TIMED_FUSED(X)                                                                       \
+  X(f16, int4g128, 1, 4096, 12288, 0)                                                              \
+  X(f16, int4g128, 1, 4096, 22016, 1)                                                              \
+  X(f16, f16, 1, 4096, 12288, 0)                                                                   \
+  X(f16, f16, 1, 4096, 22016, 1)
+
 // Quantised products of many rows: activations, weight, K, N.
 #define CIUIC_TIMED_MATMUL(X)                                                                      \
   X(f16, int4g128, 4096, 4096)                                                                     \

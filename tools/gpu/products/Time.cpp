@@ -64,6 +64,10 @@ constexpr Shape kShapes[] = {
 #define CIUIC_SHAPE(A, W, M, K, N) {"time_gemv_" #A "_" #W "_" #M "_" #K "_" #N, #A, #W, M, K, N},
     CIUIC_TIMED_GEMV(CIUIC_SHAPE)
 #undef CIUIC_SHAPE
+#define CIUIC_SHAPE(A, W, M, K, N, pairs)                                                          \
+  {"time_fused_" #A "_" #W "_" #M "_" #K "_" #N, #A, #W, M, K, N},
+        CIUIC_TIMED_FUSED(CIUIC_SHAPE)
+#undef CIUIC_SHAPE
 };
 
 struct Product {
@@ -175,9 +179,10 @@ int main(int argc, char **argv) {
       }
     }
     const double floor = static_cast<double>(bytes) / rate * 1e3;
-    std::printf("%-4s x %-8s M %2lld K %5lld N %5lld  floor %6.2f us; plain %6.2f (%3.0f %%), "
+    std::printf("%-5s %-4s x %-8s M %2lld K %5lld N %5lld  floor %6.2f us; plain %6.2f (%3.0f %%), "
                 "overlapped %6.2f (%3.0f %%)",
-                s.activations, s.format, static_cast<long long>(s.M), static_cast<long long>(s.K),
+                std::strncmp(s.entry, "time_fused", 10) ? "" : "norm", s.activations, s.format,
+                static_cast<long long>(s.M), static_cast<long long>(s.K),
                 static_cast<long long>(s.N), floor, standard[0], 100 * floor / standard[0],
                 standard[1], 100 * floor / standard[1]);
     if (all) {
