@@ -264,14 +264,14 @@ FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel) {
   }
   if (*call) {
     kernels::cuda::Block block = graph::cudaBlockOf(**call);
-    return CudaLaunch{block.threads, block.sharedBytes, block.maxGrid};
+    return CudaLaunch{block.threads, block.sharedBytes, block.maxGrid, 1, block.overlaps};
   }
   FailureOr<GpuPlan> plan = gpuPlanOf(kernel, 90);
   if (failed(plan)) {
     return kernel.emitError("no plan for a GPU follows from this body for template ")
            << graph::stringifyTemplate(kernel.getTemplateKind());
   }
-  return CudaLaunch{plan->threads, 0, plan->grid, plan->cluster};
+  return CudaLaunch{plan->threads, 0, plan->grid, plan->cluster, beginsEarly(kernel)};
 }
 
 FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const CudaOptions &options) {

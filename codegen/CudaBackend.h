@@ -42,7 +42,8 @@ mlir::FailureOr<CudaCode> compileCudaKernels(llvm::ArrayRef<graph::KernelOp> ker
 /// architecture.
 struct CudaLaunch {
   int64_t threads = 256, sharedBytes = 0, grid = 1;
-  int64_t cluster = 1; ///< The grid is a multiple of it, and has to be.
+  int64_t cluster = 1;   ///< The grid is a multiple of it, and has to be.
+  bool overlaps = false; ///< It waits by itself for the kernel before it, from 9.0 on.
 };
 mlir::FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel);
 

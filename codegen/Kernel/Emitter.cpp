@@ -388,7 +388,7 @@ Value Emitter::load(const Buffer &buffer, ArrayRef<Lane> index) {
   Offset offset = offsetOf(*this, buffer, index);
   if (!offset.varying || width == 1) {
     Value at = offset.varying ? add(offset.base, offset.varying->value) : offset.base;
-    return loadAt(buffer.pointer, buffer.element, at, 1, !offset.varying, false);
+    return loadAt(buffer.pointer, buffer.element, at, 1, !offset.varying && !early, false);
   }
   if (offset.contiguous) {
     return loadAt(buffer.pointer, buffer.element, add(offset.base, offset.varying->value), width,

@@ -55,6 +55,9 @@ public:
   const Device device;
   /// GPU: how threads share the work.
   GpuTarget target;
+  /// GPU: the kernel may begin before its operands are there (beginEarly), so that no load of them
+  /// may move to its beginning.
+  bool early = false;
   /// Vector widths that lane loops use, widest first; the last is 1.
   llvm::SmallVector<int64_t> widths;
   /// The width of the code being emitted.

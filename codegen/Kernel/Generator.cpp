@@ -138,6 +138,10 @@ static void emitTemplate(KernelFrame &frame) {
   }
 }
 
+bool beginsEarly(graph::KernelOp kernel) {
+  return kernel.getTemplateKind() == graph::Template::heads;
+}
+
 LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device device,
                              int capability) {
   Location loc = original.getLoc();
@@ -237,6 +241,9 @@ LogicalResult generateKernel(graph::KernelOp original, ModuleOp module, Device d
     placeConstants(frame, module);
   }
   emitter.builder.setInsertionPoint(main->getTerminator());
+  if (device == Device::gpu && capability >= 90 && beginsEarly(kernel)) {
+    beginEarly(emitter);
+  }
   if (isLibrary && device == Device::gpu) {
     emitLibraryCallOnGpu(frame, **call, entry->getArguments().take_back(params), module);
   } else if (isLibrary) {

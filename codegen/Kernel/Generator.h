@@ -63,6 +63,10 @@ mlir::LogicalResult placeOperands(KernelFrame &frame);
 /// Pointer `number` of the array `ptrs`.
 mlir::Value loadPointer(Emitter &emitter, mlir::Value ptrs, unsigned number);
 
+/// Whether a generated kernel lets the next one begin and waits for those before it itself, where
+/// the chip can: the small one between a layer's products and its attention, which both do.
+bool beginsEarly(graph::KernelOp kernel);
+
 /// Appends the kernel's function (and for a GPU its gpu.module) to `module`. Errors are reported at
 /// the kernel.
 /// `capability` is that of the chip a GPU kernel is for.

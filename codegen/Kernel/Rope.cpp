@@ -14,6 +14,10 @@ void forPairs(Emitter &e, graph::RopeOp rope, function_ref<void(const Lane &, co
       low = e.times(lane, e.uniform(int64_t(2)));
       high = e.plus(low, e.uniform(int64_t(1)));
     }
+    // Rows, and so their halves, are whole vectors where the width divides them.
+    high.aligned =
+        low.aligned && !rope.getInterleaved() &&
+        graph::dimsOf(rope.getInput())[3].floorDiv(2).getLargestKnownDivisor() % e.width == 0;
     pair(low, high);
   });
 }

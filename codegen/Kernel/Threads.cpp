@@ -93,6 +93,11 @@ static void intrinsic(Emitter &e, StringRef name) {
   LLVM::CallIntrinsicOp::create(e.builder, e.loc, e.builder.getStringAttr(name), ValueRange());
 }
 
+void beginEarly(Emitter &e) {
+  intrinsic(e, "llvm.nvvm.griddepcontrol.launch.dependents");
+  intrinsic(e, "llvm.nvvm.griddepcontrol.wait");
+  e.early = true;
+}
 void clusterArrive(Emitter &e) { intrinsic(e, "llvm.nvvm.barrier.cluster.arrive.aligned"); }
 void clusterWait(Emitter &e) { intrinsic(e, "llvm.nvvm.barrier.cluster.wait.aligned"); }
 

@@ -51,6 +51,9 @@ void forBlocks(Emitter &emitter, mlir::Value units, llvm::function_ref<void(mlir
 
 void blockBarrier(Emitter &emitter);
 /// The two halves of a barrier of the cluster.
+/// Lets the next kernel of the stream begin, and waits for the end of those before this one, where
+/// it was launched to begin early (kernels/cuda/Overlap.h). Compute capability 9.0 and later.
+void beginEarly(Emitter &emitter);
 void clusterArrive(Emitter &emitter);
 void clusterWait(Emitter &emitter);
 

@@ -117,7 +117,7 @@ constexpr Block decodeBlock(const int64_t *args, int64_t elementBytes) {
   return {kAttentionThreads,
           elementBytes == 4 ? attentionPlainShared(attentionPlainWidth(width), kDecodeRows)
                             : decodeShared(width),
-          kDecodeBlocks};
+          kDecodeBlocks, true};
 }
 /// Bytes for what the shares of all heads leave, of these or smaller extents: values, maximum and
 /// sum of each row, in f32.

@@ -7,6 +7,7 @@
 #include "kernels/cuda/Abi.h"
 #include "kernels/cuda/AttentionHead.h"
 #include "kernels/cuda/LastBlock.h"
+#include "kernels/cuda/Overlap.h"
 
 namespace ciuic::cuda {
 
@@ -97,6 +98,9 @@ CIUIC_DEVICE void decode(unsigned *done, const int64_t *args, char *const *ptrs,
   const int share = decodeShare(keys, groups), splits = decodeSplits(keys, groups);
   const int64_t partial = decodePartial(valueWidth);
   float *mine = reinterpret_cast<float *>(ciuic_shared);
+  // All blocks are there at once, so that the product behind may fetch its weights meanwhile.
+  launchDependents();
+  waitForActivations();
 #pragma unroll 1
   for (int unit = blockIndex(); unit < groups * splits; unit += blockCount()) {
     const int group = unit / splits, split = unit % splits;

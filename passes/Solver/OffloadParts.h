@@ -5,6 +5,8 @@
 
 #include "passes/Solver/Offload.h"
 
+#include <limits>
+
 namespace ciuic::solver {
 
 inline int64_t roundUpTo(int64_t value, int64_t multiple) {
@@ -27,8 +29,11 @@ struct UnitSet {
                                     // since the unit before
 };
 
-/// Cuts the weights, in order of first use, into units of at most `slotBytes`.
-UnitSet makeUnits(const OffloadProblem &problem, int64_t slotBytes);
+/// Cuts the weights, in order of first use, into units of at most `slotBytes`, none of which serves
+/// steps of much more than `mostMicroseconds` together: where layers are slow for their weights, a
+/// full unit holds its slot too long.
+UnitSet makeUnits(const OffloadProblem &problem, int64_t slotBytes,
+                  double mostMicroseconds = std::numeric_limits<double>::infinity());
 
 /// Slot sizes worth trying, ascending.
 std::vector<int64_t> slotCandidates(const OffloadProblem &problem);

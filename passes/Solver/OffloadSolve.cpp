@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <tuple>
 
 namespace ciuic::solver {
@@ -22,6 +23,8 @@ namespace ciuic::solver {
 namespace {
 
 constexpr double kTolerance = 0.01;
+/// Of all steps' time, what those of a brief unit may take.
+constexpr double kLongestUnit = 1.0 / 48;
 
 double fastestRate(const Link &link) {
   double rate = 0;
@@ -68,9 +71,19 @@ public:
       return; // nothing is faster than no copies
     }
     std::vector<int64_t> sizes = slotCandidates(problem);
+    double longestUnit =
+        std::accumulate(computeBound.begin(), computeBound.end(), 0.0) * kLongestUnit;
     for (size_t v = 0; v < variants.size(); ++v) {
       for (int64_t slotBytes : sizes) {
-        trySlotSize(makeUnits(problem, slotBytes), static_cast<int>(v));
+        UnitSet full = makeUnits(problem, slotBytes);
+        size_t count = full.units.size();
+        trySlotSize(full, static_cast<int>(v));
+        if (v == 0) {
+          UnitSet brief = makeUnits(problem, slotBytes, longestUnit);
+          if (brief.units.size() != count) {
+            trySlotSize(brief, 0);
+          }
+        }
       }
     }
   }
@@ -193,6 +206,8 @@ private:
           continue;
         }
         const char *name = level == 0 ? "minimal memory" : policyName(policy);
+        tryResidency(set, resident, 4, variant, name);
+        tryResidency(set, resident, 3, variant, name);
         tryResidency(set, resident, 2, variant, name);
         tryResidency(set, resident, 1, variant, name);
         before = std::move(resident);

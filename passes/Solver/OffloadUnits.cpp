@@ -50,9 +50,9 @@ std::vector<Traits> traitsOf(const OffloadProblem &problem) {
 
 class Cutter {
 public:
-  Cutter(const OffloadProblem &problem, int64_t slotBytes)
-      : problem(problem), slotBytes(slotBytes), traits(traitsOf(problem)),
-        seen(problem.weights.size(), false) {
+  Cutter(const OffloadProblem &problem, int64_t slotBytes, double mostMicroseconds)
+      : problem(problem), slotBytes(slotBytes), mostMicroseconds(mostMicroseconds),
+        traits(traitsOf(problem)), seen(problem.weights.size(), false) {
     set.unitsOfWeight.resize(problem.weights.size());
   }
 
@@ -69,6 +69,10 @@ public:
 
 private:
   void addStep(const Step &step) {
+    if (openMicroseconds >= mostMicroseconds) {
+      close();
+    }
+    openMicroseconds += open.bytes > 0 ? step.microseconds : 0;
     std::vector<int> fresh;
     bool large = false;
     int64_t together = 0;
@@ -150,6 +154,7 @@ private:
     if (!open.pieces.empty()) {
       push(std::move(open), UnitRole::Optional);
       open = Unit{};
+      openMicroseconds = 0;
     }
   }
 
@@ -197,16 +202,18 @@ private:
 
   const OffloadProblem &problem;
   int64_t slotBytes;
+  double mostMicroseconds;
   std::vector<Traits> traits;
   std::vector<bool> seen;
   Unit open;
+  double openMicroseconds = 0; // of the steps after the first that the open unit serves
   UnitSet set;
 };
 
 } // namespace
 
-UnitSet makeUnits(const OffloadProblem &problem, int64_t slotBytes) {
-  return Cutter(problem, slotBytes).run();
+UnitSet makeUnits(const OffloadProblem &problem, int64_t slotBytes, double mostMicroseconds) {
+  return Cutter(problem, slotBytes, mostMicroseconds).run();
 }
 
 std::vector<int64_t> slotCandidates(const OffloadProblem &problem) {

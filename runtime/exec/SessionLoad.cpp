@@ -7,6 +7,7 @@
 #include "runtime/format/program_generated.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <tuple>
 
@@ -124,6 +125,11 @@ Status Session::loadKernels(device::Device &device) {
                      kernel->name.c_str(), offered.c_str(), device.info().name.c_str(),
                      device.info().variant.c_str());
     }
+    // PTX for chips before 9.0 does not wait by itself for the kernel before it, whatever it runs
+    // on.
+    const std::string &variant = p.blobs[chosen]->variant;
+    kernelInfo.overlaps = kernelInfo.overlaps && (variant.compare(0, 8, "compute_") != 0 ||
+                                                  std::atoi(variant.c_str() + 8) >= 90);
     auto [it, fresh] = libraries.try_emplace(chosen, 0);
     if (fresh) {
       const std::vector<char> &bytes = file->blob(chosen);

@@ -402,7 +402,7 @@ private:
       if (failed(launch)) {
         return mlir::failure();
       }
-      size = {launch->threads, launch->sharedBytes, launch->grid, false, true};
+      size = {launch->threads, launch->sharedBytes, launch->grid, launch->overlaps, true};
     }
     return success();
   }
