@@ -53,7 +53,8 @@ public:
         ends.insert(end);
       }
     }
-    if (ends.size() < 2) {
+    // Rotations of a prompt that nothing appends are large, and kernels of their own.
+    if (ends.size() < 2 || llvm::none_of(ends, llvm::IsaPred<AppendOp>)) {
       return;
     }
     for (Operation *end : ends) {

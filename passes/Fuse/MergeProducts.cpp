@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Products of one operand become one. Groups are found function by function; a group is merged only
 // where every use of its weights, in any entry, is in an equal group, so that each weight is still
-// stored once. Two products that maps make one value of (a gate and what it gates) are interleaved
-// by panels, so that a kernel of few rows holds both elements when it computes the maps; other
-// products lie side by side, as the heads that they are read as.
+// stored once, and where one of these products has few rows: more rows take so long that launches
+// do not count, and a vendor's product wants all of a weight at once. Two products that maps make
+// one value of (a gate and what it gates) are interleaved by panels, so that a kernel of few rows
+// holds both elements when it computes the maps; other products lie side by side, as the heads that
+// they are read as.
 #include "passes/Fuse/Passes.h"
 
 #include "ir/Graph/MergedWeight.h"
@@ -47,6 +49,14 @@ struct Group {
     return ArrayAttr::get(products.front()->getContext(), parts);
   }
 };
+
+/// Whether a product is a matrix-vector product at its bounds.
+bool hasFewRows(MatmulOp product) {
+  Bounds bounds = boundsOf(product->getParentOfType<func::FuncOp>());
+  SmallVector<AffineExpr> dims = dimsOf(product.getA());
+  Interval rows = intervalOf(productOf(ArrayRef(dims).drop_back(), product->getContext()), bounds);
+  return rows.upper && *rows.upper <= ciuic::kernels::cuda::kGemvRows;
+}
 
 /// The maps that make one value of both products, each element of one of each, and that alone read
 /// them: in program order, the value's last. Empty where there are none.
@@ -268,9 +278,7 @@ private:
   /// The maps over [panels, columns of a panel], reading both products of a panel. With few rows
   /// the kernel of the product computes them.
   void pair(Value weight) {
-    Bounds bounds = boundsOf(first->getParentOfType<func::FuncOp>());
-    Interval rows = intervalOf(productOf(lead, b.getContext()), bounds);
-    bool few = rows.upper && *rows.upper <= ciuic::kernels::cuda::kGemvRows;
+    bool few = hasFewRows(first);
     MapOp last = group.maps.back();
     b.setInsertionPoint(last);
     auto result = cast<RankedTensorType>(last.getResult(0).getType());
@@ -376,15 +384,22 @@ struct MergeProductsPass : ciuic::impl::MergeProductsBase<MergeProductsPass> {
         groups.push_back(std::move(group));
       }
     }
-    // 2. Merge where nothing else uses any of the weights.
+    // 2. Merge where nothing else uses any of the weights, and a launch counts.
+    llvm::DenseSet<Attribute> few;
+    for (Group &group : groups) {
+      if (hasFewRows(group.products.front())) {
+        few.insert(group.signature());
+      }
+    }
     SmallVector<Group *> merged;
     for (Group &group : groups) {
       Attribute own = group.signature();
-      bool agreed = llvm::all_of(group.products, [&](MatmulOp product) {
-        Attribute key = keyOf(weightOf(product));
-        ArrayRef<Attribute> all = claims[key];
-        return all.size() == uses[key] && llvm::all_of(all, [&](Attribute a) { return a == own; });
-      });
+      bool agreed = few.contains(own) && llvm::all_of(group.products, [&](MatmulOp product) {
+                      Attribute key = keyOf(weightOf(product));
+                      ArrayRef<Attribute> all = claims[key];
+                      return all.size() == uses[key] &&
+                             llvm::all_of(all, [&](Attribute a) { return a == own; });
+                    });
       if (agreed) {
         merged.push_back(&group);
       }

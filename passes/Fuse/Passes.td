@@ -103,7 +103,7 @@ def MergeProducts : Pass<"ciuic-merge-products", "::mlir::ModuleOp"> {
     ```
     Two products that one map reads, a gate and what it gates, are interleaved by sixteen columns; the map reads
     them as [.., panels, 2, 16]. With few rows the two are one fusion already, whose kernel holds both elements.
-    Maps must have been merged, fusions not been formed.
+    Only where one of the products, in some entry, has few rows. Maps must have been merged, fusions not been formed.
   }];
   let dependentDialects = ["::ciuic::graph::GraphDialect"];
 }
@@ -113,7 +113,7 @@ def JoinHeads : Pass<"ciuic-join-heads", "::mlir::func::FuncOp"> {
   let description = [{
     What stands between the products and an attention is small and independent: a fusion of template `heads` holds the
     rotations and the appends to states in front of an attention, and the slices, transposes and reshapes that they read
-    through.
+    through. An attention that appends nothing keeps its rotations as they are.
     ```mlir
     %q, %keys, %values = graph.fusion heads(%qkv, %cos, %sin, %past_k, %past_v) { slice, rope; slice, rope, append; slice, append }
     ```

@@ -143,6 +143,7 @@ static constexpr OpEntry table[] = {
     {"", "Xor", 7, kBool | kSame, importLogical},
     {"com.microsoft", "BiasGelu", 1, kFloat | kSame, importGelu},
     {"com.microsoft", "FastGelu", 1, kFloat | kSame, importGelu},
+    {"com.microsoft", "GatherBlockQuantized", 1, kInt, importGatherBlockQuantized},
     {"com.microsoft", "Gelu", 1, kFloat, importGelu},
     {"com.microsoft", "GroupQueryAttention", 1, kFloat, importGroupQueryAttention},
     {"com.microsoft", "MatMulNBits", 1, kFloat, importMatMulNBits},

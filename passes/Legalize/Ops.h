@@ -22,6 +22,7 @@ mlir::LogicalResult importRotaryEmbedding(Node &node);
 
 // BlockMatmul.cpp
 mlir::LogicalResult importMatMulNBits(Node &node);
+mlir::LogicalResult importGatherBlockQuantized(Node &node);
 
 // ContribAttention.cpp
 mlir::LogicalResult importGroupQueryAttention(Node &node);

@@ -43,7 +43,9 @@ public:
                                 {weight.getFileAttr(), weight.getOffsetAttr(),
                                  TypeAttr::get(weight.getType()),
                                  weight.getPackingAttr() ? Attribute(weight.getPackingAttr())
-                                                         : UnitAttr::get(leaf->getContext())})
+                                                         : UnitAttr::get(leaf->getContext()),
+                                 weight.getBlocksAttr() ? Attribute(weight.getBlocksAttr())
+                                                        : UnitAttr::get(leaf->getContext())})
                : ArrayAttr::get(leaf->getContext(),
                                 {cast<ConstantOp>(leaf).getValue(),
                                  cast<ConstantOp>(leaf).getPacking()

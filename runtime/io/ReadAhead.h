@@ -57,7 +57,8 @@ public:
 
   /// Makes the list's first range the next to be taken. With `again` the list follows itself for
   /// ever; a list that was begun that way and is taken to its end goes on, and what was read ahead
-  /// of its beginning is not read twice. `list` must live until another one begins.
+  /// of its beginning is not read twice. `list` must live until another one
+  /// begins or the reader ends.
   void begin(const List &list, bool again);
   /// Waits for the next range and lends it until release().
   Status next(std::span<const char> *out);

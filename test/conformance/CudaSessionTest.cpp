@@ -106,6 +106,28 @@ TEST_P(CudaSession, StreamsThroughTwoSlotsAndWrapsAround) {
   }
 }
 
+// PTX for chips before 9.0 waits for no kernel by itself, so it begins behind them on any chip.
+TEST_P(CudaSession, OldCodeNeverBeginsEarly) {
+  if (GetParam()) {
+    GTEST_SKIP() << "looks at what the driver is asked for";
+  }
+  for (const char *variant : {"compute_75", "compute_80", "compute_90"}) {
+    PlanBuilder b = streamingChain();
+    forCuda(b);
+    for (auto &kernel : b.program.kernels) {
+      kernel->overlaps = true;
+    }
+    gpu.early = 0;
+    check(open(b, {}, variant));
+    int64_t n = 5;
+    std::vector<float> x(5, 1), y(5);
+    check(session->bindInput("x", DType::F32, {&n, 1}, x.data()));
+    check(session->bindOutput("y", y.data(), n * 4));
+    check(session->run(""));
+    EXPECT_EQ(gpu.early > 0, std::string(variant) == "compute_90") << variant;
+  }
+}
+
 // Streamed weights are in the file alone and come through the pinned ring, in graphs and without;
 // what is wrong with the file is the run's error, and a later run may do without it.
 TEST_P(CudaSession, WeightsComeFromTheDisk) {

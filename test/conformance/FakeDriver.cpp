@@ -465,6 +465,7 @@ Driver fakeDriver(FakeGpu &gpu) {
   d.launchKernelEx = [](const LaunchConfig *c, FunctionHandle function, void **arguments,
                         void **extra) -> Result {
     // As if it waited at once.
+    ++machine.gpu->early;
     return launchKernel(function, c->gridX, c->gridY, c->gridZ, c->blockX, c->blockY, c->blockZ,
                         c->sharedBytes, c->stream, arguments, extra);
   };

@@ -227,6 +227,47 @@ def run_multi_head(suite, tools, work, rng):
          outputs=("y", "present_k", "present_v"), unidirectional=1)
 
 
+# --- Norms, activations, rotary embeddings ---
+
+def run_elementwise(suite, tools, work, rng):
+    hidden = 32
+    x, vector = (T.FLOAT, ["batch", "seq", hidden]), (T.FLOAT, [hidden])
+
+    def draw(*shape):
+        return rng.standard_normal(shape).astype(np.float32)
+
+    def case(label, op, names, inputs, arrays, outputs, weights=None, **attributes):
+        with suite.case(f"contrib: {op}, {label}"):
+            feeds = [{name: make(*size) for name, make in arrays.items()} for size in ((2, 5), (1, 1))]
+            agree(tools, work, "element", [node(op, names, outputs, **attributes)], inputs,
+                  {o: x for o in outputs if o}, weights or {}, feeds)
+
+    one, two = {"x": x}, {"x": x, "skip": x}
+    drawn = {name: lambda b, s: draw(b, s, hidden) for name in ("x", "skip")}
+    only = {"x": drawn["x"]}
+    bias = {"bias": draw(hidden)}
+    case("tanh form with a bias", "FastGelu", ["x", "bias"], one, only, ["y"], bias)
+    case("with a bias", "BiasGelu", ["x", "bias"], one, only, ["y"], bias)
+    case("error function", "Gelu", ["x"], one, only, ["y"])
+    case("own alpha", "QuickGelu", ["x"], one, only, ["y"], alpha=1.5)
+    norm = {"gamma": draw(hidden), "beta": draw(hidden), "bias": draw(hidden)}
+    case("all inputs, the sum", "SkipLayerNormalization", ["x", "skip", *norm], two, drawn, ["y", "", "", "sum"], norm, epsilon=1e-5)
+    simple = {"gamma": draw(hidden), "bias": draw(hidden)}
+    case("a bias, the sum", "SkipSimplifiedLayerNormalization", ["x", "skip", *simple], two, drawn, ["y", "", "", "sum"], simple,
+         epsilon=1e-5)
+    case("the sum alone", "SkipSimplifiedLayerNormalization", ["x", "skip", "gamma"], two, drawn, ["y", "", "", "sum"],
+         {"gamma": draw(hidden)}, epsilon=1e-5)
+    cos, sin = rotary_caches(16)
+    caches = {"cos": cos, "sin": sin}
+    positions = one | {"ids": (T.INT64, ["batch", "seq"])}
+    placed = only | {"ids": lambda b, s: rng.integers(0, 60, (b, s))}
+    for interleaved in (0, 1):
+        case(f"positions, interleaved {interleaved}", "RotaryEmbedding", ["x", "ids", "cos", "sin"], positions, placed, ["y"], caches,
+             interleaved=interleaved)
+    case("an offset", "RotaryEmbedding", ["x", "ids", "cos", "sin"], one | {"ids": (T.INT64, [1])},
+         only | {"ids": lambda b, s: rng.integers(0, 40, 1)}, ["y"], caches)
+
+
 # --- MatMulNBits ---
 
 def packed(values, bits):
@@ -309,6 +350,32 @@ def run_block_products(suite, tools, work, rng):
                     expect(error <= 1e-5, f"{batch}x{seq}: relative error {error:.2e} against onnxruntime")
 
 
+def run_block_tables(suite, tools, work, rng):
+    """Rows gathered from quantised tables, alone and from one that is multiplied by too."""
+    for label, form in {"blocks of 32": dict(bits=4, block=32), "zero points": dict(bits=4, block=32, zeros="packed"),
+                        "8 bits": dict(bits=8, block=16)}.items():
+        with suite.case(f"contrib: GatherBlockQuantized, {label}"):
+            arrays, _ = quantised(rng, 100, 128, **form)
+            weights = dict(zip(("table", "scales", "zeros"), arrays))
+            weights["table"] = weights["table"].reshape(100, -1)
+            if "zeros" in weights:
+                weights["zeros"] = weights["zeros"].reshape(100, -1)
+            nodes = [node("GatherBlockQuantized", ["table", "ids", *list(weights)[1:]], ["y"], bits=form["bits"],
+                          block_size=form["block"], gather_axis=0, quantize_axis=1)]
+            feeds = [{"ids": rng.integers(0, 100, (b, s))} for b, s in ((2, 5), (1, 1))]
+            agree(tools, work, "table", nodes, {"ids": (T.INT64, ["batch", "seq"])}, {"y": (T.FLOAT, ["batch", "seq", 128])}, weights, feeds)
+    with suite.case("contrib: GatherBlockQuantized from a table that MatMulNBits multiplies by"):
+        arrays, _ = quantised(rng, 100, 128, bits=4, block=32)
+        weights = {"blocks": arrays[0], "scales": arrays[1], "flat": np.array([100, 64], np.int64)}
+        nodes = [h.make_node("Reshape", ["blocks", "flat"], ["table"]),
+                 node("GatherBlockQuantized", ["table", "ids", "scales"], ["x"], bits=4, block_size=32, gather_axis=0, quantize_axis=1),
+                 node("MatMulNBits", ["x", "blocks", "scales"], ["y"], K=128, N=100, bits=4, block_size=32)]
+        inputs, outputs = {"ids": (T.INT64, ["batch", "seq"])}, {"y": (T.FLOAT, ["batch", "seq", 100])}
+        agree(tools, work, "tied", nodes, inputs, outputs, weights, [{"ids": rng.integers(0, 100, (2, 5))}])
+        compiled = tools.compile(work / "tied.onnx", work / "tied.ciuic", ["main:batch=1..2,seq=1..8"])
+        expect(compiled["weights_bytes"] < 12000, f"{compiled['weights_bytes']} bytes: the table is stored twice or as floats")
+
+
 # --- A decoder in both forms ---
 
 def builder_feeds(ids, past):
@@ -375,6 +442,8 @@ def run_contrib(suite, tools, work):
     rng = np.random.default_rng(29)
     run_group_query(suite, tools, work, rng)
     run_multi_head(suite, tools, work, rng)
+    run_elementwise(suite, tools, work, rng)
     run_block_products(suite, tools, work, rng)
+    run_block_tables(suite, tools, work, rng)
     run_decoder(suite, tools, work, "llama_mini", 1024, 5e-3)
     run_decoder(suite, tools, work, "smollm2", 49152, 1e-4)

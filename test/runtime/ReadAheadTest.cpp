@@ -182,6 +182,7 @@ TEST(ReadAhead, FailuresComeWhereTheyAreTaken) {
   const auto end = static_cast<int64_t>(data.size());
   const int64_t bad = 33 * kUnit + 5;
   Faulty source(data, bad);
+  const ReadAhead::List good = listOf({{0, 20 * kUnit}}, end);
   const ReadAhead::List list = listOf({{0, end}}, end);
   auto reader = ReadAhead::create(source, {.requests = 4}, {});
   ASSERT_TRUE(reader.isOk());
@@ -200,7 +201,6 @@ TEST(ReadAhead, FailuresComeWhereTheyAreTaken) {
       reader.value()->release();
     }
   }
-  const ReadAhead::List good = listOf({{0, 20 * kUnit}}, end);
   reader.value()->begin(good, false);
   expectRanges(*reader.value(), good, data);
 }
@@ -208,6 +208,7 @@ TEST(ReadAhead, FailuresComeWhereTheyAreTaken) {
 TEST(ReadAhead, AFileThatShrinksIsAnError) {
   const std::vector<char> data = patterned(40 * kUnit);
   const auto end = static_cast<int64_t>(data.size());
+  const ReadAhead::List list = listOf({{0, end}}, end);
   for (const ReadAheadOptions &way : kWays) {
     std::string path = fileOf("shrinks.bin", data);
     auto source = ByteSource::open(path);
@@ -216,7 +217,6 @@ TEST(ReadAhead, AFileThatShrinksIsAnError) {
     ASSERT_TRUE(reader.isOk());
     SCOPED_TRACE(reader.value()->mode());
     ASSERT_EQ(::truncate(path.c_str(), 20 * kUnit + 77), 0);
-    const ReadAhead::List list = listOf({{0, end}}, end);
     reader.value()->begin(list, true);
     Status s;
     for (size_t i = 0; i < list.size() && s.isOk(); ++i) {

@@ -140,7 +140,7 @@ std::string toText(const json &s) {
      << bytes("resident_bytes") << " resident, " << bytes("streamed_bytes") << " streamed ("
      << s["policy"].get<std::string>() << ")";
   if (s["disk_bytes"].get<int64_t>() > 0) {
-    os << ", " << bytes("disk_bytes") << " of them from the disk";
+    os << "; weights of " << bytes("disk_bytes") << " are on the disk";
   }
   os << "\n";
   for (const json &entry : s["entries"]) {

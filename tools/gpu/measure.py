@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 
@@ -72,11 +73,44 @@ def tool(command, **options):
     return json.loads(done.stdout)
 
 
-def ours(bin, program, arguments, iterations, warmup=3):
+def ours(bin, program, arguments, iterations, warmup=3, **options):
     """Runs a program: (its report, bytes of the device that the process took)."""
     with Sampler() as sampler:
-        report = tool([bin / "ciuic-run", program, "--json", "--iterations", iterations, "--warmup", warmup, *arguments])
+        report = tool([bin / "ciuic-run", program, "--json", "--iterations", iterations, "--warmup", warmup, *arguments], **options)
     return report, sampler.bytes
+
+
+def turn(go, call):
+    """Where several processes make ready side by side: computes until all is compiled, says so beside the file `go`, and
+    waits until that file is there."""
+    if not go:
+        return
+    import torch
+
+    for _ in range(4):
+        call()
+    torch.cuda.synchronize()
+    Path(go + ".ready").touch()
+    while not Path(go).exists():
+        time.sleep(0.02)
+
+
+def own_bytes():
+    """What the driver says that this process holds of the device; None where it lists none."""
+    import os
+
+    pynvml, handle = _nvml()
+    try:
+        held = {p.pid: p.usedGpuMemory for p in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
+    except pynvml.NVMLError:
+        return None
+    return held.get(os.getpid())
+
+
+def reserved_bytes():
+    import torch
+
+    return torch.cuda.max_memory_reserved()
 
 
 def spread(values):

@@ -4,7 +4,7 @@ loading and runs, is then the whole process'.
 
     python3 tools/gpu/peers.py KIND REQUEST     (JSON in, JSON out; tools/gpu/bench calls it)
 
-KIND is reference (the same weights in f32, for errors), eager, compile, flextensor or accelerate. The offloaders' weights
+KIND is reference or references (the same weights in f32, for errors), eager, compile, flextensor or accelerate. The offloaders' weights
 are views on the model's file, so that no copy of them is made but an offloader's own, and they keep no cache: their token
 is the forward pass of one position.
 """
@@ -136,12 +136,29 @@ def answer(kind, request):
     return call, lambda: measure.peer(call, iterations, 6 if context else 3)
 
 
+def references(request):
+    """Logits in f32 of several requests, of one module."""
+    import torch
+
+    module = device_module(request["model"], "float32")
+    for r in request["several"]:
+        ids = torch.from_numpy(np.load(r["ids"])).cuda()
+        with torch.inference_mode():
+            logits = after_zeros(module, ids, r["context"]) if r.get("context") else module(input_ids=ids, use_cache=False, logits_to_keep=1).logits
+        np.save(r["logits"], logits.float().cpu().numpy())
+
+
 def main():
     kind, request = sys.argv[1], json.loads(sys.argv[2])
     with contextlib.redirect_stdout(sys.stderr):
-        call, time = answer(kind, request)
-        found = {"ms": time()} if time else {}
-        np.save(request["logits"], call().float().cpu().numpy())
+        if kind == "references":
+            references(request)
+            found = {}
+        else:
+            call, time = answer(kind, request)
+            measure.turn(request.get("go"), call)
+            found = {"ms": time(), "process_device_bytes": measure.own_bytes(), "reserved_bytes": measure.reserved_bytes()} if time else {}
+            np.save(request["logits"], call().float().cpu().numpy())
     print(json.dumps(found))
 
 

@@ -101,6 +101,36 @@ FailureOr<Value> decoded(Node &node, const Form &form, Tensor *zeros) {
 
 bool hasElements(Tensor &t, int64_t count) { return t.count() == count; }
 
+/// The weight that the integers of `b` stand for, or, at another offset, what goes with it.
+Value blockWeight(Node &node, Tensor &b, graph::BlocksAttr blocks, ArrayRef<int64_t> shape,
+                  Type element, int64_t offset) {
+  auto type = RankedTensorType::get(shape, element);
+  int64_t bytes = type.getNumElements() * graph::elementBytes(element);
+  Location loc = NameLoc::get(node.b.getStringAttr(b.name));
+  std::string name = blocks.getPart() == "shifts" ? b.name + ".shifts" : b.name;
+  auto op = graph::WeightOp::create(node.b, loc, type, name, b.weight.getFile(), offset, bytes,
+                                    graph::PackingAttr());
+  op.setBlocksAttr(blocks);
+  return op.getResult();
+}
+
+/// Whether zero points, packed or floats, are the middle of the range throughout.
+bool areMiddles(Node &node, Tensor &zeros, const Form &form) {
+  auto middle = static_cast<char>(form.bits == 8 ? 0x80 : form.bits == 4 ? 0x88 : 0xAA);
+  bool whole = form.blocks * form.bits % 8 == 0;
+  return zeros.element.isInteger(8) && whole && knownOf(node, zeros, [&](ArrayRef<char> bytes) {
+           return llvm::all_of(bytes, [&](char byte) { return byte == middle; });
+         });
+}
+
+/// Whether the packed int4 format of such blocks holds these scales exactly.
+bool areExact(Node &node, Tensor &scales, const Form &form) {
+  return !int4FormatOf(form.bits, form.size).empty() &&
+         (scales.element.isF16() || knownOf(node, scales, [&](ArrayRef<char> bytes) {
+            return areHalves(bytes, scales.element);
+          }));
+}
+
 } // namespace
 
 LogicalResult importMatMulNBits(Node &node) {
@@ -140,12 +170,7 @@ LogicalResult importMatMulNBits(Node &node) {
     if (!hasElements(*zeros, form.columns * count) || (!packed && zeros->element != a.element)) {
       return node.invalid("zero_points must be packed bytes or floats, one for each block");
     }
-    // One that is the middle throughout is none.
-    auto middle = static_cast<char>(form.bits == 8 ? 0x80 : form.bits == 4 ? 0x88 : 0xAA);
-    bool whole = form.blocks * form.bits % 8 == 0;
-    if (packed && whole && knownOf(node, *zeros, [&](ArrayRef<char> bytes) {
-          return llvm::all_of(bytes, [&](char byte) { return byte == middle; });
-        })) {
+    if (areMiddles(node, *zeros, form)) {
       zeros = nullptr;
     }
   }
@@ -184,23 +209,13 @@ LogicalResult importMatMulNBits(Node &node) {
                             "varints");
   }
   StringRef format = int4FormatOf(form.bits, form.size);
-  bool halves = !format.empty() &&
-                (node.in(2).element.isF16() || knownOf(node, node.in(2), [&](ArrayRef<char> bytes) {
-                   return areHalves(bytes, node.in(2).element);
-                 }));
+  bool halves = areExact(node, node.in(2), form);
   bool splits = halves && zeros && form.depth % form.size == 0;
   auto weight = [&](StringRef part, Attribute zeroPoints, bool exact, int64_t width,
                     int64_t offset) -> Value {
     auto blocks = graph::BlocksAttr::get(node.context, form.bits, form.size, form.depth, part,
                                          scales, zeroPoints, exact ? format : StringRef());
-    auto type = RankedTensorType::get({form.columns, width}, a.element);
-    int64_t bytes = type.getNumElements() * graph::elementBytes(a.element);
-    Location loc = NameLoc::get(node.b.getStringAttr(b.name));
-    std::string name = part == "shifts" ? b.name + ".shifts" : b.name;
-    auto op = graph::WeightOp::create(node.b, loc, type, name, b.weight.getFile(), offset, bytes,
-                                      graph::PackingAttr());
-    op.setBlocksAttr(blocks);
-    return op.getResult();
+    return blockWeight(node, b, blocks, {form.columns, width}, a.element, offset);
   };
   int64_t offset = b.weight.getOffset();
   Value w = splits ? weight("centred", Attribute(), true, form.depth, offset)
@@ -229,6 +244,57 @@ LogicalResult importMatMulNBits(Node &node) {
   Tensor second = node.tensor(*shift);
   addends.insert(addends.begin(), &second);
   return node.set(0, add(*y, addends));
+}
+
+LogicalResult importGatherBlockQuantized(Node &node) {
+  // Integers of bytes, packed along the last dim, which is cut into blocks; rows are gathered.
+  Tensor &data = node.in(0);
+  Form form{node.attr("bits", 4), node.attr("block_size", 128), 0, 0, 0};
+  bool power = form.size >= 16 && form.size <= (1 << 20) && (form.size & (form.size - 1)) == 0;
+  auto rows = data.rank() == 2 ? constantOf(data.dims[0]) : std::nullopt;
+  auto bytes = data.rank() == 2 ? constantOf(data.dims[1]) : std::nullopt;
+  int64_t quantised = node.attr("quantize_axis", 1);
+  if ((form.bits != 2 && form.bits != 4 && form.bits != 8) || !power || !node.has(1) ||
+      !node.has(2) || !isa<IntegerType>(node.in(1).element) || !node.in(2).isFloat()) {
+    return node.invalid("needs indices, scales, bits of 2, 4 or 8 and a block_size that is a power "
+                        "of two from 16 on");
+  }
+  if (!data.element.isInteger(8) || !data.isUnsigned || !rows || !bytes ||
+      node.attr("gather_axis", 0) != 0 || (quantised != 1 && quantised != -1) || !data.weight ||
+      data.weight.getEncoding() != onnx::Encoding::Raw) {
+    return node.unsupported("tables that are no stored matrix of bytes, gathered along its rows "
+                            "and quantised along them");
+  }
+  form.columns = *rows;
+  form.depth = *bytes * (8 / form.bits);
+  form.blocks = (form.depth + form.size - 1) / form.size;
+  int64_t zeroCount = (form.blocks * form.bits + 7) / 8;
+  Tensor *zeros = node.has(3) ? &node.in(3) : nullptr;
+  if (form.depth % form.size != 0 || !hasElements(node.in(2), form.columns * form.blocks) ||
+      (zeros && (!zeros->element.isInteger(8) || !hasElements(*zeros, form.columns * zeroCount)))) {
+    return node.unsupported("scales or zero points that are not one for each whole block");
+  }
+  if (zeros && areMiddles(node, *zeros, form)) {
+    zeros = nullptr;
+  }
+  Attribute scales = placeOf(node, node.in(2), {form.columns, form.blocks});
+  Attribute zeroPlace = zeros ? placeOf(node, *zeros, {form.columns, zeroCount}) : Attribute();
+  if (!scales || (zeros && !zeroPlace)) {
+    return node.unsupported("scales or zero points that are computed");
+  }
+  // As MatMulNBits says it, so that a table which is multiplied by too is stored once.
+  bool exact = areExact(node, node.in(2), form) && !zeros;
+  auto blocks =
+      graph::BlocksAttr::get(node.context, form.bits, form.size, form.depth, "values", scales,
+                             zeroPlace, exact ? int4FormatOf(form.bits, form.size) : StringRef());
+  Type element = node.in(2).element;
+  Value table =
+      blockWeight(node, data, blocks, {form.columns, form.depth}, element, data.weight.getOffset());
+  SmallVector<AffineExpr> dims(node.in(1).dims);
+  dims.push_back(node.cst(form.depth));
+  return node.set(
+      0, Value(graph::GatherOp::create(node.b, node.loc, graph::tensorOf(dims, element), table,
+                                       node.value(1), node.b.getI64IntegerAttr(0))));
 }
 
 } // namespace ciuic::legalize

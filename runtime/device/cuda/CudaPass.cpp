@@ -303,6 +303,9 @@ Status CudaPass::execute(size_t index, int64_t amount, const Amounts &given, Str
   Prepared &p = prepared[index];
   DeviceAddress first =
       c.args.empty() ? 0 : parts.arena + static_cast<DeviceAddress>(c.args[0].offset);
+  if (comesFromDisk(c)) {
+    return parts.ring.upload(stream, first, parts.disk, c.hostOffset, amount, copies);
+  }
   // The pinned part of a copy goes straight, the rest through the ring.
   int64_t pinned = std::clamp<int64_t>(parts.pinnedBytes - c.hostOffset, 0, amount);
   char *host = parts.host + c.hostOffset;
@@ -329,9 +332,6 @@ Status CudaPass::execute(size_t index, int64_t amount, const Amounts &given, Str
     return Status::ok();
   }
   case CommandKind::Upload:
-    if (comesFromDisk(c)) {
-      return parts.ring.upload(stream, first, parts.disk, c.hostOffset, amount, copies);
-    }
     if (pinned > 0) {
       CIUIC_CUDA(state, memcpyHtoDAsync, first, host, static_cast<size_t>(pinned), stream);
     }

@@ -45,3 +45,17 @@ func.func @alone(%q: tensor<1x2x2x16xf16>, %c: tensor<1x2x16xf16>, %k: tensor<1x
   return %y : tensor<1x2x2x16xf16>
 }
 }
+
+// -----
+
+// Nor are two rotations that nothing appends: a prompt's.
+// CHECK-LABEL: func.func @prompt
+// CHECK-NOT: graph.fusion
+module attributes {graph.device = "cuda"} {
+func.func @prompt(%q: tensor<1x2x2x16xf16>, %c: tensor<1x2x16xf16>, %k: tensor<1x2x2x16xf16>) -> tensor<1x2x2x16xf16> {
+  %qr = graph.rope %q bshd, %c, %c : (tensor<1x2x2x16xf16>, tensor<1x2x16xf16>, tensor<1x2x16xf16>) -> tensor<1x2x2x16xf16>
+  %kr = graph.rope %k bshd, %c, %c : (tensor<1x2x2x16xf16>, tensor<1x2x16xf16>, tensor<1x2x16xf16>) -> tensor<1x2x2x16xf16>
+  %y = graph.attention %qr bshd, %kr bshd, %k bshd scale 0.25 to bshd : (tensor<1x2x2x16xf16>, tensor<1x2x2x16xf16>, tensor<1x2x2x16xf16>) -> tensor<1x2x2x16xf16>
+  return %y : tensor<1x2x2x16xf16>
+}
+}

@@ -139,6 +139,27 @@ func.func @other(%x: tensor<4x64xf16>) -> tensor<4x32xf16> {
 
 // -----
 
+// Forty rows alone: launches do not count there.
+// CHECK-LABEL: func.func @prompt
+// CHECK-NOT: parts
+// CHECK: return
+module attributes {graph.device = "cuda"} {
+func.func @prompt(%x: tensor<40x64xf16>) -> tensor<40x32xf16> {
+  %wg = graph.weight "gate" file 0 offset 0 bytes 4096 : tensor<32x64xf16>
+  %wu = graph.weight "up" file 0 offset 4096 bytes 4096 : tensor<32x64xf16>
+  %g = graph.matmul %x, %wg {transpose_b} : (tensor<40x64xf16>, tensor<32x64xf16>) -> tensor<40x32xf16>
+  %u = graph.matmul %x, %wu {transpose_b} : (tensor<40x64xf16>, tensor<32x64xf16>) -> tensor<40x32xf16>
+  %y = graph.map (%u, %g) [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d0, d1)>] {
+  ^bb0(%a: f16, %b: f16):
+    %m = arith.mulf %a, %b : f16
+    graph.yield %m : f16
+  } : (tensor<40x32xf16>, tensor<40x32xf16>) -> tensor<40x32xf16>
+  return %y : tensor<40x32xf16>
+}
+}
+
+// -----
+
 // On the host nothing changes.
 // CHECK-LABEL: func.func @host
 // CHECK-NOT: parts
