@@ -170,7 +170,9 @@ Text ptxOf(graph::KernelOp kernel, Generation generation) {
       const kernels::cuda::Block block = graph::cudaBlockOf(**call);
       llvm::Function *function = code->getFunction(kernel.getSymName());
       function->addFnAttr("nvvm.maxntid", std::to_string(block.threads));
-      function->addFnAttr("nvvm.minctasm", std::to_string(block.resident));
+      const bool own = generation.exact && block.ownResident > 0;
+      function->addFnAttr("nvvm.minctasm",
+                          std::to_string(own ? block.ownResident : block.resident));
     }
   }
   if (std::string error = makePrivate(*code, kernel.getSymName()); !error.empty()) {

@@ -56,8 +56,8 @@ AffineExpr cudaUnitsOf(const LibraryCall &call, ArrayRef<int64_t> params) {
   case Family::Gemv:
     return constant(ceil(panels, cuda::kGemvPanels));
   case Family::Matmul:
-    return a[kernels::kMatmulM].ceilDiv(cuda::kMatmulTileRows) *
-           ceil(panels, cuda::kMatmulTilePanels);
+    return constant(kernels::matmulUnits(bounds[kernels::kMatmulM], bounds[kernels::kMatmulN],
+                                         bounds[kernels::kMatmulK], panels, operandBytes(call)));
   case Family::Gather:
     return a[kernels::kGatherCount];
   case Family::BatchMatmul: {
@@ -96,8 +96,11 @@ kernels::cuda::Block cudaBlockOf(const LibraryCall &call) {
   switch (familyOf(call)) {
   case Family::Gemv:
     return cuda::kGemvBlock;
-  case Family::Matmul:
-    return cuda::kMatmulBlock;
+  case Family::Matmul: {
+    cuda::Block block = cuda::kMatmulBlock;
+    block.ownResident = operandBytes(call) == 2 ? block.ownResident : 0;
+    return block;
+  }
   case Family::Gather:
     return cuda::kGatherBlock;
   case Family::BatchMatmul:
@@ -125,6 +128,11 @@ int64_t workspaceOf(const LibraryCall &call) {
   switch (familyOf(call)) {
   case Family::Decode:
     return kernels::cuda::decodeWorkspace(a.data());
+  case Family::Matmul:
+    return operandBytes(call) == 2
+               ? kernels::matmulWorkspace(a[kernels::kMatmulM], a[kernels::kMatmulN],
+                                          a[kernels::kMatmulK])
+               : 0;
   case Family::Vendor: {
     SmallVector<int64_t> extents{a[kernels::kVendorBatch], a[kernels::kVendorM],
                                  a[kernels::kVendorN]};

@@ -328,6 +328,8 @@ struct Tile {
     copyRows<kRows, QueryLayout>(queries, h.q, h.qSeq, first, h.queries, h.width);
     if (count > 0) {
       copyBlock(0);
+    } else {
+      commitCopies(); // only what was committed is waited for
     }
 #pragma unroll 1
     for (int block = 0; block < count; ++block) {

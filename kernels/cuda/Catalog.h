@@ -6,6 +6,7 @@
 #pragma once
 
 #include "kernels/cuda/AttentionShape.h"
+#include "kernels/cuda/MatmulShape.h"
 #include "kernels/cuda/ProductShape.h"
 #include "kernels/host/Abi.h"
 
@@ -15,11 +16,12 @@ namespace ciuic::kernels::cuda {
 
 /// A launch's block. Dynamic shared memory; most blocks of a grid; whether the function waits by
 /// itself for the kernel before it (Overlap.h); blocks that a multiprocessor should hold at once,
-/// which limits registers.
+/// which limits registers, and how many where the function uses one chip's own instructions (0: as
+/// many).
 struct Block {
   int64_t threads = 256, sharedBytes = 0, maxGrid = 2048;
   bool overlaps = false;
-  int64_t resident = 1;
+  int64_t resident = 1, ownResident = 0;
 };
 
 /// Rows (M) up to which a product is a matrix-vector product.
@@ -49,8 +51,7 @@ constexpr int64_t gemvStagedBytes(int64_t M, int64_t K, int64_t parts) {
   return M * parts * ((K + 255) / 256 * 512 + 64);
 }
 
-/// Four buffers of a quantised product's steps.
-inline constexpr Block kMatmulBlock = {256, 4 * 24 * 1024};
+inline constexpr Block kMatmulBlock = {256, kMatmulShared, 2048, false, 1, kMatmulResident};
 inline constexpr Block kGatherBlock, kPoolBlock;
 /// Of any arguments; `attentionBlock` and its like state less for given ones.
 inline constexpr Block kAttentionBlock = {kAttentionThreads, attentionShared(128),
@@ -61,9 +62,9 @@ inline constexpr Block kAttentionBlock = {kAttentionThreads, attentionShared(128
                        kConvBlock = kBatchMatmulBlock;
 
 /// Columns and rows of one unit.
-inline constexpr int64_t kGemvPanels = 1, kMatmulTileRows = 64, kMatmulTilePanels = 4,
-                         kBatchTileRows = 64, kBatchTileColumns = 64, kAttentionTileRows = 32,
-                         kConvTilePixels = 64, kConvTilePanels = 4, kPoolElements = 256;
+inline constexpr int64_t kGemvPanels = 1, kBatchTileRows = 64, kBatchTileColumns = 64,
+                         kAttentionTileRows = 32, kConvTilePixels = 64, kConvTilePanels = 4,
+                         kPoolElements = 256;
 
 /// Most shares of a head's keys, where there are few heads.
 constexpr int64_t decodeSplits(int64_t keys) {

@@ -6,6 +6,7 @@
 #pragma once
 #include "kernels/cuda/Abi.h"
 #include "kernels/cuda/AttentionHead.h"
+#include "kernels/cuda/LastBlock.h"
 #include "kernels/cuda/Overlap.h"
 
 namespace ciuic::cuda {
@@ -76,25 +77,6 @@ struct Joined {
     }
   }
 };
-
-/// Puts the head's keys together once all shares are there; true in the block that must.
-CIUIC_DEVICE bool isLast(unsigned *done, int group, int splits) {
-  int *flag = reinterpret_cast<int *>(ciuic_shared);
-  fenceGlobal();
-  barrier();
-  if (threadIndex() == 0) {
-    const bool last = atomicAddWord(&done[group], 1) + 1 == static_cast<unsigned>(splits);
-    if (last) {
-      done[group] = 0;
-    }
-    *flag = last;
-    fenceGlobal();
-  }
-  barrier();
-  const bool last = *flag != 0;
-  barrier();
-  return last;
-}
 
 /// Walks the units. An Engine is one share of one tile of rows: constructed from its head and rows,
 /// `run(first, end)` leaves, in each of kParts parts of shared memory, rows of kColumns · 32

@@ -12,10 +12,12 @@
 //
 // Operations: 2·M·N·K; a decoded word serves as many products as the warp has runs of eight rows.
 // f32 activations are multiplied as three bf16 parts (exact), at a third of the speed.
-//   args: MatmulArg. ptrs: A, W (at panel `first`), …; params: first panel, end panel.
+// 16-bit activations have a version of their own where there are warpgroups: MatmulTogether.h.
+//   args: MatmulArg. ptrs: A, W (at panel `first`), the workspace if there are bytes for one
+//   (`matmulWorkspace`), …; params: first panel, end panel.
 #include "kernels/cuda/Abi.h"
 #include "kernels/cuda/Catalog.h"
-#include "kernels/cuda/PackedWeight.h"
+#include "kernels/cuda/MatmulTogether.h"
 
 using namespace ciuic::kernels;
 using namespace ciuic::kernels::cuda;
@@ -50,35 +52,6 @@ template <int kNewer>
 CIUIC_DEVICE void waitForStage() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kNewer) : "memory");
 }
-
-/// How a quantised panel passes through shared memory.
-template <typename Weight>
-struct Quants;
-template <typename T>
-struct Quants<Int8Weight<T>> {
-  using Math = T;
-  static constexpr int kBytes = 1024, kGroup = 0,
-                       kScaleBytes = 0; // of a panel and step; bytes of a lane's scales
-  static CIUIC_DEVICE int64_t quantsAt(int64_t) { return rows16::kInt8Scales; }
-  static CIUIC_DEVICE int64_t blockCount(int64_t K) { return (K + 31) / 32; }
-  static CIUIC_DEVICE int64_t scalesAt(int64_t, int) { return 0; }
-  static CIUIC_DEVICE void decode(const Words *words, int i, uint32_t (&a)[4]) {
-    decodeInt8(wordOf(words[i / 2], i % 2 * 2), wordOf(words[i / 2], i % 2 * 2 + 1), a, T());
-  }
-};
-template <typename T, int kOf>
-struct Quants<Int4Weight<T, kOf>> {
-  using Math = T;
-  static constexpr int kBytes = 512, kGroup = kOf, kScaleBytes = kOf == 32 ? 8 : 4;
-  static CIUIC_DEVICE int64_t quantsAt(int64_t K) { return rows16::int4ScaleBytes(K, kOf); }
-  static CIUIC_DEVICE int64_t blockCount(int64_t K) { return (K + 63) / 64; }
-  static CIUIC_DEVICE int64_t scalesAt(int64_t k, int pair) {
-    return rows16::int4ScaleOffset(k, pair, kOf);
-  }
-  static CIUIC_DEVICE void decode(const Words *words, int i, uint32_t (&a)[4]) {
-    decodeInt4(wordOf(words[0], i), a, T());
-  }
-};
 
 /// One buffer: rows of A, quants, scales.
 template <typename Weight, typename A, int kPanels, int kRows>
@@ -329,9 +302,24 @@ CIUIC_DEVICE void matmulTiles(const int64_t *args, char *const *ptrs, const int6
   }
 }
 
+#if CIUIC_HAS_WARPGROUPS
+/// Parts of a tile that are done; the last block puts it back to zero.
+__device__ unsigned partsDone[kMatmulBlocks / 2];
+#endif
+
 template <typename Weight, typename A>
 CIUIC_DEVICE void matmulOf(const int64_t *args, char *const *ptrs, const int64_t *dims,
                            const int64_t *params) {
+#if CIUIC_HAS_WARPGROUPS
+  if constexpr (sizeof(A) == 2) {
+    if (matmulRows(args[kMatmulM], args[kMatmulN]) == 128) {
+      matmulTogether<Weight, A, 128>(partsDone, args, ptrs, dims, params);
+    } else {
+      matmulTogether<Weight, A, 64>(partsDone, args, ptrs, dims, params);
+    }
+    return;
+  }
+#endif
   constexpr int kRows = sizeof(A) == 4 ? 64 : 128;
   if (args[kMatmulM] <= kRows / 2) {
     matmulTiles<Weight, A, 4, kRows / 2>(args, ptrs, dims, params);

@@ -55,24 +55,24 @@ CIUIC_DEVICE uint32_t permute(uint32_t a, uint32_t b, uint32_t selector) {
   return result;
 }
 
-/// A word of int4 quants to the left operand of one product. A nibble n under the exponent of 1024
-/// is 1024 + n, and 1024 + 16 n four bits higher up; bf16 has seven bits of mantissa, hence 128 + n
-/// for each.
-CIUIC_DEVICE void decodeInt4(uint32_t word, uint32_t (&a)[4], Half) {
+/// A word of int4 quants to the left operand of one product, or half of it. A nibble n under the
+/// exponent of 1024 is 1024 + n, and 1024 + 16 n four bits higher up; bf16 has seven bits of
+/// mantissa, hence 128 + n for each.
+CIUIC_DEVICE void decodeInt4Pair(uint32_t word, uint32_t &first, uint32_t &second, Half) {
   const uint32_t one = 0x3c003c00, sixteenth = 0x2c002c00, low = 0xe408e408 /* −1032 */,
                  high = 0xd480d480 /* −72 */;
-  const uint32_t shifted = word >> 8;
-  a[0] = multiplyAddPair(maskInto(word, 0x000f000f, 0x64006400), one, low, Half());
-  a[1] = multiplyAddPair(maskInto(word, 0x00f000f0, 0x64006400), sixteenth, high, Half());
-  a[2] = multiplyAddPair(maskInto(shifted, 0x000f000f, 0x64006400), one, low, Half());
-  a[3] = multiplyAddPair(maskInto(shifted, 0x00f000f0, 0x64006400), sixteenth, high, Half());
+  first = multiplyAddPair(maskInto(word, 0x000f000f, 0x64006400), one, low, Half());
+  second = multiplyAddPair(maskInto(word, 0x00f000f0, 0x64006400), sixteenth, high, Half());
 }
-CIUIC_DEVICE void decodeInt4(uint32_t word, uint32_t (&a)[4], BFloat) {
+CIUIC_DEVICE void decodeInt4Pair(uint32_t word, uint32_t &first, uint32_t &second, BFloat) {
   const uint32_t one = 0x3f803f80, bias = 0xc308c308; // −136
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    a[i] = multiplyAddPair(maskInto(word >> (4 * i), 0x000f000f, 0x43004300), one, bias, BFloat());
-  }
+  first = multiplyAddPair(maskInto(word, 0x000f000f, 0x43004300), one, bias, BFloat());
+  second = multiplyAddPair(maskInto(word >> 4, 0x000f000f, 0x43004300), one, bias, BFloat());
+}
+template <typename T>
+CIUIC_DEVICE void decodeInt4(uint32_t word, uint32_t (&a)[4], T) {
+  decodeInt4Pair(word, a[0], a[1], T());
+  decodeInt4Pair(word >> 8, a[2], a[3], T());
 }
 
 /// Two words of int8 quants (value + 128) to the left operand of one product.

@@ -32,6 +32,15 @@ CIUIC_DEVICE void arrived(float (&sum)[N][4]) {
   }
 }
 
+/// Values that a product reads from registers: they are there before it begins.
+template <int N>
+CIUIC_DEVICE void departing(uint32_t (&a)[N][4]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    asm volatile("" : "+r"(a[i][0]), "+r"(a[i][1]), "+r"(a[i][2]), "+r"(a[i][3])::"memory");
+  }
+}
+
 /// Of lines from `address` on. Where lines hold the depth (eight rows or columns a kilobyte),
 /// `across` is unused; where they hold columns, the next 64 columns are `across` bytes further.
 CIUIC_DEVICE uint64_t describeLines(uint32_t address, uint32_t across) {
@@ -81,6 +90,49 @@ CIUIC_DEVICE uint64_t describeLines(uint32_t address, uint32_t across) {
                  : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4), CIUIC_SIXTEEN(sum, 8),            \
                    CIUIC_SIXTEEN(sum, 12)                                                          \
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));                            \
+  }                                                                                                \
+  /* sum[64][8 N] (+)= a[64][16] · b[16][8 N], b described, depth in the lines; N = 2, 4, 8. */    \
+  CIUIC_DEVICE void multiplyDeep(float (&sum)[2][4], const uint32_t (&a)[4], uint64_t b, int add,  \
+                                 TYPE) {                                                           \
+    asm volatile("{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %13, 0;\n\t"                                \
+                 "wgmma.mma_async.sync.aligned.m64n16k16.f32." NAME "." NAME " "                   \
+                 "{%0, %1, %2, %3, %4, %5, %6, %7}, {%8, %9, %10, %11}, %12, p, 1, 1, 0;\n\t}"     \
+                 : CIUIC_FOUR(sum, 0), CIUIC_FOUR(sum, 1)                                          \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                  \
+  }                                                                                                \
+  CIUIC_DEVICE void multiplyDeep(float (&sum)[4][4], const uint32_t (&a)[4], uint64_t b, int add,  \
+                                 TYPE) {                                                           \
+    asm volatile("{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %21, 0;\n\t"                                \
+                 "wgmma.mma_async.sync.aligned.m64n32k16.f32." NAME "." NAME " "                   \
+                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15}, "        \
+                 "{%16, %17, %18, %19}, %20, p, 1, 1, 0;\n\t}"                                     \
+                 : CIUIC_SIXTEEN(sum, 0)                                                           \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                  \
+  }                                                                                                \
+  CIUIC_DEVICE void multiplyDeep(float (&sum)[8][4], const uint32_t (&a)[4], uint64_t b, int add,  \
+                                 TYPE) {                                                           \
+    asm volatile("{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %37, 0;\n\t"                                \
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32." NAME "." NAME " "                   \
+                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "         \
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "     \
+                 "%31}, "                                                                          \
+                 "{%32, %33, %34, %35}, %36, p, 1, 1, 0;\n\t}"                                     \
+                 : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4)                                    \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                  \
+  }                                                                                                \
+  CIUIC_DEVICE void multiplyDeep(float (&sum)[16][4], const uint32_t (&a)[4], uint64_t b, int add, \
+                                 TYPE) {                                                           \
+    asm volatile("{\n\t.reg .pred p;\n\tsetp.ne.b32 p, %69, 0;\n\t"                                \
+                 "wgmma.mma_async.sync.aligned.m64n128k16.f32." NAME "." NAME " "                  \
+                 "{%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "         \
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, "     \
+                 "%31, %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, "     \
+                 "%46, %47, %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, "     \
+                 "%61, %62, %63}, "                                                                \
+                 "{%64, %65, %66, %67}, %68, p, 1, 1, 0;\n\t}"                                     \
+                 : CIUIC_SIXTEEN(sum, 0), CIUIC_SIXTEEN(sum, 4), CIUIC_SIXTEEN(sum, 8),            \
+                   CIUIC_SIXTEEN(sum, 12)                                                          \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));                  \
   }                                                                                                \
   /* sum[64][128] (+)= a[64][16] · b[16][128], both described, depth in the lines. */              \
   CIUIC_DEVICE void multiplyLines(float (&sum)[16][4], uint64_t a, uint64_t b, int add, TYPE) {    \

@@ -306,17 +306,18 @@ private:
     ProbeLaunch product{nullptr, 0, kMatmulBlock.threads, kMatmulBlock.sharedBytes,
                         kMatmulBlock.overlaps};
     CIUIC_TRY(machine.find(2, "probe_matmul_" + name, product.sharedBytes, &product.function));
-    product.grid = std::min(kMatmulBlock.maxGrid, (rows + kMatmulTileRows - 1) / kMatmulTileRows *
-                                                      (kProbeN / 16 / kMatmulTilePanels));
+    product.grid = std::min(kMatmulBlock.maxGrid,
+                            kernels::matmulUnits(rows, kProbeN, kProbeK, kProbeN / 16, 2));
     const int64_t bytes = weightBytes(weight), copies = 8;
     double seconds = 0;
     CIUIC_TRY(time(
         [&] {
           for (int64_t i = 0; i < copies; ++i) {
             DeviceAddress weights = pool + static_cast<DeviceAddress>(i * bytes);
-            DeviceAddress to = results + static_cast<DeviceAddress>(poolBytes / 2);
+            DeviceAddress to = results + static_cast<DeviceAddress>(poolBytes / 2),
+                          parts = to + static_cast<DeviceAddress>(poolBytes / 4);
             int64_t m = rows;
-            void *arguments[] = {&results, &weights, &to, &m};
+            void *arguments[] = {&results, &weights, &parts, &to, &m};
             CIUIC_TRY(machine.launch(product, arguments));
           }
           return Status::ok();

@@ -79,11 +79,11 @@ extern "C" __device__ void ciuic_epilogue_pair(float first, float second, int64_
     ciuic_cuda_gemv_##A##_##W(args, ptrs, dims, params);                                           \
   }
 #define CIUIC_MATMUL(A, W)                                                                         \
-  extern "C" __global__ void __launch_bounds__(256)                                                \
-      probe_matmul_##A##_##W(char *a, char *weights, char *out, int64_t M) {                       \
-    const int64_t args[] = {M, kProbeN, kProbeK, kProbeK, kProbeN}, dims[] = {kProbeN, 2},         \
+  extern "C" __global__ void __launch_bounds__(256, CIUIC_HAS_WARPGROUPS ? kMatmulResident : 1)    \
+      probe_matmul_##A##_##W(char *a, char *weights, char *workspace, char *out, int64_t M) {      \
+    const int64_t args[] = {M, kProbeN, kProbeK, kProbeK, kProbeN}, dims[] = {kProbeN, 3},         \
                   params[] = {0, kProbeN / 16};                                                    \
-    char *const ptrs[] = {a, weights, out};                                                        \
+    char *const ptrs[] = {a, weights, workspace, out};                                             \
     ciuic_cuda_matmul_##A##_##W(args, ptrs, dims, params);                                         \
   }
 #if CIUIC_PROBE_FAMILY == 1

@@ -12,7 +12,8 @@ extern "C" __device__ void ciuic_epilogue(float value, int64_t row, int64_t col,
 }
 
 #define CIUIC_ENTRY(A, W)                                                                          \
-  extern "C" __global__ void __launch_bounds__(256) test_matmul_##A##_##W(ProductCall call) {      \
+  extern "C" __global__ void __launch_bounds__(256, CIUIC_HAS_WARPGROUPS ? kMatmulResident : 1)    \
+      test_matmul_##A##_##W(ProductCall call) {                                                    \
     ciuic_cuda_matmul_##A##_##W(call.args, call.ptrs, call.dims, call.params);                     \
   }
 CIUIC_MATMUL_FUNCTIONS(CIUIC_ENTRY)

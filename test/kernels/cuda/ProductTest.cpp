@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Products with packed weights against float64, on a GPU: ProductTest FAMILY MODULE [quick], where
-// MODULE is GemvKernels.cu or MatmulKernels.cu compiled, FAMILY gemv or matmul. Odd, padded and
-// misaligned shapes; every element handed over once; the same bits with any grid, tile and number
-// of rows. gemv also in pairs of panels, behind a norm, and both.
+// Products with packed weights against float64, on a GPU: ProductTest FAMILY MODULE [quick
+// [FORMAT]], where MODULE is GemvKernels.cu or MatmulKernels.cu compiled, FAMILY gemv or matmul.
+// Odd, padded and misaligned shapes; every element handed over once; the same bits with any grid
+// and tile, and with any number of rows that splits K alike. gemv also in pairs of panels, behind a
+// norm, and both.
 #include "kernels/cuda/Catalog.h"
 #include "kernels/pack/HalfFloat.h"
 #include "kernels/pack/Pack.h"
@@ -131,6 +132,7 @@ struct Suite {
   double worst = 0;
   cuda::Block block = {};
   double tolerance = 0;
+  bool gemv = false;
 
   void fail(const std::string &what) {
     if (++failures <= 20) {
@@ -143,11 +145,15 @@ struct Suite {
                          const std::string &what) {
     const int64_t ldc = w.N + 3, panels = (w.N + 15) / 16;
     const size_t bytes = static_cast<size_t>(M * ldc) * 4;
-    test::Buffer out(nullptr, bytes), counts(nullptr, bytes);
+    test::Buffer out(nullptr, bytes), counts(nullptr, bytes),
+        workspace(nullptr, static_cast<size_t>(gemv ? 0 : matmulWorkspace(M, w.N, w.K)));
     out.fill(0xff);
     counts.fill(0);
     call.args[kMatmulM] = M;
     call.dims[0] = ldc;
+    if (!gemv) {
+      call.ptrs[2] = workspace.get();
+    }
     call.ptrs[3] = out.get();
     call.ptrs[4] = counts.get();
     for (int64_t first = 0; first < panels; first += tile) {
@@ -193,7 +199,7 @@ struct Suite {
     call.args[cuda::kGemvEpsilon] = std::bit_cast<int32_t>(kEpsilon);
     call.ptrs[0] = a.get();
     call.ptrs[2] = scale.get();
-    std::vector<float> all;
+    std::map<int64_t, std::vector<float>> bySplits;
     for (int64_t i = static_cast<int64_t>(rowCounts.size()) - 1; i >= 0; --i) {
       const int64_t M = rowCounts[static_cast<size_t>(i)];
       const std::string what = type + " x " + format + " M " + std::to_string(M) + " N " +
@@ -204,16 +210,21 @@ struct Suite {
       ++checks;
       double error2 = 0, norm2 = 0;
       for (int64_t m = 0; m < M; ++m) {
-        for (int64_t n = 0; n < w.N; ++n) {
-          double want = 0;
+        for (int64_t n0 = 0; n0 < w.N; n0 += 16) {
+          double want[16] = {};
+          const float *panel = w.values.data() + n0 * w.K;
           for (int64_t k = 0; k < w.K; ++k) {
-            want += rows.values[static_cast<size_t>(m * w.K + k)] *
-                    static_cast<double>(
-                        w.values[static_cast<size_t>((n / 16 * w.K + k) * 16 + n % 16)]);
+            const double x = rows.values[static_cast<size_t>(m * w.K + k)];
+            for (int64_t c = 0; c < 16; ++c) {
+              want[c] += x * static_cast<double>(panel[k * 16 + c]);
+            }
           }
-          const double d = static_cast<double>(got[static_cast<size_t>(m * ldc + n)]) - want;
-          error2 += d * d;
-          norm2 += want * want;
+          for (int64_t c = 0; c < std::min<int64_t>(16, w.N - n0); ++c) {
+            const double d =
+                static_cast<double>(got[static_cast<size_t>(m * ldc + n0 + c)]) - want[c];
+            error2 += d * d;
+            norm2 += want[c] * want[c];
+          }
         }
       }
       const double error = norm2 > 0 ? std::sqrt(error2 / norm2) : std::sqrt(error2);
@@ -223,14 +234,15 @@ struct Suite {
       if (!(error < tolerance + flips)) {
         fail(what + ": relative error " + std::to_string(error));
       }
-      // One panel (pair) a launch and a single block: the same bits.
-      const int64_t unit = mode.pairs ? 2 : 1;
-      if (std::memcmp(run(f, call, w, weights, M, unit, 1, what + " small tiles").data(),
-                      got.data(), got.size() * 4) ||
-          std::memcmp(run(f, call, w, weights, M, 3 * unit, 2, what + " tiles of 3").data(),
-                      got.data(), got.size() * 4)) {
+      // Few panels (or pairs) a launch, on one block or two: the same bits.
+      const int64_t few = std::max<int64_t>(1, panels / 32) * (mode.pairs ? 2 : 1);
+      if (std::memcmp(run(f, call, w, weights, M, few, 1, what + " small tiles").data(), got.data(),
+                      got.size() * 4) ||
+          std::memcmp(run(f, call, w, weights, M, 3 * few, 2, what + " tiles").data(), got.data(),
+                      got.size() * 4)) {
         fail(what + ": bits depend on the tile or the grid");
       }
+      std::vector<float> &all = bySplits[gemv ? 1 : matmulSplits(M, w.N, w.K)];
       if (all.empty()) {
         all = got;
       } else if (std::memcmp(all.data(), got.data(), got.size() * 4)) {
@@ -245,7 +257,7 @@ struct Suite {
 int main(int argc, char **argv) {
   const std::string family = argc > 2 ? argv[1] : "";
   if (family != "gemv" && family != "matmul") {
-    std::printf("usage: ProductTest gemv|matmul MODULE [quick]\n");
+    std::printf("usage: ProductTest gemv|matmul MODULE [quick [FORMAT]]\n");
     return 2;
   }
   const bool quick = argc > 3, gemv = family == "gemv";
@@ -261,15 +273,21 @@ int main(int argc, char **argv) {
   if (quick) { // under a sanitizer
     shapes = {{17, 33}, {40, 1100}, {20, 2120}, {64, 1032}};
     counts = gemv ? std::vector<int64_t>{1, 9} : std::vector<int64_t>{17, 70};
+    if (!gemv) {
+      shapes.push_back({16400, 72});
+      counts.push_back(129);
+    }
   } else if (gemv) {
     shapes.insert(
         shapes.end(),
         {{33, 4096}, {16, 11008}, {64, 64}, {96, 2056}, {352, 4096}, {4500, 320}, {20, 8190}});
   } else {
-    shapes.insert(shapes.end(), {{33, 4096}, {150, 2056}, {1000, 320}});
+    // The last two have large tiles at 150 rows.
+    shapes.insert(shapes.end(), {{33, 4096}, {2100, 2056}, {1000, 320}, {8300, 198}, {8500, 328}});
   }
   Suite suite;
   suite.module = suite.driver.load(argv[2]);
+  suite.gemv = gemv;
   suite.block = gemv ? cuda::kGemvBlock : cuda::kMatmulBlock;
   // f32 sums as tensor cores make them, rounding towards zero: longer chains where one warp adds
   // all of K.
@@ -277,6 +295,9 @@ int main(int argc, char **argv) {
   std::map<std::string, std::vector<Weight>> weights;
   double worst = 0;
   for (auto [type, format] : functions) {
+    if (argc > 4 && std::strcmp(argv[4], format) != 0) {
+      continue;
+    }
     suite.worst = 0;
     CUfunction f = suite.driver.function(suite.module, "test_" + family + "_" + type + "_" + format,
                                          suite.block.sharedBytes);

@@ -6,8 +6,8 @@
 
 struct ProductCall {
   int64_t args[8]; // MatmulArg, GemvArg
-  char *ptrs[5];   // A, W, the norm's scales, results f32 [M][ldc], how often each was handed over,
-                   // u32 [M][ldc]
+  char *ptrs[5];   // A, W, the norm's scales or the workspace, results f32 [M][ldc], how often each
+                   // was handed over, u32 [M][ldc]
   int64_t dims[1]; // ldc
   int64_t params[2]; // first and end panel
 };

@@ -165,6 +165,7 @@ void checkPanels(Suite &suite) {
   CUfunction f = suite.driver.function(suite.module, "test_conv_f16", block.sharedBytes);
   Buffer counts(nullptr, 256 * 130 * 4), whole(nullptr, 256 * 130 * 4),
       parts(nullptr, 256 * 130 * 4);
+  counts.fill(0);
   call.dims[0] = 130, call.dims[1] = 256 * 130;
   call.ptrs[0] = a.get(), call.ptrs[6] = counts.get();
   for (int64_t tile : {9, 2}) {

@@ -80,7 +80,8 @@ constexpr Product kProducts[] = {
 #undef CIUIC_PRODUCT
 };
 
-void timeProducts(Bench &bench, CUmodule module, char *a, char *weights, char *out) {
+void timeProducts(Bench &bench, CUmodule module, char *a, char *weights, char *workspace,
+                  char *out) {
   for (const Product &p : kProducts) {
     CUfunction f = bench.driver.function(module, p.entry, cuda::kMatmulBlock.sharedBytes);
     const PackSpec spec = {.format = *formatOfName(p.format),
@@ -88,14 +89,12 @@ void timeProducts(Bench &bench, CUmodule module, char *a, char *weights, char *o
                            .channels = p.K,
                            .layout = WeightLayout::Rows16};
     const int64_t bytes = (packedBytes(spec) + 255) / 256 * 256;
-    for (int64_t M : {17, 64, 128, 512, 2048}) {
+    for (int64_t M : {17, 32, 64, 128, 256, 512, 1024, 2048}) {
       const Times t = bench.replay([&] {
         for (int64_t i = 0; i < 8; ++i) {
           char *w = weights + i * bytes;
-          void *params[] = {&a, &w, &out, &M};
-          const int64_t units =
-              (M + cuda::kMatmulTileRows - 1) / cuda::kMatmulTileRows *
-              ((panelCount(spec) + cuda::kMatmulTilePanels - 1) / cuda::kMatmulTilePanels);
+          void *params[] = {&a, &w, &workspace, &out, &M};
+          const int64_t units = matmulUnits(M, p.N, p.K, panelCount(spec), 2);
           bench.driver.launch(f, std::min(units, cuda::kMatmulBlock.maxGrid),
                               cuda::kMatmulBlock.threads, cuda::kMatmulBlock.sharedBytes, params);
         }
@@ -127,7 +126,7 @@ int main(int argc, char **argv) {
     state ^= state << 13, state ^= state >> 7, state ^= state << 17;
     v = static_cast<uint32_t>(state) & 0xb7ffb7ff;
   }
-  test::Buffer pool(nullptr, poolBytes), a(noise.data(), size_t(32) << 20),
+  test::Buffer pool(nullptr, poolBytes), a(noise.data(), size_t(48) << 20),
       out(nullptr, size_t(128) << 20);
   for (size_t at = 0; at < poolBytes; at += noise.size() * 4) {
     CIUIC_CU(cuMemcpyHtoD(reinterpret_cast<CUdeviceptr>(pool.get()) + at, noise.data(),
@@ -192,7 +191,8 @@ int main(int argc, char **argv) {
     std::printf("\n");
   }
   if (argc > 2) {
-    timeProducts(bench, bench.driver.load(argv[2]), a.get(), pool.get(), out.get());
+    timeProducts(bench, bench.driver.load(argv[2]), a.get(), pool.get(),
+                 out.get() + (size_t(112) << 20), out.get());
   }
   return 0;
 }
