@@ -72,6 +72,8 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
     // The heads' slices are read where they lie by what rotates and appends them.
     grouping.addPass(createJoinHeads());
   }
+  // Folding has merged the channels' dims where a norm wants them apart.
+  grouping.addPass(createRegroupMaps());
   grouping.addPass(createFormFusions({/*single=*/!options.fuse}));
   // Over the whole module: entries share weights, so they must agree on layouts.
   manager.addPass(createSelectLayouts());

@@ -165,10 +165,59 @@ struct LiftReshape : OpRewritePattern<GroupNormOp> {
   }
 };
 
+/// Whether a norm of channels last reads or made one of the values.
+bool isByNorm(MapOp map) {
+  auto isNorm = [](Operation *op) {
+    auto norm = dyn_cast_or_null<GroupNormOp>(op);
+    return norm && norm.getLayout() == ImageLayout::channels_last;
+  };
+  return llvm::any_of(map->getUsers(), isNorm) ||
+         llvm::any_of(map->getOperands(), [&](Value v) { return isNorm(v.getDefiningOp()); });
+}
+
+/// An operand read at group · channels + channel: seen as [groups, channels], as the norm's own
+/// vectors are. Folding views makes such reads; kernels know these dims by themselves.
+struct SplitChannels : OpRewritePattern<MapOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(MapOp map, PatternRewriter &rewriter) const override {
+    auto domain = dimsOf(map.getDomain());
+    if (domain.size() != 4 || !isByNorm(map)) {
+      return failure();
+    }
+    AffineExpr group = getAffineDimExpr(2, map.getContext()),
+               channel = getAffineDimExpr(3, map.getContext());
+    for (unsigned i = 0; i < map.getInputs().size(); ++i) {
+      AffineMap access = map.getMap(i);
+      auto dims = dimsOf(map.getInputs()[i]);
+      if (dims.empty() || access.getResults().back() != group * domain[3] + channel ||
+          !sameDim(dims.back(), domain[2] * domain[3])) {
+        continue;
+      }
+      SmallVector<AffineExpr> index(access.getResults().drop_back());
+      index.append({group, channel});
+      dims.back() = domain[2];
+      dims.push_back(domain[3]);
+      SmallVector<Value> inputs(map.getInputs());
+      SmallVector<AffineMap> maps;
+      for (unsigned j = 0; j < inputs.size(); ++j) {
+        maps.push_back(map.getMap(j));
+      }
+      inputs[i] = reshaped(rewriter, map.getLoc(), inputs[i], dims);
+      maps[i] = AffineMap::get(4, access.getNumSymbols(), index, map.getContext());
+      rewriter.modifyOpInPlace(map, [&] {
+        map.getInputsMutable().assign(inputs);
+        map.setMapsAttr(rewriter.getAffineMapArrayAttr(maps));
+      });
+      return success();
+    }
+    return failure();
+  }
+};
+
 struct RegroupMapsPass : ciuic::impl::RegroupMapsBase<RegroupMapsPass> {
   void runOnOperation() override {
     RewritePatternSet patterns(&getContext());
-    patterns.add<SinkReshape, LiftReshape>(&getContext());
+    patterns.add<SinkReshape, LiftReshape, SplitChannels>(&getContext());
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns)))) {
       signalPassFailure();
     }

@@ -54,3 +54,20 @@ func.func @elsewhere(%x: tensor<2x8x8x64xf32>, %t: tensor<64xf32>, %w: tensor<4x
   } : (tensor<2x8x8x64xf32>) -> tensor<2x8x8x64xf32>
   return %y : tensor<2x8x8x64xf32>
 }
+
+// -----
+
+// A value per image and channel, read at group · channels + channel.
+// CHECK: #[[IMAGE:.*]] = affine_map<(d0, d1, d2, d3) -> (d0, d2, d3)>
+// CHECK-LABEL: func.func @split
+// CHECK: %[[T:.*]] = graph.reshape %arg1 : tensor<2x64xf32> -> tensor<2x4x16xf32>
+// CHECK: graph.map(%arg0, %[[T]]) [#{{.*}}, #[[IMAGE]]]
+func.func @split(%x: tensor<2x64x4x16xf32>, %t: tensor<2x64xf32>, %w: tensor<4x16xf32>, %v: tensor<4x16xf32>) -> tensor<2x64x4x16xf32> {
+  %s = graph.map (%x, %t) [affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>, affine_map<(d0, d1, d2, d3) -> (d0, d2 * 16 + d3)>] {
+  ^bb0(%a: f32, %b: f32):
+    %c = arith.addf %a, %b : f32
+    graph.yield %c : f32
+  } : (tensor<2x64x4x16xf32>, tensor<2x64xf32>) -> tensor<2x64x4x16xf32>
+  %n = graph.group_norm %s, %w, %v epsilon 1.0e-05 channels_last : (tensor<2x64x4x16xf32>, tensor<4x16xf32>, tensor<4x16xf32>) -> tensor<2x64x4x16xf32>
+  return %n : tensor<2x64x4x16xf32>
+}
