@@ -41,7 +41,7 @@ struct Generation {
   bool exact = false;
 
   std::string name() const { return std::to_string(capability) + (exact ? "a" : ""); }
-  StringRef ptxVersion() const { return capability >= 90 ? "+ptx80" : "+ptx74"; }
+  StringRef ptxVersion() const { return capability >= 90 ? "+ptx81" : "+ptx74"; }
   bool operator<(const Generation &o) const {
     return std::pair(capability, exact) < std::pair(o.capability, o.exact);
   }
@@ -109,7 +109,13 @@ std::string makePrivate(llvm::Module &code, StringRef kernel) {
     function.setName(kernel + "." + function.getName());
   }
   for (llvm::GlobalVariable &variable : code.globals()) {
-    // Dynamic shared memory is a declaration, whose name the back end takes as it is.
+    // Dynamic shared memory is a declaration, whose name the back end takes as it is; MLIR's is an
+    // array of no elements.
+    auto *array = llvm::dyn_cast<llvm::ArrayType>(variable.getValueType());
+    if (variable.getAddressSpace() == 3 && array && array->getNumElements() == 0) {
+      variable.setInitializer(nullptr);
+      variable.setLinkage(llvm::GlobalValue::ExternalLinkage);
+    }
     bool isShared = variable.isDeclaration();
     if (!isShared) {
       variable.setLinkage(llvm::GlobalValue::InternalLinkage);
@@ -158,9 +164,13 @@ Text ptxOf(graph::KernelOp kernel, Generation generation) {
   code->setDataLayout(machine->createDataLayout());
   auto call = graph::libraryCallOf(kernel);
   if (succeeded(call) && !*call) {
-    if (int64_t cluster = gpuPlanOf(kernel, generation.capability)->cluster; cluster > 1) {
-      llvm::Function *function = code->getFunction(kernel.getSymName());
-      function->addFnAttr("nvvm.cluster_dim", std::to_string(cluster) + ",1,1");
+    GpuPlan plan = *gpuPlanOf(kernel, generation.capability);
+    llvm::Function *function = code->getFunction(kernel.getSymName());
+    if (plan.cluster > 1) {
+      function->addFnAttr("nvvm.cluster_dim", std::to_string(plan.cluster) + ",1,1");
+    }
+    if (plan.resident > 0) {
+      function->addFnAttr("nvvm.minctasm", std::to_string(plan.resident));
     }
   } else {
     if (std::string error = linkLibrary(*code, generation); !error.empty()) {
@@ -271,7 +281,8 @@ FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel) {
     return kernel.emitError("no plan for a GPU follows from this body for template ")
            << graph::stringifyTemplate(kernel.getTemplateKind());
   }
-  return CudaLaunch{plan->threads, 0, plan->grid, plan->cluster, beginsEarly(kernel)};
+  return CudaLaunch{plan->threads, plan->sharedBytes, plan->grid, plan->sharing(),
+                    beginsEarly(kernel)};
 }
 
 FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const CudaOptions &options) {

@@ -365,7 +365,14 @@ struct Offset {
 static Offset offsetOf(Emitter &e, const Buffer &buffer, ArrayRef<Lane> index) {
   Offset offset{e.constant(0), std::nullopt};
   unsigned units = 0;
-  for (auto [stride, lane] : llvm::zip(buffer.strides, index)) {
+  for (size_t i = 0; i < index.size(); ++i) {
+    AffineExpr stride = buffer.strides[i];
+    Lane lane = index[i];
+    if (lane.run && i + 1 < index.size() && index[i + 1].run == lane.run &&
+        stride == buffer.strides[i + 1] * lane.extent) {
+      lane = {lane.run, Lane::Unit, true};
+      stride = buffer.strides[++i];
+    }
     Lane step = e.uniform(e.symbolic(stride));
     if (lane.kind == Lane::Uniform) {
       offset.base = e.add(offset.base, e.mul(lane.value, step.value));
@@ -403,6 +410,15 @@ Value Emitter::load(const Buffer &buffer, ArrayRef<Lane> index) {
                        : vector::InsertOp::create(builder, loc, element, result, lane).getResult();
   }
   return result;
+}
+
+Value Emitter::addressOf(const Buffer &buffer, ArrayRef<Lane> index) {
+  Offset offset = offsetOf(*this, buffer, index);
+  if (width > 1 && !(offset.varying && offset.contiguous && offset.aligned)) {
+    return Value();
+  }
+  Value at = offset.varying ? add(offset.base, offset.varying->value) : offset.base;
+  return address(buffer.pointer, storedType(buffer.element), at);
 }
 
 void Emitter::store(Value value, const Buffer &buffer, ArrayRef<Lane> index) {

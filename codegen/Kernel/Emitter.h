@@ -21,11 +21,16 @@ namespace ciuic::codegen {
 /// One index of a tensor access as the lanes of a vector see it: the same for all (Uniform),
 /// consecutive from `value` on (Unit), or a vector of its own (Any). `aligned`: lane 0 is a
 /// multiple of the vector's width.
+///
+/// `run`: this lane and the next dim's are quotient and remainder of consecutive numbers from `run`
+/// on, an aligned one, by `extent`. A buffer in which both dims lie densely sees one Unit lane.
 struct Lane {
   enum Kind { Uniform, Unit, Any };
   mlir::Value value;
   Kind kind = Uniform;
   bool aligned = false;
+  mlir::Value run = {};
+  int64_t extent = 0;
 };
 
 /// Where a tensor lies: element (i…) is at pointer + Σ i·stride, in elements.
@@ -104,6 +109,9 @@ public:
   Buffer buffer(mlir::Value pointer, mlir::RankedTensorType type);
   mlir::Value load(const Buffer &buffer, llvm::ArrayRef<Lane> index);
   void store(mlir::Value value, const Buffer &buffer, llvm::ArrayRef<Lane> index);
+  /// The address of lane 0 where the lanes of an access are consecutive and aligned; none where
+  /// they are not.
+  mlir::Value addressOf(const Buffer &buffer, llvm::ArrayRef<Lane> index);
   /// The element at a linear offset; `lanes` consecutive ones.
   mlir::Value loadAt(mlir::Value pointer, mlir::Type element, mlir::Value offset, int64_t lanes,
                      bool invariant, bool aligned);
@@ -190,9 +198,13 @@ private:
 
 /// Elementary functions from arithmetic alone (no libm, no libdevice): one op of the math dialect
 /// on f32 scalars or vectors of them; relative error about 2e-7, right at zeros, infinities and
-/// NaN. None if the op has no expansion. On a GPU powers of two are the special function unit's.
+/// NaN. None if the op has no expansion. On a GPU powers of two are the special function unit's,
+/// and zero below 2^−126.
 mlir::Value expandMath(mlir::OpBuilder &builder, mlir::Location loc, Device device,
                        mlir::Operation &op, llvm::ArrayRef<mlir::Value> operands);
+
+/// e^x by a GPU's special function unit alone: relative error |x|·2^−24 and a little.
+mlir::Value roughExpOnGpu(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value x);
 
 /// A conversion to integer that clamps what does not fit (and makes 0 of NaN): `intrinsic` is
 /// llvm.fptosi.sat or llvm.fptoui.sat. The plain conversion's result would be undefined there.
@@ -203,6 +215,10 @@ mlir::Value saturate(mlir::OpBuilder &builder, mlir::Location loc, llvm::StringR
 /// the dialect's own ops into calls of libdevice.
 mlir::Value callIntrinsic(mlir::OpBuilder &builder, mlir::Location loc, llvm::StringRef name,
                           llvm::ArrayRef<mlir::Value> operands);
+
+/// 1/x on a GPU, f32 scalars or vectors: to the last bit or two; zero where the result is below the
+/// normal range.
+mlir::Value reciprocalOnGpu(Emitter &emitter, mlir::Value value);
 
 /// The remainder of a truncated division (C's fmod) on f32.
 mlir::Value expandRemainder(mlir::OpBuilder &builder, mlir::Location loc, mlir::Value a,

@@ -60,6 +60,42 @@ static Value integer(OpBuilder &b, Location loc, Value like, int64_t value) {
 
 // A division whose result is stored as a half: two units in the last place of f32 are of no
 // account, an exact one costs three times the instructions.
+Value reciprocalOnGpu(Emitter &e, Value value) {
+  auto one = [&](Value v) {
+    return callIntrinsic(e.builder, e.loc, "llvm.nvvm.rcp.approx.ftz.f", {v});
+  };
+  auto type = dyn_cast<VectorType>(value.getType());
+  if (!type) {
+    return one(value);
+  }
+  Value result = value;
+  for (int64_t lane = 0; lane < type.getNumElements(); ++lane) {
+    Value inverse = one(vector::ExtractOp::create(e.builder, e.loc, value, lane));
+    result = vector::InsertOp::create(e.builder, e.loc, inverse, result, lane);
+  }
+  return result;
+}
+
+// x / (1 + e^u) of a map's argument x or a constant, in f16: where the divisor is beyond the range
+// in which its reciprocal is a normal f32, the quotient is zero in f16 too.
+static bool dividesBySigmoids(Operation &op) {
+  if (!op.getResult(0).getType().isF16() ||
+      !(isa<BlockArgument>(op.getOperand(0)) || matchPattern(op.getOperand(0), m_Constant()))) {
+    return false;
+  }
+  auto sum = op.getOperand(1).getDefiningOp<arith::AddFOp>();
+  if (!sum) {
+    return false;
+  }
+  auto isOne = [](Value v) {
+    APFloat value(0.0f);
+    return matchPattern(v, m_ConstantFloat(&value)) && value.isExactlyValue(1.0);
+  };
+  auto isExp = [](Value v) { return v.getDefiningOp<math::ExpOp>() != nullptr; };
+  return (isOne(sum.getLhs()) && isExp(sum.getRhs())) ||
+         (isOne(sum.getRhs()) && isExp(sum.getLhs()));
+}
+
 static Value divideOnGpu(OpBuilder &b, Location loc, Value x, Value y) {
   auto one = [&](Value p, Value q) { return callIntrinsic(b, loc, "llvm.nvvm.div.full", {p, q}); };
   auto vector = dyn_cast<VectorType>(x.getType());
@@ -196,6 +232,9 @@ Value Emitter::apply(Operation &op, ArrayRef<Value> arguments, ArrayRef<Lane> in
     return expandRemainder(builder, loc, operands[0], operands[1]);
   }
   if (isa<arith::DivFOp>(op) && half && device == Device::gpu) {
+    if (dividesBySigmoids(op)) {
+      return arith::MulFOp::create(builder, loc, operands[0], reciprocalOnGpu(*this, operands[1]));
+    }
     return divideOnGpu(builder, loc, operands[0], operands[1]);
   }
   if (isa<math::MathDialect>(op.getDialect())) {
@@ -208,6 +247,13 @@ Value Emitter::apply(Operation &op, ArrayRef<Value> arguments, ArrayRef<Lane> in
         !isa<math::AbsFOp, math::SqrtOp, math::FloorOp, math::CeilOp>(op)) {
       return fail("op '" + op.getName().getStringRef() +
                   "' on f64: only f32 and narrower are computed");
+    }
+    // Halves, and what becomes one, need no more than the special function unit gives.
+    auto fast = dyn_cast<arith::ArithFastMathInterface>(op);
+    bool approximate = half || (fast && bitEnumContainsAll(fast.getFastMathFlagsAttr().getValue(),
+                                                           arith::FastMathFlags::afn));
+    if (isa<math::ExpOp>(op) && approximate && device == Device::gpu) {
+      return roughExpOnGpu(builder, loc, operands[0]);
     }
     Value value = expandMath(builder, loc, device, op, operands);
     return value ? value : fail("op '" + op.getName().getStringRef() + "' has no expansion");

@@ -102,9 +102,13 @@ Value expand(graph::SoftmaxOp op) {
     input = x.map(x.full, input, [](OpBuilder &, Location, ValueRange s) { return s[0]; });
   }
   Value most = x.reduce(graph::ReduceKind::max, input);
-  Value powers = x.map(x.full, {input, most}, [](OpBuilder &b, Location l, ValueRange s) -> Value {
-    return math::ExpOp::create(b, l, Value(arith::SubFOp::create(b, l, s[0], s[1])));
-  });
+  Type element = result.getElementType();
+  bool halves = element.isF16() || element.isBF16();
+  Value powers =
+      x.map(x.full, {input, most}, [halves](OpBuilder &b, Location l, ValueRange s) -> Value {
+        auto accuracy = halves ? arith::FastMathFlags::afn : arith::FastMathFlags::none;
+        return math::ExpOp::create(b, l, Value(arith::SubFOp::create(b, l, s[0], s[1])), accuracy);
+      });
   Value total = x.reduce(graph::ReduceKind::sum, powers);
   if (op.getLog()) {
     Value log = x.map(x.sums, total, [](OpBuilder &b, Location l, ValueRange s) -> Value {

@@ -16,6 +16,20 @@ struct GpuPlan {
   /// Flat: vectors that a thread computes together. Row: vectors that a thread keeps in registers;
   /// 0: a row is read once per reduction.
   int64_t slots = 0;
+  /// Row: the slots are shared memory, filled by asynchronous copies (SlabGpu.cpp). `across`
+  /// threads stand side by side along the elements of `together` rows that alternate, the block's
+  /// others at other places of these rows; 1 and all threads where rows are contiguous.
+  bool slab = false;
+  int64_t together = 1, across = 0;
+  /// Row, where a chip has no clusters or they are too small for a unit: the blocks that share one
+  /// through global memory; fewer where the chip holds fewer. `again`: places beyond the slots are
+  /// read again. Units of a launch that teams can share (0: too many).
+  int64_t team = 1, teamUnits = 0;
+  bool again = false;
+  /// Blocks that a launch's grid is a multiple of.
+  int64_t sharing() const { return cluster * team; }
+  /// Dynamic shared memory of a block; blocks that a multiprocessor is to hold, where that counts.
+  int64_t sharedBytes = 0, resident = 0;
   /// Blocks of a launch, at the entry's bounds.
   int64_t grid = 1;
   /// Whether every index and offset fits in 31 bits at the entry's bounds.
@@ -25,6 +39,12 @@ struct GpuPlan {
 /// The plan of a kernel whose template is generated, for chips of this capability; threads and grid
 /// are the same for all. Fails where the body does not fit its template.
 mlir::FailureOr<GpuPlan> gpuPlanOf(graph::KernelOp kernel, int capability);
+/// Whether the elements of neighbouring rows alternate: [.., places.., rows, inner], the rows kept.
+bool rowsAlternate(const graph::ReduceSpace &space);
+/// The operands that a slab holds: those of the rows' shape that lie densely.
+llvm::SmallVector<mlir::BlockArgument> slabOperands(mlir::Block &body,
+                                                    const graph::ReduceSpace &space);
+
 /// What the epilogue of a library call needs of a plan.
 GpuPlan epiloguePlanOf(graph::KernelOp kernel);
 

@@ -109,16 +109,6 @@ struct Math {
     Value first = shr(n, 1);
     return mul(mul(mantissa, power(first)), power(isub(n, first)));
   }
-  // 2^(whole + f), |f| ≤ ½, by the special function unit; `shifted` as in expOf.
-  Value expOnGpu(Value f, Value shifted, bool narrow) const {
-    Value mantissa = perLane("llvm.nvvm.ex2.approx", f);
-    Value n = isub(bits(shifted, i32()), integer(0x4b400000, i32()));
-    if (narrow) {
-      return mul(mantissa, power(n));
-    }
-    Value first = shr(n, 1);
-    return mul(mul(mantissa, power(first)), power(isub(n, first)));
-  }
   // An intrinsic that takes scalars only.
   Value perLane(StringRef name, Value x) const {
     auto vector = dyn_cast<VectorType>(x.getType());
@@ -132,28 +122,38 @@ struct Math {
     }
     return result;
   }
+  // By the special function unit, whose results below 2^−126 are zero: 2^t for t = x·log2 e, and
+  // what the product lost, times ln 2, as a factor. Bounds keep infinities from that difference.
+  Value expOnGpu(Value x, bool narrow) const {
+    if (!narrow) {
+      x = arith::MinimumFOp::create(b, loc, x, number(89));
+      x = arith::MaximumFOp::create(b, loc, x, number(-104));
+    }
+    Value t = mul(x, number(1.44269502162933349609375));
+    Value lost = fma(x, number(1.44269502162933349609375), sub(number(-0.0), t));
+    lost = fma(x, number(1.925963033500811e-8), lost);
+    Value factor = fma(lost, number(0.693147180559945309), number(1));
+    return mul(perLane("llvm.nvvm.ex2.approx.ftz", t), factor);
+  }
   // `narrow`: |x| ≤ 87.
   Value exp(Value x, bool narrow = false) const {
+    if (device == Device::gpu) {
+      return expOnGpu(x, narrow);
+    }
     Value bounded = narrow ? x : clamp(x, -104, 89);
     Value shifted = fma(bounded, number(1.44269504088896341), number(12582912));
     Value n = sub(shifted, number(12582912));
-    if (device == Device::gpu) {
-      // x·log2 e − n in two pieces of log2 e: what the product loses comes back.
-      Value f = fma(bounded, number(1.925963033500811e-8),
-                    fma(bounded, number(1.44269502162933349609375), sub(number(0), n)));
-      return expOnGpu(f, shifted, narrow);
-    }
     Value r = fma(n, number(-0.693359375), bounded);
     r = fma(n, number(2.12194440e-4), r);
     return expOf(r, shifted, narrow);
   }
   Value exp2(Value x) const {
+    if (device == Device::gpu) {
+      return perLane("llvm.nvvm.ex2.approx.ftz", x);
+    }
     Value bounded = clamp(x, -151, 129);
     Value shifted = add(bounded, number(12582912));
     Value n = sub(shifted, number(12582912));
-    if (device == Device::gpu) {
-      return expOnGpu(sub(bounded, n), shifted, false);
-    }
     return expOf(mul(sub(bounded, n), number(0.693147180559945309)), shifted, false);
   }
   Value expm1(Value x) const {
@@ -391,6 +391,11 @@ Value callIntrinsic(OpBuilder &b, Location loc, StringRef name, ArrayRef<Value> 
 
 Value expandRemainder(OpBuilder &builder, Location loc, Value a, Value b) {
   return Math{builder, loc, a.getType(), Device::host}.remainder(a, b);
+}
+
+Value roughExpOnGpu(OpBuilder &b, Location loc, Value x) {
+  Math m{b, loc, x.getType(), Device::gpu};
+  return m.exp2(m.mul(x, m.number(1.44269504088896341)));
 }
 
 Value expandMath(OpBuilder &b, Location loc, Device device, Operation &op,

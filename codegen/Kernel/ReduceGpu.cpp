@@ -8,6 +8,7 @@
 // reads the last vector and is masked. Otherwise each reduction is a pass over memory. Column:
 // threads side by side along the kept last dim, the block's others at other rows; partial results
 // meet in shared memory.
+#include "codegen/Kernel/Exchange.h"
 #include "codegen/Kernel/Reducer.h"
 #include "codegen/Kernel/Threads.h"
 
@@ -35,18 +36,6 @@ std::optional<int64_t> constantOf(Value value) {
   APInt bits;
   return matchPattern(value, m_ConstantInt(&bits)) ? std::optional(bits.getSExtValue())
                                                    : std::nullopt;
-}
-
-// One step of a reduction; where `valid` is false nothing changes.
-SmallVector<Value> maskedStep(Emitter &e, const ReductionState &state, ArrayRef<Lane> index,
-                              ArrayRef<Value> carried, Value valid) {
-  SmallVector<Value> next = state.step(index, carried);
-  if (valid) {
-    for (auto [n, c] : llvm::zip(next, carried)) {
-      n = e.select(valid, n, c);
-    }
-  }
-  return next;
 }
 
 class RowEmitter {
@@ -215,7 +204,24 @@ private:
 
 } // namespace
 
-void emitRowOnGpu(Reducer &r) { RowEmitter(r).run(); }
+SmallVector<Value> maskedStep(Emitter &e, const ReductionState &state, ArrayRef<Lane> index,
+                              ValueRange carried, Value valid) {
+  SmallVector<Value> next = state.step(index, carried);
+  if (valid) {
+    for (auto [n, c] : llvm::zip(next, carried)) {
+      n = e.select(valid, n, c);
+    }
+  }
+  return next;
+}
+
+void emitRowOnGpu(Reducer &r) {
+  if (r.e.target.plan.slab) {
+    emitSlabOnGpu(r);
+  } else {
+    RowEmitter(r).run();
+  }
+}
 
 void emitColumnOnGpu(Reducer &r) {
   Emitter &e = r.e;

@@ -195,7 +195,8 @@ static ReductionState stateOf(Reducer &r, graph::ReduceOp op) {
       Emitter::computeType(cast<RankedTensorType>(op.getInput().getType()).getElementType());
   Combiner combiner{r.e, op.getKind(), type};
   Value input = op.getInput();
-  return {{combiner.identity()},
+  return {{op.getResult()},
+          {combiner.identity()},
           [&r, combiner, input](ArrayRef<Lane> index, ValueRange carried) -> SmallVector<Value> {
             Value value = r.e.at(input, index);
             return {
@@ -204,7 +205,9 @@ static ReductionState stateOf(Reducer &r, graph::ReduceOp op) {
           [combiner](ValueRange a, ValueRange b) -> SmallVector<Value> {
             return {combiner.combine(a[0], b[0])};
           },
-          [&r, combiner](ValueRange total) { return combiner.finish(total[0], r.count); }};
+          [&r, combiner](ValueRange total) -> SmallVector<Value> {
+            return {combiner.finish(total[0], r.count)};
+          }};
 }
 
 // Carries the best value and its index; of equals the first (or last) index wins, in any order of
@@ -236,6 +239,7 @@ static ReductionState stateOf(Reducer &r, graph::ArgReduceOp op) {
   unsigned dim = r.space.dims.size() - 1;
   Value limit = r.extents[dim];
   return {
+      {op.getResult()},
       {combiner.identity(), e.constant(last ? -1 : INT64_MAX)},
       [&r, combine, input, dim](ArrayRef<Lane> index, ValueRange carried) -> SmallVector<Value> {
         Value value = r.e.at(input, index), position = r.e.materialise(index[dim]);
@@ -245,9 +249,9 @@ static ReductionState stateOf(Reducer &r, graph::ArgReduceOp op) {
       },
       combine,
       // A row of NaN alone has no best element: its first index.
-      [&r, limit](ValueRange total) {
+      [&r, limit](ValueRange total) -> SmallVector<Value> {
         Value inside = r.e.compare(arith::CmpIPredicate::ult, total[1], limit);
-        return r.e.select(inside, total[1], r.e.constant(0));
+        return {r.e.select(inside, total[1], r.e.constant(0))};
       }};
 }
 
@@ -261,16 +265,145 @@ std::optional<ReductionState> stateOf(Reducer &r, Operation &op) {
   return std::nullopt;
 }
 
-void Reducer::reduceAll(function_ref<SmallVector<Value>(const ReductionState &)> total) {
+//===-- Moments --===//
+
+// Sums and products that may be fused.
+static Value contracted(Emitter &e, Operation *op) {
+  op->setAttr("fastmath", arith::FastMathFlagsAttr::get(e.builder.getContext(),
+                                                        arith::FastMathFlags::contract));
+  return op->getResult(0);
+}
+static Value plus(Emitter &e, Value a, Value b) {
+  return contracted(e, arith::AddFOp::create(e.builder, e.loc, a, b));
+}
+static Value minus(Emitter &e, Value a, Value b) {
+  return contracted(e, arith::SubFOp::create(e.builder, e.loc, a, b));
+}
+static Value times(Emitter &e, Value a, Value b) {
+  return contracted(e, arith::MulFOp::create(e.builder, e.loc, a, b));
+}
+
+// No elements have no mean: parts of none add nothing, and a total of none has mean 0.
+static Value inverseOrZero(Emitter &e, Value number) {
+  return reciprocalOnGpu(e, arith::MaximumFOp::create(e.builder, e.loc, number,
+                                                      e.scalarFloat(1, e.builder.getF32Type())));
+}
+
+SmallVector<Value> mergeMoments(Emitter &e, ArrayRef<SmallVector<Value>> parts) {
+  Value number, sum, squares;
+  for (const SmallVector<Value> &part : parts) {
+    Value weighted = times(e, part[0], part[1]);
+    number = number ? plus(e, number, part[0]) : part[0];
+    sum = sum ? plus(e, sum, weighted) : weighted;
+  }
+  Value mean = times(e, sum, inverseOrZero(e, number));
+  for (const SmallVector<Value> &part : parts) {
+    Value d = minus(e, part[1], mean);
+    Value around = plus(e, part[2], times(e, part[0], times(e, d, d)));
+    squares = squares ? plus(e, squares, around) : around;
+  }
+  return {number, mean, squares};
+}
+
+// The variance around `mean` among the ops behind it: mean((x − mean)²), with x and mean read at
+// the element's index.
+static graph::ReduceOp varianceAround(graph::ReduceOp mean) {
+  auto isMean = [](graph::ReduceOp op) {
+    return op.getKind() == graph::ReduceKind::mean &&
+           cast<RankedTensorType>(op.getInput().getType()).getElementType().isF32();
+  };
+  if (!isMean(mean)) {
+    return {};
+  }
+  for (Operation *user : mean.getResult().getUsers()) {
+    auto map = dyn_cast<graph::MapOp>(user);
+    if (!map || map.getInputs().size() != 2 || map.getResults().size() != 1 ||
+        map.getInputs()[0] != mean.getInput() || map.getInputs()[1] != mean.getResult() ||
+        !map.getMap(0).isIdentity() ||
+        !llvm::all_of(llvm::enumerate(map.getMap(1).getResults()), [](auto pair) {
+          auto dim = dyn_cast<AffineDimExpr>(pair.value());
+          return dim ? dim.getPosition() == pair.index() : isa<AffineConstantExpr>(pair.value());
+        })) {
+      continue;
+    }
+    Block &region = map.getBody().front();
+    auto yield = region.getTerminator();
+    auto square = yield->getOperand(0).getDefiningOp<arith::MulFOp>();
+    auto difference = square ? square.getLhs().getDefiningOp<arith::SubFOp>() : arith::SubFOp();
+    if (!difference || square.getRhs() != square.getLhs() ||
+        difference.getLhs() != region.getArgument(0) ||
+        difference.getRhs() != region.getArgument(1)) {
+      continue;
+    }
+    for (Operation *reader : map.getResult(0).getUsers()) {
+      if (auto variance = dyn_cast<graph::ReduceOp>(reader);
+          variance && isMean(variance) && variance.getDims() == mean.getDims()) {
+        return variance;
+      }
+    }
+  }
+  return {};
+}
+
+static ReductionState momentsOf(Reducer &r, graph::ReduceOp mean, graph::ReduceOp variance) {
+  Emitter &e = r.e;
+  Value zero = e.scalarFloat(0, e.builder.getF32Type()), input = mean.getInput();
+  ReductionState state;
+  state.tensors = {mean.getResult(), variance.getResult()};
+  state.identity = {zero, zero, zero};
+  state.isMoments = true;
+  state.step = [&e, input](ArrayRef<Lane> index, ValueRange carried) -> SmallVector<Value> {
+    Value x = e.splat(e.at(input, index));
+    Value number = plus(e, carried[0], e.scalarFloat(1, e.builder.getF32Type()));
+    Value d = minus(e, x, carried[1]);
+    Value next = plus(e, carried[1], times(e, d, e.splat(reciprocalOnGpu(e, number))));
+    return {number, next, plus(e, carried[2], times(e, d, minus(e, x, next)))};
+  };
+  state.combine = [&e](ValueRange a, ValueRange b) -> SmallVector<Value> {
+    Value number = plus(e, a[0], b[0]);
+    Value share = times(e, b[0], inverseOrZero(e, number)), weight = times(e, a[0], share);
+    if (e.isVector(a[1]) && !e.isVector(share)) {
+      share = e.splat(share), weight = e.splat(weight);
+    }
+    Value d = minus(e, b[1], a[1]);
+    Value between = times(e, times(e, d, d), weight);
+    return {number, plus(e, a[1], times(e, d, share)), plus(e, plus(e, a[2], b[2]), between)};
+  };
+  state.finish = [&r](ValueRange total) -> SmallVector<Value> {
+    Value number = arith::SIToFPOp::create(r.e.builder, r.e.loc, r.e.builder.getF32Type(), r.count);
+    return {total[1], arith::DivFOp::create(r.e.builder, r.e.loc, total[2], number)};
+  };
+  return state;
+}
+
+void Reducer::resolveAll(function_ref<SmallVector<Value>(const ReductionState &)> finished) {
   reductions.clear();
   for (Operation &op : frame.body.without_terminator()) {
     if (auto map = dyn_cast<graph::MapOp>(op);
         map && isReduced(map.getResult(0)) && !isFull(map.getResult(0))) {
       e.at(map.getResult(0), base);
-    } else if (std::optional<ReductionState> state = stateOf(*this, op)) {
-      reductions[op.getResult(0)] = state->finish(total(*state));
+      continue;
+    }
+    if (op.getNumResults() == 1 && reductions.contains(op.getResult(0))) {
+      continue;
+    }
+    std::optional<ReductionState> state = stateOf(*this, op);
+    if (!state) {
+      continue;
+    }
+    if (auto mean = dyn_cast<graph::ReduceOp>(op); mean && joinMoments) {
+      if (graph::ReduceOp variance = varianceAround(mean)) {
+        state = momentsOf(*this, mean, variance);
+      }
+    }
+    for (auto [tensor, value] : llvm::zip(state->tensors, finished(*state))) {
+      reductions[tensor] = value;
     }
   }
+}
+
+void Reducer::reduceAll(function_ref<SmallVector<Value>(const ReductionState &)> total) {
+  resolveAll([&](const ReductionState &state) { return state.finish(total(state)); });
 }
 
 } // namespace ciuic::codegen

@@ -25,6 +25,9 @@ struct Reducer {
   llvm::DenseMap<mlir::Value, Buffer> rows;
   llvm::DenseSet<mlir::Value> complete, written;
   llvm::SmallVector<Lane> current;
+  /// Whether a mean and the variance around it are one fold, as `isMoments` says; else the mean
+  /// comes first, and rows are read again for the variance.
+  bool joinMoments = false;
 
   Reducer(KernelFrame &frame, graph::ReduceSpace s);
 
@@ -38,6 +41,9 @@ struct Reducer {
   /// `total` of each reduction, in order, finished and kept for whoever reads it; maps over results
   /// of reductions are computed where they stand between them.
   void reduceAll(llvm::function_ref<llvm::SmallVector<mlir::Value>(const ReductionState &)> total);
+  /// The same with finished values, one for each of the state's tensors.
+  void
+  resolveAll(llvm::function_ref<llvm::SmallVector<mlir::Value>(const ReductionState &)> finished);
   /// Stores the results that have the reductions' shape; whether others have the full one.
   bool storeReduced();
   bool hasFull();
@@ -56,11 +62,21 @@ private:
 /// One reduction as a fold over lanes: scalars to start from, a step at an index, the merge of two
 /// partial results, what makes the result of the total.
 struct ReductionState {
+  /// The results of reductions that this one computes.
+  llvm::SmallVector<mlir::Value> tensors;
   llvm::SmallVector<mlir::Value> identity;
   std::function<llvm::SmallVector<mlir::Value>(llvm::ArrayRef<Lane>, mlir::ValueRange)> step;
   std::function<llvm::SmallVector<mlir::Value>(mlir::ValueRange, mlir::ValueRange)> combine;
-  std::function<mlir::Value(mlir::ValueRange)> finish;
+  /// A value for each of `tensors`.
+  std::function<llvm::SmallVector<mlir::Value>(mlir::ValueRange)> finish;
+  /// A mean and a variance around it in one fold: number, mean, sum of squared differences. The
+  /// number is the same in all lanes, and a scalar while steps run.
+  bool isMoments = false;
 };
+
+/// Many partial moments as one: the mean of all first, then the squared differences from it.
+llvm::SmallVector<mlir::Value> mergeMoments(Emitter &emitter,
+                                            llvm::ArrayRef<llvm::SmallVector<mlir::Value>> parts);
 
 /// None where `op` reduces nothing.
 std::optional<ReductionState> stateOf(Reducer &r, mlir::Operation &op);
@@ -68,5 +84,12 @@ std::optional<ReductionState> stateOf(Reducer &r, mlir::Operation &op);
 /// The GPU's forms of row and column kernels.
 void emitRowOnGpu(Reducer &r);
 void emitColumnOnGpu(Reducer &r);
+/// A row kernel whose plan keeps rows in shared memory.
+void emitSlabOnGpu(Reducer &r);
+
+/// One step of a reduction; where `valid` is false nothing changes.
+llvm::SmallVector<mlir::Value> maskedStep(Emitter &emitter, const ReductionState &state,
+                                          llvm::ArrayRef<Lane> index, mlir::ValueRange carried,
+                                          mlir::Value valid);
 
 } // namespace ciuic::codegen

@@ -18,11 +18,10 @@ static Value toI64(Emitter &e, Value index) {
 static Value toIndex(Emitter &e, Value value) {
   return arith::IndexCastOp::create(e.builder, e.loc, e.builder.getIndexType(), value);
 }
-// Powers of two: masks and shifts, as unsigned division gives them.
-static Value remainderOf(Emitter &e, Value value, int64_t divisor) {
+Value remainderOf(Emitter &e, Value value, int64_t divisor) {
   return e.builder.createOrFold<arith::RemUIOp>(e.loc, value, e.constant(divisor));
 }
-static Value quotientOf(Emitter &e, Value value, int64_t divisor) {
+Value quotientOf(Emitter &e, Value value, int64_t divisor) {
   return e.builder.createOrFold<arith::DivUIOp>(e.loc, value, e.constant(divisor));
 }
 
@@ -53,13 +52,13 @@ Range threadRange(Emitter &e, Value lower, int64_t width) {
   return {e.add(lower, e.mul(memberIndex(e), e.constant(width))), e.target.plan.group * width};
 }
 
-static gpu::GPUFuncOp functionOf(Emitter &e) {
+gpu::GPUFuncOp functionOf(Emitter &e) {
   Operation *parent = e.builder.getInsertionBlock()->getParentOp();
   auto function = dyn_cast<gpu::GPUFuncOp>(parent);
   return function ? function : parent->getParentOfType<gpu::GPUFuncOp>();
 }
 
-static Type sharedType(Emitter &e, Type element) {
+Type sharedType(Emitter &e, Type element) {
   return element.isInteger(1) ? Type(e.builder.getI8Type()) : element;
 }
 
@@ -89,17 +88,13 @@ Value loadShared(Emitter &e, Type element, Value array, ArrayRef<Value> index) {
 
 void blockBarrier(Emitter &e) { gpu::BarrierOp::create(e.builder, e.loc); }
 
-static void intrinsic(Emitter &e, StringRef name) {
-  LLVM::CallIntrinsicOp::create(e.builder, e.loc, e.builder.getStringAttr(name), ValueRange());
-}
-
 void beginEarly(Emitter &e) {
-  intrinsic(e, "llvm.nvvm.griddepcontrol.launch.dependents");
-  intrinsic(e, "llvm.nvvm.griddepcontrol.wait");
+  for (StringRef name :
+       {"llvm.nvvm.griddepcontrol.launch.dependents", "llvm.nvvm.griddepcontrol.wait"}) {
+    LLVM::CallIntrinsicOp::create(e.builder, e.loc, e.builder.getStringAttr(name), ValueRange());
+  }
   e.early = true;
 }
-void clusterArrive(Emitter &e) { intrinsic(e, "llvm.nvvm.barrier.cluster.arrive.aligned"); }
-void clusterWait(Emitter &e) { intrinsic(e, "llvm.nvvm.barrier.cluster.wait.aligned"); }
 
 // Warps combine by shuffles, warps' results through shared memory; every thread ends with the
 // total.
@@ -133,6 +128,17 @@ static Value shuffle(Emitter &e, Value value, int64_t distance) {
   return e.fail("a reduction of this type on a GPU");
 }
 
+SmallVector<Value> combineWarp(Emitter &e, ArrayRef<Value> values, int64_t lanes,
+                               function_ref<SmallVector<Value>(ValueRange, ValueRange)> combine) {
+  SmallVector<Value> total(values);
+  for (int64_t distance = lanes / 2; distance >= 1; distance /= 2) {
+    SmallVector<Value> other =
+        llvm::map_to_vector(total, [&](Value v) { return shuffle(e, v, distance); });
+    total = combine(total, other);
+  }
+  return total;
+}
+
 SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values,
                                   const Emitter::Accumulation &accumulation) {
   SmallVector<Value> total(values);
@@ -141,13 +147,7 @@ SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values,
   }
   OpBuilder &b = e.builder;
   const int64_t group = e.target.plan.group;
-  auto warp = [&](int64_t lanes) {
-    for (int64_t distance = lanes / 2; distance >= 1; distance /= 2) {
-      SmallVector<Value> other =
-          llvm::map_to_vector(total, [&](Value v) { return shuffle(e, v, distance); });
-      total = accumulation.combine(total, other);
-    }
-  };
+  auto warp = [&](int64_t lanes) { total = combineWarp(e, total, lanes, accumulation.combine); };
   warp(std::min<int64_t>(group, 32));
   if (group <= 32) {
     return total;
@@ -175,48 +175,17 @@ SmallVector<Value> combineThreads(Emitter &e, ArrayRef<Value> values,
   return total;
 }
 
-// Each block writes its value into the shared memory of all; once all are there, a block reads its
-// own memory alone, in the order of ranks.
-SmallVector<Value> combineCluster(Emitter &e, ArrayRef<Value> values,
-                                  const Emitter::Accumulation &accumulation) {
-  OpBuilder &b = e.builder;
-  const int64_t cluster = e.target.plan.cluster;
-  Value rank = clusterRank(e), thread = threadIndex(e);
-  auto remote = LLVM::LLVMPointerType::get(b.getContext(), 7);
-  auto local = LLVM::LLVMPointerType::get(b.getContext(), 3);
-  SmallVector<Value> slots;
-  for (Value v : values) {
-    slots.push_back(sharedArray(e, v.getType(), {cluster}));
-  }
-  e.when(e.compare(arith::CmpIPredicate::slt, thread, e.constant(cluster)), [&] {
-    Value target = arith::TruncIOp::create(b, e.loc, b.getI32Type(), thread);
-    for (auto [slot, v] : llvm::zip(slots, values)) {
-      Type stored = sharedType(e, v.getType());
-      Value address = memref::ExtractAlignedPointerAsIndexOp::create(b, e.loc, slot);
-      Value base = LLVM::IntToPtrOp::create(b, e.loc, local, toI64(e, address));
-      Value mine = LLVM::GEPOp::create(b, e.loc, local, stored, base, ArrayRef<LLVM::GEPArg>{rank});
-      // The address of this block's slot in the target's memory.
-      Value there = LLVM::CallIntrinsicOp::create(b, e.loc, remote,
-                                                  b.getStringAttr("llvm.nvvm.mapa.shared.cluster"),
-                                                  ValueRange{mine, target})
-                        .getResult(0);
-      Value word =
-          stored == v.getType() ? v : arith::ExtUIOp::create(b, e.loc, stored, v).getResult();
-      // Volatile: other blocks read it, which no pass may argue away.
-      LLVM::StoreOp::create(b, e.loc, word, there, 0, /*isVolatile=*/true);
-    }
-  });
-  clusterArrive(e);
-  clusterWait(e);
-  SmallVector<Value> total;
-  for (int64_t from = 0; from < cluster; ++from) {
-    SmallVector<Value> part;
-    for (auto [slot, v] : llvm::zip(slots, values)) {
-      part.push_back(loadShared(e, v.getType(), slot, {e.constant(from)}));
-    }
-    total = from == 0 ? part : accumulation.combine(total, part);
-  }
-  return total;
+Value sharedPointer(Emitter &e, Value array) {
+  auto local = LLVM::LLVMPointerType::get(e.builder.getContext(), 3);
+  Value address = memref::ExtractAlignedPointerAsIndexOp::create(e.builder, e.loc, array);
+  return LLVM::IntToPtrOp::create(e.builder, e.loc, local, toI64(e, address));
+}
+
+Value dynamicShared(Emitter &e) {
+  auto space = gpu::AddressSpaceAttr::get(e.builder.getContext(), gpu::AddressSpace::Workgroup);
+  auto type = MemRefType::get({ShapedType::kDynamic}, e.builder.getI8Type(),
+                              MemRefLayoutAttrInterface(), space);
+  return sharedPointer(e, gpu::DynamicSharedMemoryOp::create(e.builder, e.loc, type));
 }
 
 SmallVector<Value> combineLines(Emitter &e, ArrayRef<Value> values, Value x, Value y,

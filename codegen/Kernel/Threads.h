@@ -6,6 +6,10 @@
 
 #include "codegen/Kernel/Emitter.h"
 
+namespace mlir::gpu {
+class GPUFuncOp;
+} // namespace mlir::gpu
+
 namespace ciuic::codegen {
 
 struct Range {
@@ -20,16 +24,20 @@ Range threadRange(Emitter &emitter, mlir::Value lower, int64_t width);
 /// the block call it together.
 llvm::SmallVector<mlir::Value> combineThreads(Emitter &emitter, llvm::ArrayRef<mlir::Value> values,
                                               const Emitter::Accumulation &accumulation);
-/// The same over the blocks of a cluster, from values that each block's threads agree on. All
-/// blocks must have started, and read what an earlier round of the same reduction left.
-llvm::SmallVector<mlir::Value> combineCluster(Emitter &emitter, llvm::ArrayRef<mlir::Value> values,
-                                              const Emitter::Accumulation &accumulation);
+/// One value for each run of `lanes` threads of a warp, a power of two.
+llvm::SmallVector<mlir::Value> combineWarp(
+    Emitter &emitter, llvm::ArrayRef<mlir::Value> values, int64_t lanes,
+    llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::ValueRange, mlir::ValueRange)> combine);
 
 /// One value for threads of the same column from those of all lines of a block: thread `x` of line
 /// `y`, `plan.group` threads a line. Values are scalars or vectors of the emitter's width.
 llvm::SmallVector<mlir::Value> combineLines(
     Emitter &emitter, llvm::ArrayRef<mlir::Value> values, mlir::Value x, mlir::Value y,
     llvm::function_ref<llvm::SmallVector<mlir::Value>(mlir::ValueRange, mlir::ValueRange)> combine);
+
+/// By powers of two these are masks and shifts; values are not negative.
+mlir::Value remainderOf(Emitter &emitter, mlir::Value value, int64_t divisor);
+mlir::Value quotientOf(Emitter &emitter, mlir::Value value, int64_t divisor);
 
 /// Indices as i64: the thread in its block, its group; the block's rank in its cluster.
 mlir::Value threadIndex(Emitter &emitter);
@@ -49,13 +57,17 @@ void forGroupsTogether(Emitter &emitter, mlir::Value units,
 /// A block's (or cluster's) loop over units that all of its threads share.
 void forBlocks(Emitter &emitter, mlir::Value units, llvm::function_ref<void(mlir::Value)> unit);
 
+/// The block's dynamic shared memory.
+mlir::Value dynamicShared(Emitter &emitter);
+
 void blockBarrier(Emitter &emitter);
-/// The two halves of a barrier of the cluster.
+/// The type an element has in shared memory; an array's address; the function being built.
+mlir::Type sharedType(Emitter &emitter, mlir::Type element);
+mlir::Value sharedPointer(Emitter &emitter, mlir::Value array);
+mlir::gpu::GPUFuncOp functionOf(Emitter &emitter);
 /// Lets the next kernel of the stream begin, and waits for the end of those before this one, where
 /// it was launched to begin early (kernels/cuda/Overlap.h). Compute capability 9.0 and later.
 void beginEarly(Emitter &emitter);
-void clusterArrive(Emitter &emitter);
-void clusterWait(Emitter &emitter);
 
 /// A shared array of the block, of an element's stored type, and its elements.
 mlir::Value sharedArray(Emitter &emitter, mlir::Type element, llvm::ArrayRef<int64_t> extents);

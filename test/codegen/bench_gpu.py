@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Times generated kernels on a GPU: `bench_gpu.py pack DIR` where the compiler is, `bench_gpu.py run DIR [torch]` where
-the GPU is. Prints the share of the device's own copy rate (bytes read plus bytes written, each tensor once), beside
-torch's eager and compiled kernels where asked for.
+"""Times generated kernels on a GPU: `bench_gpu.py pack DIR` where the compiler is, `bench_gpu.py run DIR [torch] [compile]
+[json=FILE] [WORD…]` where the GPU is. Prints the share of the device's own copy rate (bytes read plus bytes written, each
+tensor once; a copy of the same size in the same run), beside torch's eager and compiled kernels where asked for; WORDs
+choose workloads by parts of their names.
 """
 import ctypes
 import json
@@ -14,6 +15,12 @@ from harness import Group, tensor
 
 ELEMENTS = 1 << 26
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+# Images, groups, channels of a group, pixels: many images; Stable Diffusion's; SDXL's; the decoder's. Channels last or not.
+GROUP_NORMS = [("f16", (64, 32, 10, 64 * 64), (False, True)), ("f16", (64, 32, 20, 32 * 32), (False, True)), ("f16", (16, 32, 16, 128 * 128), (False, True)),
+               ("bf16", (64, 32, 10, 64 * 64), (True,)), ("f32", (64, 32, 10, 64 * 64), (True,))]
+GROUP_NORMS += [("f16", (2, 32, w, side * side), (True,)) for w, side in ((10, 64), (20, 64), (30, 64), (20, 32), (40, 32), (60, 32), (40, 16), (80, 16), (80, 8))]
+GROUP_NORMS += [("f16", (2, 32, w, side * side), (True,)) for w, side in ((10, 128), (20, 128), (30, 128), (40, 64), (60, 64))]
+GROUP_NORMS += [("f16", (1, 32, w, side * side), (True,)) for w, side in ((16, 64), (16, 128), (8, 256), (16, 256), (4, 512), (8, 512))]
 BYTES = {"f32": 4, "f16": 2, "bf16": 2}
 
 
@@ -66,16 +73,19 @@ def group_norm(g, element, dims, last):
     kept = f"affine_map<({d}) -> ({', '.join('0' if i in reduced else f'd{i}' for i in range(4))})>"
     scale = f"affine_map<({d}) -> ({'d2, d3' if last else 'd1, d2'})>"
     e = each(4)
+    wide = element == "f32"
+    extended = lambda value, to: "" if wide else f"  %{to} = arith.extf %{value} : {element} to f32\n"
+    narrow = "" if wide else f"  %k = arith.truncf %y : f32 to {element}\n"
     g.add("group_norm_silu_last" if last else "group_norm_silu", "row", [(full, element, None), ([groups, width], element, None)], [(full, element, None)],
-          f"%f = graph.map (%a0) [{e}] {{\n^bb0(%x: {element}):\n  %u = arith.extf %x : {element} to f32\n  graph.yield %u : f32\n}} : ({t}) -> {t32}\n"
+          f"%f = graph.map (%a0) [{e}] {{\n^bb0(%x: {element}):\n{extended('x', 'u')}  graph.yield %{'x' if wide else 'u'} : f32\n}} : ({t}) -> {t32}\n"
           f"%mu = graph.reduce mean %f dims [{reduced[0]}, {reduced[1]}] : {t32} -> {ts}\n"
           f"%q = graph.map (%f, %mu) [{e}, {kept}] {{\n^bb0(%x: f32, %m: f32):\n  %d = arith.subf %x, %m : f32\n"
           f"  %e = arith.mulf %d, %d : f32\n  graph.yield %e : f32\n}} : ({t32}, {ts}) -> {t32}\n"
           f"%var = graph.reduce mean %q dims [{reduced[0]}, {reduced[1]}] : {t32} -> {ts}\n"
           f"%nrm = graph.map (%f, %mu, %var, %a1) [{e}, {kept}, {kept}, {scale}] {{\n^bb0(%x: f32, %m: f32, %v: f32, %s: {element}):\n"
-          f"  %w = arith.extf %s : {element} to f32\n  %c = arith.constant 1.0e-5 : f32\n  %p = arith.addf %v, %c : f32\n  %i = math.rsqrt %p : f32\n"
-          f"  %d = arith.subf %x, %m : f32\n  %z = arith.mulf %d, %i : f32\n  %y = arith.mulf %z, %w : f32\n  %k = arith.truncf %y : f32 to {element}\n"
-          f"  graph.yield %k : {element}\n}} : ({t32}, {ts}, {ts}, {tw}) -> {t}\n"
+          f"{extended('s', 'w')}  %c = arith.constant 1.0e-5 : f32\n  %p = arith.addf %v, %c : f32\n  %i = math.rsqrt %p : f32\n"
+          f"  %d = arith.subf %x, %m : f32\n  %z = arith.mulf %d, %i : f32\n  %y = arith.mulf %z, %{'s' if wide else 'w'} : f32\n{narrow}"
+          f"  graph.yield %{'y' if wide else 'k'} : {element}\n}} : ({t32}, {ts}, {ts}, {tw}) -> {t}\n"
           f"%r = graph.map (%nrm) [{e}] {{\n^bb0(%x: {element}):\n  %n = arith.negf %x : {element}\n"
           f"  %e = math.exp %n : {element}\n  %l = arith.constant 1.0 : {element}\n  %b = arith.addf %e, %l : {element}\n"
           f"  %s = arith.divf %x, %b : {element}\n  graph.yield %s : {element}\n}} : ({t}) -> {t}\ngraph.yield %r : {t}")
@@ -96,35 +106,46 @@ def workloads():
                 g = Group()
                 op(g, element, ELEMENTS // n, n)
                 yield f"{op.__name__} {element} {n}", g
-    for dims in ((16, 32, 16, 128 * 128), (2, 32, 10, 64 * 64), (64, 32, 10, 64 * 64), (64, 32, 20, 32 * 32)):
-        for last in (False, True):
+    for element, dims, lasts in GROUP_NORMS:
+        for last in lasts:
             g = Group()
-            group_norm(g, "f16", dims, last)
-            yield f"group_norm_silu{'_last' if last else ''} f16 {'x'.join(map(str, dims))}", g
+            group_norm(g, element, dims, last)
+            yield f"group_norm_silu{'_last' if last else ''} {element} {'x'.join(map(str, dims))}", g
     for element in ("f16", "f32"):
         g = Group()
         transpose(g, element, 8192, 8192)
         yield f"transpose {element} 8192", g
 
 
-def median_us(driver, launch, repeats=12):
+def median_us(driver, launch, repeats=9, inside=8):
+    """Of one launch among several in a captured graph, so that the host's part is not in it."""
+    stream, graph, replay = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
+    driver("cuStreamCreate", ctypes.byref(stream), 1)
+    driver("cuStreamBeginCapture_v2", stream, 1)
+    for _ in range(inside):
+        launch(stream)
+    driver("cuStreamEndCapture", stream, ctypes.byref(graph))
+    driver("cuGraphInstantiateWithFlags", ctypes.byref(replay), graph, ctypes.c_uint64(0))
     events = [ctypes.c_void_p() for _ in range(repeats + 1)]
     for event in events:
         driver("cuEventCreate", ctypes.byref(event), 0)
-    for _ in range(3):
-        launch()
-    driver("cuEventRecord", events[0], None)
+    for _ in range(2):
+        driver("cuGraphLaunch", replay, stream)
+    driver("cuEventRecord", events[0], stream)
     for event in events[1:]:
-        launch()
-        driver("cuEventRecord", event, None)
+        driver("cuGraphLaunch", replay, stream)
+        driver("cuEventRecord", event, stream)
     driver.synchronise()
     times = []
     for a, b in zip(events, events[1:]):
         ms = ctypes.c_float()
         driver("cuEventElapsedTime", ctypes.byref(ms), a, b)
-        times.append(ms.value * 1000)
+        times.append(ms.value * 1000 / inside)
     for event in events:
         driver("cuEventDestroy_v2", event)
+    driver("cuGraphExecDestroy", replay)
+    driver("cuGraphDestroy", graph)
+    driver("cuStreamDestroy_v2", stream)
     return float(np.median(times))
 
 
@@ -134,7 +155,7 @@ def sizes(group):
     return count(inputs), count(outputs)
 
 
-def measure(folder):
+def measure(folder, chosen=()):
     driver = Driver()
     big = 4 * ELEMENTS
     a, b = driver.allocate(big), driver.allocate(big)
@@ -148,19 +169,22 @@ def measure(folder):
 
     def copy_rate(nbytes):
         if nbytes not in copies:
-            us = median_us(driver, lambda: driver("cuMemcpyDtoDAsync_v2", ctypes.c_uint64(a), ctypes.c_uint64(b), ctypes.c_size_t(nbytes), None))
+            us = median_us(driver, lambda stream: driver("cuMemcpyDtoDAsync_v2", ctypes.c_uint64(a), ctypes.c_uint64(b), ctypes.c_size_t(nbytes), stream))
             copies[nbytes] = 2 * nbytes / us / 1e6
         return copies[nbytes]
 
     rows = []
     for number, (label, group) in enumerate(workloads()):
+        if chosen and not any(c in label for c in chosen):
+            continue
         name = group.cases[0][0]
         threads, shared, grid, _ = json.loads((Path(folder) / f"g{number}.json").read_text())[name]
-        module = driver.module(Path(folder) / f"g{number}.sm_{driver.capability}")
-        function = driver.function(module, name)
+        code = [Path(folder) / f"g{number}.sm_{driver.capability}{family}" for family in ("a", "")]
+        module = driver.module(next(path for path in code if path.exists()))
+        function = driver.function(module, name, shared)
         ins, outs = sizes(group)
         addresses = pool[: len(ins) + len(outs)] + [a]
-        us = median_us(driver, lambda: driver.launch(function, grid, threads, shared, addresses))
+        us = median_us(driver, lambda stream: driver.launch(function, grid, threads, shared, addresses, stream))
         rate = (sum(ins) + sum(outs)) / us / 1e6
         rows.append((label, us, rate, rate / copy_rate(max(ins))))
         driver("cuModuleUnload", module)
@@ -195,15 +219,22 @@ def torch_us(label, compiled):
     run = torch.compile(function, dynamic=False) if compiled else function
     for _ in range(3):
         run()
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        for _ in range(8):
+            run()
     times = []
-    for _ in range(12):
+    for _ in range(11):
         start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
         start.record()
-        run()
+        graph.replay()
         end.record()
         torch.cuda.synchronize()
-        times.append(start.elapsed_time(end) * 1000)
-    return float(np.median(times))
+        times.append(start.elapsed_time(end) * 1000 / 8)
+    del graph
+    torch.cuda.empty_cache()
+    return float(np.median(times[2:]))
 
 
 def main():
@@ -212,17 +243,22 @@ def main():
         for number, (_, group) in enumerate(workloads()):
             pack(group, folder, number, capabilities="90")
         return
-    rows, copies = measure(folder)
+    written = [o.removeprefix("json=") for o in options if o.startswith("json=")]
+    kinds = [o for o in options if o in ("torch", "compile")]
+    chosen = [o for o in options if o not in kinds and not o.startswith("json=")]
+    rows, copies = measure(folder, chosen)
     print("copy TB/s:", {k: round(v, 3) for k, v in sorted(copies.items())})
-    chosen = [o for o in options if o not in ("torch", "compile")]
+    records = []
     for label, us, rate, share in rows:
-        line = f"{label:44s} {us:8.1f} us {rate:6.3f} TB/s {100 * share:5.1f} %"
-        if not chosen or any(c in label for c in chosen):
-            for kind in ("torch", "compile"):
-                if kind in options:
-                    other = torch_us(label, kind == "compile")
-                    line += f"  {kind} {other:8.1f} ({other / us:.2f}x)"
+        line = f"{label:40s} {us:8.1f} us {rate:6.3f} TB/s {100 * share:5.1f} %"
+        records.append({"workload": label, "system": "ciuic", "variant": "generated kernel", "ms": {"median": round(us / 1000, 4)}, "share_of_copy_rate": round(share, 3)})
+        for kind in kinds:
+            other = torch_us(label, kind == "compile")
+            line += f"  {kind} {other:8.1f} ({other / us:.2f}x)"
+            records.append({"workload": label, "system": "torch eager" if kind == "torch" else "torch.compile", "ms": {"median": round(other / 1000, 4)}})
         print(line, flush=True)
+        for path in written:  # after every row: a run that is cut short keeps what it has
+            Path(path).write_text("[\n" + ",\n".join("  " + json.dumps(r) for r in records) + "\n]\n")
 
 
 if __name__ == "__main__":

@@ -60,8 +60,11 @@ def rows():
 def group_norms():
     """GroupNorm and SiLU, channels first (rows of several dims with a scale per channel) and last (strided rows)."""
     groups = []
-    for element in ("f32", "f16"):
-        for n, groups_, width, pixels in ((2, 4, 10, 64), (1, 3, 5, 49), (2, 8, 4, 4096)):
+    shapes = ((2, 4, 10, 64), (1, 3, 5, 49), (2, 8, 4, 4096), (2, 32, 10, 4096), (1, 32, 30, 1000), (2, 32, 40, 64), (1, 8, 16, 16384),
+              (3, 32, 20, 1023), (1, 32, 4, 9000), (5, 2, 3, 5000))
+    for element in ("f32", "f16", "bf16"):
+        # The last ones are beyond a cluster, and beyond what a team keeps.
+        for n, groups_, width, pixels in shapes + (((2, 32, 10, 16000), (1, 32, 8, 40000)) if element == "f16" else ()):
             g = Group()
             for last in (False, True):
                 dims = [n, pixels, groups_, width] if last else [n, groups_, width, pixels]
@@ -101,6 +104,45 @@ def group_norms():
     return groups
 
 
+def embedded_norms():
+    """GroupNorm with scale and bias of a sum with one value per image and channel; the sum is a result too."""
+    groups = []
+    for element in ("f16", "f32"):
+        for n, groups_, width, pixels in ((2, 32, 10, 1024), (2, 8, 20, 77), (1, 4, 8, 20000)):
+            g = Group()
+            dims, inner = [n, pixels, groups_, width], [groups_, width]
+            x, t = stored(rng.standard_normal(dims), element), stored(rng.standard_normal([n, *inner]), element)
+            w, b = stored(rng.standard_normal(inner), element), stored(rng.standard_normal(inner), element)
+            total = stored(exact(x, element) + exact(t, element)[:, None], element)
+            s64 = exact(total, element)
+            y = (s64 - s64.mean((1, 3), keepdims=True)) / np.sqrt(s64.var((1, 3), keepdims=True) + 1e-5) * exact(w, element) + exact(b, element)
+            full, tt, ti = tensor(dims, element), tensor([n, *inner], element), tensor(inner, element)
+            t32, ts = tensor(dims, "f32"), tensor([n, 1, groups_, 1], "f32")
+            e, kept = "affine_map<(d0, d1, d2, d3) -> (d0, d1, d2, d3)>", "affine_map<(d0, d1, d2, d3) -> (d0, 0, d2, 0)>"
+            widen = lambda a, to: f"  %{to} = arith.extf %{a} : {element} to f32\n" if element != "f32" else ""
+            wide = lambda a, to: a if element == "f32" else to
+            g.add("group_norm_embedded", "row", [(dims, element, x), ([n, *inner], element, t), (inner, element, w), (inner, element, b)],
+                  [(dims, element, total), (dims, element, stored(y, element))],
+                  f"%s = graph.map (%a0, %a1) [{e}, affine_map<(d0, d1, d2, d3) -> (d0, d2, d3)>] {{\n^bb0(%x: {element}, %t: {element}):\n"
+                  f"  %z = arith.addf %x, %t : {element}\n  graph.yield %z : {element}\n}} : ({full}, {tt}) -> {full}\n"
+                  f"%f = graph.map (%s) [{e}] {{\n^bb0(%x: {element}):\n{widen('x', 'u')}  graph.yield %{wide('x', 'u')} : f32\n}} : ({full}) -> {t32}\n"
+                  f"%mu = graph.reduce mean %f dims [1, 3] : {t32} -> {ts}\n"
+                  f"%q = graph.map (%f, %mu) [{e}, {kept}] {{\n^bb0(%x: f32, %m: f32):\n  %d = arith.subf %x, %m : f32\n"
+                  f"  %k = arith.mulf %d, %d : f32\n  graph.yield %k : f32\n}} : ({t32}, {ts}) -> {t32}\n"
+                  f"%var = graph.reduce mean %q dims [1, 3] : {t32} -> {ts}\n"
+                  f"%i = graph.map (%var) [{e}] {{\n^bb0(%v: f32):\n  %c = arith.constant 1.0e-5 : f32\n  %p = arith.addf %v, %c : f32\n"
+                  f"  %k = math.rsqrt %p : f32\n  graph.yield %k : f32\n}} : ({ts}) -> {ts}\n"
+                  f"%r = graph.map (%f, %mu, %i, %a2, %a3) [{e}, {kept}, {kept}, {', '.join(['affine_map<(d0, d1, d2, d3) -> (d2, d3)>'] * 2)}] {{\n"
+                  f"^bb0(%x: f32, %m: f32, %v: f32, %w: {element}, %b: {element}):\n{widen('w', 'ww')}{widen('b', 'bw')}"
+                  f"  %d = arith.subf %x, %m : f32\n  %h = arith.mulf %d, %v : f32\n  %k = arith.mulf %h, %{wide('w', 'ww')} : f32\n"
+                  f"  %o = arith.addf %k, %{wide('b', 'bw')} : f32\n"
+                  + (f"  %y = arith.truncf %o : f32 to {element}\n  graph.yield %y : {element}\n" if element != "f32" else "  graph.yield %o : f32\n")
+                  + f"}} : ({t32}, {ts}, {ts}, {ti}, {ti}) -> {full}\ngraph.yield %s, %r : {full}, {full}",
+                  rtol=2 * ROUNDING[element], atol=4 * ROUNDING[element])
+            groups.append(g)
+    return groups
+
+
 def tiles():
     """Transposes whose extents allow vectors on both sides, beside the odd ones of check_kernels.py."""
     g = Group()
@@ -118,6 +160,7 @@ def every():
         yield from ((name, group) for group in check_kernels.TEMPLATES[name]())
     yield from (("rows", group) for group in rows())
     yield from (("group_norms", group) for group in group_norms())
+    yield from (("embedded_norms", group) for group in embedded_norms())
     yield from (("tiles", group) for group in tiles())
 
 

@@ -55,9 +55,11 @@ class Driver:
         self("cuModuleLoadData", ctypes.byref(module), data)
         return module
 
-    def function(self, module, name):
+    def function(self, module, name, shared=0):
         function = ctypes.c_void_p()
         self("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
+        if shared > 0:  # with the code's own arrays it may be more than 48 KiB, which has to be asked for
+            self("cuFuncSetAttribute", function, 8, ctypes.c_int(shared))
         return function
 
     def allocate(self, size):
@@ -121,7 +123,7 @@ def check(driver, modules, case, launch, dims):
     driver.write(dims_address, block)
     expectations = [np.ascontiguousarray(e[0] if isinstance(e, tuple) else e) for _, _, e in outputs]
     for variant, module in modules.items():
-        function = driver.function(module, name)
+        function = driver.function(module, name, shared)
         for blocks in dict.fromkeys([grid, cluster, 3 * cluster, grid + 5 * cluster]):
             poison = [guarded(driver, np.full(e.nbytes, 0xA5, np.uint8)) for e in expectations]
             driver.launch(function, blocks, threads, shared, [b[0] for b in operands + poison] + [dims_address])

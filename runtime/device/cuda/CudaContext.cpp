@@ -316,8 +316,8 @@ Status CudaContext::findKernel(uint32_t library, const KernelInfo &info, uint32_
                      info.symbol.c_str(), info.blockThreads, info.sharedBytes, info.maxGrid,
                      state.name.c_str(), state.maxShared);
     }
-    constexpr uint32_t kWithoutAsking = 48 << 10;
-    if (info.sharedBytes > kWithoutAsking) {
+    // The code's own arrays count too: together more than 48 KiB have to be asked for.
+    if (info.sharedBytes > 0) {
       CIUIC_CUDA(state, funcSetAttribute, kernel.function, kFunctionMaxDynamicShared,
                  static_cast<int>(info.sharedBytes));
     }
