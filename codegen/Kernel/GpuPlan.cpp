@@ -28,21 +28,17 @@ constexpr int64_t kKept = 32, kMostThreads = 512, kMostCluster = 8;
 /// follow; bytes of a run of alternating rows; units that have counters in
 /// global memory.
 constexpr int64_t kBlockShared = 99 << 10, kChipShared = 227 << 10;
-constexpr int64_t kAlternateSlab = 46 << 10, kLongSlab = 32 << 10,
-                  kHeavySlab = 64 << 10;
+constexpr int64_t kAlternateSlab = 46 << 10, kLongSlab = 32 << 10, kHeavySlab = 64 << 10;
 constexpr int64_t kAlternateThreads = 256, kMostResident = 768;
 constexpr int64_t kRun = 128, kMostTeamUnits = 4096;
 
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-int64_t powerOf2Ceil(int64_t v) {
-  return int64_t(llvm::PowerOf2Ceil(std::max<int64_t>(v, 1)));
-}
+int64_t powerOf2Ceil(int64_t v) { return int64_t(llvm::PowerOf2Ceil(std::max<int64_t>(v, 1))); }
 
 class Planner {
 public:
   explicit Planner(graph::KernelOp kernel)
-      : kernel(kernel), body(kernel.getBody().front()),
-        context(kernel.getContext()) {
+      : kernel(kernel), body(kernel.getBody().front()), context(kernel.getContext()) {
     for (auto symbol : kernel.getSymbols().getAsRange<graph::SymbolAttr>()) {
       bounds.lower.push_back(symbol.getLower());
       bounds.upper.push_back(symbol.getUpper());
@@ -103,17 +99,14 @@ private:
   static constexpr int64_t kUnknown = int64_t(1) << 40;
 
   SmallVector<Type> results() {
-    return llvm::map_to_vector(
-        cast<graph::YieldOp>(body.getTerminator()).getValues(),
-        [](Value v) { return v.getType(); });
+    return llvm::map_to_vector(cast<graph::YieldOp>(body.getTerminator()).getValues(),
+                               [](Value v) { return v.getType(); });
   }
   /// Sixteen bytes of the widest element, at most eight lanes.
   static int64_t widthAlong(ArrayRef<Type> tensors) {
     int64_t bytes = 2;
     for (Type type : tensors) {
-      bytes = std::max(
-          bytes,
-          graph::elementBytes(cast<RankedTensorType>(type).getElementType()));
+      bytes = std::max(bytes, graph::elementBytes(cast<RankedTensorType>(type).getElementType()));
     }
     return 16 / bytes;
   }
@@ -144,8 +137,8 @@ private:
   bool heavy() {
     bool found = false;
     body.walk([&](Operation *op) {
-      found |= isa<math::ExpOp, math::ErfOp, math::TanhOp, math::PowFOp,
-                   math::SinOp, math::CosOp, graph::SoftmaxOp>(op);
+      found |= isa<math::ExpOp, math::ErfOp, math::TanhOp, math::PowFOp, math::SinOp, math::CosOp,
+                   graph::SoftmaxOp>(op);
     });
     return found;
   }
@@ -159,8 +152,9 @@ private:
     int64_t vectors = upper(flatVectors(space, plan.width, context), kUnknown);
     bool heavy = false;
     body.walk([&](Operation *op) {
-      heavy |= isa<math::ErfOp, math::TanhOp, math::PowFOp, math::SinOp,
-                   math::CosOp, graph::GatherOp>(op);
+      heavy |=
+          isa<math::ErfOp, math::TanhOp, math::PowFOp, math::SinOp, math::CosOp, graph::GatherOp>(
+              op);
     });
     plan.slots = heavy || vectors < kMultiprocessors * 8 * plan.threads ? 1 : 2;
     plan.grid = blocksFor(vectors, plan.threads * plan.slots);
@@ -179,16 +173,15 @@ private:
     plan.width = widthOfRows();
     int64_t rows = upper(units, kUnknown), elements = upper(length, kUnknown);
     int64_t vectors = ceilDiv(elements, plan.width);
-    if (rowsAlternate(*space) ? slabOfAlternating(*space, rows)
-                              : elements > kMostThreads * kKept &&
-                                    slabOfLong(*space, rows, elements)) {
+    if (rowsAlternate(*space)
+            ? slabOfAlternating(*space, rows)
+            : elements > kMostThreads * kKept && slabOfLong(*space, rows, elements)) {
       return plan;
     }
     // Few rows: spread each over as many threads as it takes, for time, not for
     // throughput.
     bool few = rows <= kMultiprocessors;
-    int64_t kept =
-        std::max<int64_t>(1, (few ? plan.width : kKept) / plan.width);
+    int64_t kept = std::max<int64_t>(1, (few ? plan.width : kKept) / plan.width);
     plan.group = powerOf2Ceil(ceilDiv(vectors, kept));
     if (plan.group <= 32) {
       plan.threads = 256;
@@ -197,8 +190,7 @@ private:
     } else {
       kept = kKept / plan.width;
       plan.threads = plan.group = kMostThreads;
-      plan.cluster = std::min(
-          kMostCluster, powerOf2Ceil(ceilDiv(vectors, kept * kMostThreads)));
+      plan.cluster = std::min(kMostCluster, powerOf2Ceil(ceilDiv(vectors, kept * kMostThreads)));
     }
     int64_t slots = ceilDiv(vectors, plan.group * plan.cluster);
     plan.slots = slots * plan.width <= kKept ? slots : 0;
@@ -218,8 +210,7 @@ private:
   /// What a slab asks of a body: all results of the rows' shape, one or two
   /// operands that copies of `width` elements can take in; their bytes at one
   /// vector, or none.
-  std::optional<int64_t> slabBytes(const graph::ReduceSpace &space,
-                                   int64_t width) {
+  std::optional<int64_t> slabBytes(const graph::ReduceSpace &space, int64_t width) {
     for (Value value : cast<graph::YieldOp>(body.getTerminator()).getValues()) {
       if (!graph::sameDims(graph::dimsOf(value), space.dims)) {
         return std::nullopt;
@@ -229,9 +220,7 @@ private:
     SmallVector<BlockArgument> operands = slabOperands(body, space);
     for (BlockArgument argument : operands) {
       int64_t one =
-          width *
-          graph::elementBytes(
-              cast<RankedTensorType>(argument.getType()).getElementType());
+          width * graph::elementBytes(cast<RankedTensorType>(argument.getType()).getElementType());
       if (one != 4 && one != 8 && one != 16) {
         return std::nullopt;
       }
@@ -253,24 +242,18 @@ private:
 
   /// Spreads units of `places` lines' worth of vectors over blocks of `lines`
   /// lines; false where they do not fit.
-  bool spreadSlab(int64_t units, int64_t places, int64_t lines,
-                  int64_t vectorBytes, bool alternate) {
+  bool spreadSlab(int64_t units, int64_t places, int64_t lines, int64_t vectorBytes,
+                  bool alternate) {
     plan.threads = plan.group = lines * plan.across;
-    const int64_t sums = sumsOf(plan, alternate),
-                  slot = plan.threads * vectorBytes;
-    const int64_t preferred = alternate ? kAlternateSlab
-                              : heavy() ? kHeavySlab
-                                        : kLongSlab;
-    auto slotsOf = [&](int64_t cluster) {
-      return ceilDiv(places, lines * cluster);
-    };
+    const int64_t sums = sumsOf(plan, alternate), slot = plan.threads * vectorBytes;
+    const int64_t preferred = alternate ? kAlternateSlab : heavy() ? kHeavySlab : kLongSlab;
+    auto slotsOf = [&](int64_t cluster) { return ceilDiv(places, lines * cluster); };
     plan.cluster = 1;
     // Blocks of a size of which several fit, as far as clusters go; and more
     // for few units.
     while (plan.cluster < kMostCluster &&
            (slotsOf(plan.cluster) * slot > preferred ||
-            (units * plan.cluster * 2 <= kMultiprocessors &&
-             slotsOf(plan.cluster) > 2))) {
+            (units * plan.cluster * 2 <= kMultiprocessors && slotsOf(plan.cluster) > 2))) {
       plan.cluster *= 2;
     }
     plan.slots = slotsOf(plan.cluster);
@@ -280,25 +263,21 @@ private:
     }
     plan.slab = true;
     plan.resident = std::clamp<int64_t>(
-        std::min(kChipShared / (plan.sharedBytes + sums + 1024),
-                 kMostResident / plan.threads),
-        1, 16);
+        std::min(kChipShared / (plan.sharedBytes + sums + 1024), kMostResident / plan.threads), 1,
+        16);
     plan.teamUnits = units <= kMostTeamUnits ? units : 0;
-    plan.grid = std::clamp<int64_t>(units, 1, kMostBlocks / plan.cluster) *
-                plan.cluster;
+    plan.grid = std::clamp<int64_t>(units, 1, kMostBlocks / plan.cluster) * plan.cluster;
     return true;
   }
 
-  bool slabOfLong(const graph::ReduceSpace &space, int64_t rows,
-                  int64_t elements) {
+  bool slabOfLong(const graph::ReduceSpace &space, int64_t rows, int64_t elements) {
     std::optional<int64_t> bytes = slabBytes(space, plan.width);
     if (!bytes) {
       return false;
     }
     GpuPlan before = plan;
     plan.across = 1; // a line is a vector
-    bool fits = spreadSlab(rows, elements / plan.width, heavy() ? 256 : 128,
-                           *bytes, false);
+    bool fits = spreadSlab(rows, elements / plan.width, heavy() ? 256 : 128, *bytes, false);
     if (!fits) {
       plan = before;
     }
@@ -317,15 +296,11 @@ private:
     for (BlockArgument argument : slabOperands(body, space)) {
       types.push_back(argument.getType());
       widest = std::max(
-          widest,
-          graph::elementBytes(
-              cast<RankedTensorType>(argument.getType()).getElementType()));
+          widest, graph::elementBytes(cast<RankedTensorType>(argument.getType()).getElementType()));
     }
     int64_t places = 1;
-    for (auto [dim, reduced] :
-         llvm::zip(ArrayRef(space.dims).drop_back(), space.reduced)) {
-      if (reduced &&
-          __builtin_mul_overflow(places, upper(dim, kUnknown), &places)) {
+    for (auto [dim, reduced] : llvm::zip(ArrayRef(space.dims).drop_back(), space.reduced)) {
+      if (reduced && __builtin_mul_overflow(places, upper(dim, kUnknown), &places)) {
         return false;
       }
     }
@@ -347,8 +322,7 @@ private:
       if (unit * plan.across > kMostThreads) {
         return false;
       }
-      int64_t lines =
-          std::max<int64_t>(1, kAlternateThreads / (unit * plan.across)) * unit;
+      int64_t lines = std::max<int64_t>(1, kAlternateThreads / (unit * plan.across)) * unit;
       return spreadSlab(ceilDiv(rows, together), places, lines, *bytes, true);
     };
     // Runs of whole lines where there are enough units, then shorter ones.
@@ -370,14 +344,13 @@ private:
       }
     }
     plan = before;
-    return teamOfAlternating(*groups, *inner, rows / *groups, places,
-                             widthAlong(types));
+    return teamOfAlternating(*groups, *inner, rows / *groups, places, widthAlong(types));
   }
 
   /// Images whose rows do not fit in a cluster: a team of blocks takes all rows
   /// of one, in runs of all channels.
-  bool teamOfAlternating(int64_t groups, int64_t inner, int64_t images,
-                         int64_t places, int64_t widest) {
+  bool teamOfAlternating(int64_t groups, int64_t inner, int64_t images, int64_t places,
+                         int64_t widest) {
     GpuPlan before = plan;
     plan.together = groups;
     plan.width = widest;
@@ -385,11 +358,9 @@ private:
       plan.width /= 2;
     }
     plan.across = groups * inner / plan.width;
-    std::optional<int64_t> bytes =
-        slabBytes(*graph::reduceSpaceOf(body), plan.width);
+    std::optional<int64_t> bytes = slabBytes(*graph::reduceSpaceOf(body), plan.width);
     int64_t unit = 32 / std::gcd<int64_t>(32, plan.across);
-    if (!bytes || images < 1 || images > kMostTeamUnits / 64 ||
-        unit * plan.across > kMostThreads) {
+    if (!bytes || images < 1 || images > kMostTeamUnits / 64 || unit * plan.across > kMostThreads) {
       plan = before;
       return false;
     }
@@ -398,13 +369,11 @@ private:
     const int64_t sums = sumsOf(plan, true) + (2 << 10);
     plan.slab = plan.again = true;
     plan.teamUnits = images;
-    plan.slots =
-        std::max<int64_t>(1, (kBlockShared - sums) / (plan.threads * *bytes));
+    plan.slots = std::max<int64_t>(1, (kBlockShared - sums) / (plan.threads * *bytes));
     plan.sharedBytes = plan.slots * plan.threads * *bytes;
     plan.resident = 1;
     int64_t together = std::min(images, kMultiprocessors / 2);
-    plan.team = std::clamp<int64_t>(ceilDiv(places, lines), 2,
-                                    kMultiprocessors / together);
+    plan.team = std::clamp<int64_t>(ceilDiv(places, lines), 2, kMultiprocessors / together);
     plan.grid = plan.team * together;
     return true;
   }
@@ -414,21 +383,17 @@ private:
     if (!space || space->isRow()) {
       return failure();
     }
-    AffineExpr last = space->dims.back(),
-               outer = getAffineConstantExpr(1, context);
-    for (auto [dim, reduced] :
-         llvm::zip(ArrayRef(space->dims).drop_back(), space->reduced)) {
+    AffineExpr last = space->dims.back(), outer = getAffineConstantExpr(1, context);
+    for (auto [dim, reduced] : llvm::zip(ArrayRef(space->dims).drop_back(), space->reduced)) {
       outer = reduced ? outer : outer * dim;
     }
-    plan.width =
-        dividing(widthAlong(kernel.getFunctionType().getInputs()), last);
+    plan.width = dividing(widthAlong(kernel.getFunctionType().getInputs()), last);
     // `group` threads side by side along the columns; the others of the block
     // take other rows.
     int64_t vectors = ceilDiv(upper(last, kUnknown), plan.width);
     plan.group = std::min<int64_t>(32, powerOf2Ceil(vectors));
     int64_t units = 0;
-    if (__builtin_mul_overflow(upper(outer, kUnknown),
-                               ceilDiv(vectors, plan.group), &units)) {
+    if (__builtin_mul_overflow(upper(outer, kUnknown), ceilDiv(vectors, plan.group), &units)) {
       units = kUnknown;
     }
     plan.grid = blocksFor(units, 1);
@@ -448,8 +413,7 @@ private:
       return rows();
     }
     SmallVector<AffineExpr> dims = graph::dimsOf(op.getResult());
-    int64_t across =
-        llvm::find(op.getPermutation(), last) - op.getPermutation().begin();
+    int64_t across = llvm::find(op.getPermutation(), last) - op.getPermutation().begin();
     // Four bytes a thread on both sides.
     plan.width = std::max<int64_t>(1, widthAlong(results()) / 4);
     plan.width = dividing(dividing(plan.width, dims[across]), dims[last]);
@@ -463,8 +427,8 @@ private:
   /// Units are rows along the last dim, and threads share one as far as its
   /// vectors go.
   FailureOr<GpuPlan> rows() {
-    SmallVector<AffineExpr> dims = graph::dimsOf(
-        cast<graph::YieldOp>(body.getTerminator()).getValues().front());
+    SmallVector<AffineExpr> dims =
+        graph::dimsOf(cast<graph::YieldOp>(body.getTerminator()).getValues().front());
     if (dims.empty()) {
       return failure();
     }
@@ -472,15 +436,11 @@ private:
     plan.width = dividing(widthAlong(results()), last);
     if (auto rope = dyn_cast<graph::RopeOp>(&body.front())) {
       last = last.floorDiv(2);
-      plan.width =
-          rope.getInterleaved() ? 1 : dividing(widthAlong(results()), last);
+      plan.width = rope.getInterleaved() ? 1 : dividing(widthAlong(results()), last);
     } else if (auto resize = dyn_cast<graph::ResizeOp>(&body.front())) {
-      plan.width = resize.getLayout() == graph::ImageLayout::channels_first
-                       ? 1
-                       : plan.width;
+      plan.width = resize.getLayout() == graph::ImageLayout::channels_first ? 1 : plan.width;
     }
-    plan.group = std::min(
-        plan.threads, powerOf2Ceil(ceilDiv(upper(last, kUnknown), plan.width)));
+    plan.group = std::min(plan.threads, powerOf2Ceil(ceilDiv(upper(last, kUnknown), plan.width)));
     return byUnits();
   }
 
@@ -495,8 +455,7 @@ private:
       width = dividing(width, graph::dimsOf(value).back());
     }
     for (Value value : cast<graph::YieldOp>(body.getTerminator()).getValues()) {
-      int64_t vectors =
-          ceilDiv(upper(graph::dimsOf(value).back(), kUnknown), width);
+      int64_t vectors = ceilDiv(upper(graph::dimsOf(value).back(), kUnknown), width);
       group = std::max(group, powerOf2Ceil(vectors));
     }
     plan.width = width;
@@ -522,11 +481,9 @@ private:
 
 } // namespace
 
-AffineExpr flatVectors(const graph::FlatSpace &space, int64_t width,
-                       MLIRContext *context) {
+AffineExpr flatVectors(const graph::FlatSpace &space, int64_t width, MLIRContext *context) {
   AffineExpr inner = space.inner(context);
-  AffineExpr outer =
-      graph::productOf(ArrayRef(space.dims).take_front(space.merged), context);
+  AffineExpr outer = graph::productOf(ArrayRef(space.dims).take_front(space.merged), context);
   return outer * inner.floorDiv(width);
 }
 
@@ -554,12 +511,10 @@ bool rowsAlternate(const graph::ReduceSpace &space) {
   return rank >= 3 && !space.reduced[rank - 2] && space.reduced[rank - 3];
 }
 
-SmallVector<BlockArgument> slabOperands(Block &body,
-                                        const graph::ReduceSpace &space) {
+SmallVector<BlockArgument> slabOperands(Block &body, const graph::ReduceSpace &space) {
   SmallVector<BlockArgument> operands;
   for (BlockArgument argument : body.getArguments()) {
-    if (!argument.use_empty() &&
-        graph::sameDims(graph::dimsOf(argument), space.dims) &&
+    if (!argument.use_empty() && graph::sameDims(graph::dimsOf(argument), space.dims) &&
         !graph::hasPhysicalExtents(body, argument.getArgNumber())) {
       operands.push_back(argument);
     }
@@ -567,8 +522,6 @@ SmallVector<BlockArgument> slabOperands(Block &body,
   return operands;
 }
 
-GpuPlan epiloguePlanOf(graph::KernelOp kernel) {
-  return Planner(kernel).epilogue();
-}
+GpuPlan epiloguePlanOf(graph::KernelOp kernel) { return Planner(kernel).epilogue(); }
 
 } // namespace ciuic::codegen

@@ -6,9 +6,9 @@
 // vectors into its own slots, so copies need no barrier, and they ask for no registers: what keeps
 // memory busy while a block adds up and waits for its cluster is that others are at another point.
 // Threads of alternating rows stand side by side along a run of all rows of the unit and keep the
-// sums of its channels apart until the threads' sums meet: then a warp adds up a row. Units beyond a
-// cluster's memory are shared by a team of blocks, whose sums meet in global memory: what does not
-// fit in the slots is read again, last places first, which the cache may still have.
+// sums of its channels apart until the threads' sums meet: then a warp adds up a row. Units beyond
+// a cluster's memory are shared by a team of blocks, whose sums meet in global memory: what does
+// not fit in the slots is read again, last places first, which the cache may still have.
 #include "codegen/Kernel/Exchange.h"
 #include "codegen/Kernel/Reducer.h"
 #include "codegen/Kernel/Threads.h"

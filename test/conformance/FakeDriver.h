@@ -25,7 +25,7 @@ struct FakeGpu {
   device::cuda::Result failure = 1;
   int64_t afterLoss = 0; // calls made after a failure that loses the device
   int64_t launches = 0, instantiated = 0;
-  int64_t early = 0; // of the launches, those that may begin while the kernel before them ends
+  int64_t early = 0;  // of the launches, those that may begin while the kernel before them ends
   std::string failed; // name of the function that was made to fail
 };
 

@@ -179,7 +179,8 @@ def halved(name):
                                tolerance=5e-3, exact=lambda: model.path())
 
 
-HALVED = ("minilm", "resnet50", "smollm2")
+# SmolLM2 is not among them: with its published weights halves give 7.9e-3 of the f32 logits, above the tolerance.
+HALVED = ("minilm", "resnet50")
 
 
 def generate():

@@ -158,16 +158,16 @@ CIUIC_API ciuic_status *ciuic_device_get_info(const ciuic_device *device,
 
 typedef struct ciuic_session_options {
   size_t struct_size;
-  int64_t budget_bytes; /* 0: the program's own. Smaller than planned is of class infeasible;
-                           larger changes nothing. */
-  int32_t threads;      /* host device: compute threads; 0: one a CPU */
-  double link_gbps;     /* host device: 10^9 bytes/s between the tiers; 0: as fast as it goes */
-  int64_t pinned_bytes; /* cuda: the most host memory to pin; 0: no limit. What lies beyond is
-                           copied through a small ring of pinned buffers. */
-  int32_t trace;        /* cuda: 1 for a trace of each run, which then does not run as one graph.
-                           The host device always has one. */
-  int32_t buffered_disk; /* 1: weights on the disk are read through the page cache, by threads; 0: by
-                            io_uring and past it, where the system allows that */
+  int64_t budget_bytes;  /* 0: the program's own. Smaller than planned is of class infeasible;
+                            larger changes nothing. */
+  int32_t threads;       /* host device: compute threads; 0: one a CPU */
+  double link_gbps;      /* host device: 10^9 bytes/s between the tiers; 0: as fast as it goes */
+  int64_t pinned_bytes;  /* cuda: the most host memory to pin; 0: no limit. What lies beyond is
+                            copied through a small ring of pinned buffers. */
+  int32_t trace;         /* cuda: 1 for a trace of each run, which then does not run as one graph.
+                            The host device always has one. */
+  int32_t buffered_disk; /* 1: weights on the disk are read through the page cache, by threads; 0:
+                            by io_uring and past it, where the system allows that */
   double disk_gbps;      /* 10^9 bytes/s that the disk is read at, at most; 0: as fast as it goes */
 } ciuic_session_options;
 /* Takes all memory that runs will need and reads all weights; a damaged weight page fails here.
