@@ -2,6 +2,7 @@
 // Sessions whose streamed weights are on the disk: the same values whichever way they are read and
 // at any rate; entries that take turns; files that change under a session.
 #include "test/runtime/PlanBuilder.h"
+#include "test/runtime/StatusChecks.h"
 
 #include "ciuic/ciuic.h"
 
@@ -15,24 +16,6 @@ using namespace ciuic;
 using namespace ciuic::test;
 
 namespace {
-
-struct Failure {
-  ciuic_status_class cls = CIUIC_OK;
-  std::string code, message;
-  int64_t nearest = 0;
-};
-
-Failure take(ciuic_status *s) {
-  Failure f{ciuic_status_get_class(s), ciuic_status_code(s), ciuic_status_message(s),
-            ciuic_status_nearest_budget(s)};
-  ciuic_status_free(s);
-  return f;
-}
-#define OK(call)                                                                                   \
-  do {                                                                                             \
-    Failure f = take(call);                                                                        \
-    ASSERT_EQ(f.cls, CIUIC_OK) << f.code << ": " << f.message;                                     \
-  } while (false)
 
 std::vector<float> ramp(int64_t n) {
   std::vector<float> x(static_cast<size_t>(n));

@@ -2,6 +2,7 @@
 // Sessions over the C API: streaming through slots, wrap-around, alternating entries, states,
 // spills, gathers, cancel, throttle, and what is refused. Expected values are computed here.
 #include "test/runtime/PlanBuilder.h"
+#include "test/runtime/StatusChecks.h"
 
 #include "ciuic/ciuic.h"
 
@@ -18,24 +19,6 @@ using namespace ciuic;
 using namespace ciuic::test;
 
 namespace {
-
-struct Failure {
-  ciuic_status_class cls = CIUIC_OK;
-  std::string code, message;
-  int64_t nearest = 0;
-};
-
-Failure take(ciuic_status *s) {
-  Failure f{ciuic_status_get_class(s), ciuic_status_code(s), ciuic_status_message(s),
-            ciuic_status_nearest_budget(s)};
-  ciuic_status_free(s);
-  return f;
-}
-#define OK(call)                                                                                   \
-  do {                                                                                             \
-    Failure f = take(call);                                                                        \
-    ASSERT_EQ(f.cls, CIUIC_OK) << f.code << ": " << f.message;                                     \
-  } while (false)
 
 struct Opened {
   ciuic_program *program = nullptr;
