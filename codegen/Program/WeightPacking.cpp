@@ -40,7 +40,7 @@ private:
             cast<RankedTensorType>(weight.getType()), blocksOf(weight),
             mergedWeightOf(weight.getParts(), weight.getInterleaved(),
                            dyn_cast_or_null<graph::PackingAttr>(weight.getPackingAttr()),
-                           cast<RankedTensorType>(weight.getType()).getElementType())};
+                           cast<RankedTensorType>(weight.getType()))};
   }
 
   static graph::BlocksAttr blocksOf(plan::WeightOp weight) {

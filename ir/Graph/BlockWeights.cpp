@@ -62,6 +62,28 @@ bool readParameter(Attribute parameter, int64_t offset, MutableArrayRef<char> ou
   return true;
 }
 
+/// The scales or zeros of part number `part`, where a merged weight has some for each.
+Attribute parameterOf(Attribute parameter, int64_t part) {
+  auto each = dyn_cast_or_null<ArrayAttr>(parameter);
+  return each ? each[part] : parameter;
+}
+
+/// Part number `part` of a merged weight, as a weight of its own.
+StoredWeight partOf(const StoredWeight &weight, int64_t part) {
+  StoredWeight own;
+  own.file = weight.merged.parts[part * 3];
+  own.offset = weight.merged.parts[part * 3 + 1];
+  own.type = weight.type;
+  if (BlocksAttr b = weight.blocks) {
+    own.type = RankedTensorType::get({weight.merged.columnsOf(part), weight.merged.depth},
+                                     weight.type.getElementType());
+    own.blocks = BlocksAttr::get(b.getContext(), b.getBits(), b.getSize(), b.getDepth(),
+                                 b.getPart(), parameterOf(b.getScales(), part),
+                                 parameterOf(b.getZeros(), part), b.getFormat());
+  }
+  return own;
+}
+
 /// The rows of a weight in blocks, one decoded at a time.
 class Rows {
 public:
@@ -146,8 +168,8 @@ bool readWeight(const StoredWeight &weight, int64_t offset, MutableArrayRef<char
                 const ReadFile &read, std::string &error) {
   if (!weight.merged.parts.empty()) {
     return graph::readMerged(weight.merged, offset, out,
-                             [&](int64_t file, int64_t at, MutableArrayRef<char> piece) {
-                               return read(file, at, piece, error);
+                             [&](int64_t part, int64_t at, MutableArrayRef<char> piece) {
+                               return readWeight(partOf(weight, part), at, piece, read, error);
                              });
   }
   if (!weight.blocks) {
@@ -176,6 +198,19 @@ bool readWeight(const StoredWeight &weight, int64_t offset, MutableArrayRef<char
 
 bool readScales(const StoredWeight &weight, int64_t group, int64_t first, int64_t count, float *out,
                 const ReadFile &read, std::string &error) {
+  if (!weight.merged.parts.empty()) {
+    const int64_t groups = (weight.blocks.getDepth() + group - 1) / group;
+    for (int64_t r = 0; r < count;) {
+      const graph::MergedWeight::Run run = weight.merged.runAt(first + r);
+      const int64_t own = std::min(run.count, count - r);
+      if (!readScales(partOf(weight, run.part), group, run.column, own, out + r * groups, read,
+                      error)) {
+        return false;
+      }
+      r += own;
+    }
+    return true;
+  }
   Rows rows(weight, read);
   const int64_t size = weight.blocks.getSize();
   const int64_t groups = (weight.blocks.getDepth() + group - 1) / group;

@@ -75,7 +75,7 @@ def Graph_BlocksAttr : AttrDef<Graph_Dialect, "Blocks"> {
   let summary = "A weight [N, K] stored as integers of `bits` bits in blocks of `size` along K";
   let description = [{
     (ir/Graph/BlockWeights.h) `depth` is K. `scales` has one for each column and block, `zeros` likewise or nothing: a #graph.stored
-    or, where they are few, the elements. `part` says what the weight is of them: `values`, (q − zero) · scale; `centred`,
+    or, where they are few, the elements; of a merged weight a list with one for each part. `part` says what the weight is of them: `values`, (q − zero) · scale; `centred`,
     (q − middle) · scale; `shifts`, (middle − zero) · scale for each block. `format` names the packed format that holds
     `values` or `centred` without loss, empty where none does.
   }];

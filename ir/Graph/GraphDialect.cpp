@@ -54,9 +54,11 @@ LogicalResult BlocksAttr::verify(function_ref<InFlightDiagnostic()> emitError, i
       (size & (size - 1)) != 0 || depth < 1) {
     return emitError() << "blocks have 2, 4 or 8 bits and a power of two from 16 on as size";
   }
+  auto isParameter = llvm::IsaPred<StoredAttr, DenseElementsAttr>;
   for (Attribute parameter : {scales, zeros}) {
-    if (parameter && !isa<StoredAttr, DenseElementsAttr>(parameter)) {
-      return emitError() << "scales and zeros are stored or elements";
+    auto each = dyn_cast_or_null<ArrayAttr>(parameter);
+    if (parameter && !(each ? llvm::all_of(each, isParameter) : isParameter(parameter))) {
+      return emitError() << "scales and zeros are stored or elements, or a list of such";
     }
   }
   return success();

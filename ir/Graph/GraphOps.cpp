@@ -44,11 +44,21 @@ LogicalResult WeightOp::verify() {
     }
   }
   auto parts = getParts();
+  auto lists = [&](Attribute parameter) {
+    auto each = dyn_cast_or_null<ArrayAttr>(parameter);
+    return !parameter || (parts ? each && each.size() * 3 == parts->size() : !each);
+  };
+  if (auto blocks = getBlocksAttr()) {
+    if (!lists(blocks.getScales()) || !lists(blocks.getZeros())) {
+      return emitOpError("(C5) blocks list scales and zeros for each part, and only there");
+    }
+  }
   if (!parts) {
     return success();
   }
   int64_t rest = getBytes();
-  bool ordered = parts->size() >= 6 && parts->size() % 3 == 0 && type.getRank() == 2 &&
+  bool ordered = parts->size() >= 6 && parts->size() % 3 == 0 &&
+                 (type.getRank() == 2 || (type.getRank() == 1 && !getInterleaved())) &&
                  (*parts)[0] == static_cast<int64_t>(getFile()) &&
                  (*parts)[1] == static_cast<int64_t>(getOffset());
   for (size_t i = 2; ordered && i < parts->size(); i += 3) {

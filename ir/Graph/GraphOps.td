@@ -17,10 +17,10 @@ def Graph_WeightOp : Graph_Op<"weight", [Pure]> {
     With `blocks` the file holds integers at `offset`, and `bytes` is what they come to as numbers of the result type.
     A merged weight is several stored tensors of equal depth, side by side along their columns: `parts` holds file, offset
     and bytes of each, `file` and `offset` are the first one's. With `interleaved` sixteen columns of each part take
-    turns, so that panels of one place in the parts are neighbours.
+    turns, so that panels of one place in the parts are neighbours. The parts of a vector follow one another.
     (C1) `bytes` is the size of the result type; (C2) the result type is static; (C3) blocks stand for a matrix of
-    floats of their depth; (C4) parts, if any, are two or more, add up to `bytes` and begin with `file` and `offset`, and
-    none is in blocks.
+    floats of their depth; (C4) parts, if any, are two or more of a matrix or a vector, add up to `bytes` and begin with
+    `file` and `offset`; (C5) a weight in blocks lists scales, and zeros if any, for each part, and nothing without parts.
   }];
   let arguments = (ins StrAttr:$name, I64Attr:$file, I64Attr:$offset, I64Attr:$bytes, OptionalAttr<Graph_PackingAttr>:$packing,
     OptionalAttr<F64Attr>:$relative_error, OptionalAttr<F64Attr>:$activation_error, OptionalAttr<F64Attr>:$predicted_loss,

@@ -7,17 +7,25 @@
 #include <vector>
 
 namespace ciuic::graph {
-namespace {
 
-/// A run of columns that lie together in one part.
-struct Run {
-  int64_t part, column, count;
-};
+MergedWeight::Run MergedWeight::runAt(int64_t column) const {
+  if (interleaved) {
+    const int64_t chunk = column / kInterleave, within = column % kInterleave;
+    return {chunk % count(), chunk / count() * kInterleave + within, kInterleave - within};
+  }
+  int64_t part = 0;
+  for (; part + 1 < count() && column >= columnsOf(part); ++part) {
+    column -= columnsOf(part);
+  }
+  return {part, column, columnsOf(part) - column};
+}
+
+namespace {
 
 class Reader {
 public:
   Reader(const MergedWeight &weight, ReadPart read)
-      : w(weight), count(static_cast<int64_t>(weight.parts.size()) / 3), read(read) {}
+      : w(weight), count(weight.count()), read(read) {}
 
   bool run(int64_t offset, llvm::MutableArrayRef<char> out) {
     const int64_t line = (w.byRows ? w.columns : w.depth) * w.elementSize;
@@ -32,7 +40,7 @@ public:
       if (w.byRows) {
         good = rowPiece(number, within, out.take_front(bytes));
       } else {
-        const Run run = runAt(number);
+        const MergedWeight::Run run = w.runAt(number);
         bytes = std::min<int64_t>(out.size(), run.count * line - within);
         good = readPart(run.part, run.column * line + within, out.take_front(bytes));
       }
@@ -46,25 +54,9 @@ public:
   }
 
 private:
-  int64_t columnsOf(int64_t part) const {
-    return w.parts[part * 3 + 2] / (w.depth * w.elementSize);
-  }
-
-  Run runAt(int64_t column) const {
-    if (w.interleaved) {
-      const int64_t chunk = column / kInterleave, within = column % kInterleave;
-      return {chunk % count, chunk / count * kInterleave + within, kInterleave - within};
-    }
-    int64_t part = 0;
-    for (; part + 1 < count && column >= columnsOf(part); ++part) {
-      column -= columnsOf(part);
-    }
-    return {part, column, columnsOf(part) - column};
-  }
-
   bool readPart(int64_t part, int64_t offset, llvm::MutableArrayRef<char> out) {
     return static_cast<int64_t>(out.size()) <= w.parts[part * 3 + 2] - offset &&
-           read(w.parts[part * 3], w.parts[part * 3 + 1] + offset, out);
+           read(part, offset, out);
   }
 
   /// Bytes [begin, begin + out.size()) of a row of [depth, columns].
@@ -72,7 +64,7 @@ private:
     const int64_t end = begin + static_cast<int64_t>(out.size());
     if (!w.interleaved) {
       for (int64_t part = 0, first = 0; part < count; ++part) {
-        const int64_t own = columnsOf(part) * w.elementSize;
+        const int64_t own = w.columnsOf(part) * w.elementSize;
         const int64_t from = std::max(begin, first), to = std::min(end, first + own);
         if (from < to &&
             !readPart(part, row * own + from - first, out.slice(from - begin, to - from))) {
@@ -87,7 +79,7 @@ private:
     const int64_t firstRound = begin / round, rounds = (end + round - 1) / round - firstRound;
     std::vector<char> buffer(rounds * chunk);
     for (int64_t part = 0; part < count; ++part) {
-      const int64_t own = columnsOf(part) * w.elementSize;
+      const int64_t own = w.columnsOf(part) * w.elementSize;
       if (!readPart(part, row * own + firstRound * chunk, buffer)) {
         return false;
       }

@@ -20,11 +20,20 @@ struct MergedWeight {
   int64_t columns = 0;     ///< of all parts
   int64_t depth = 0;       ///< of each
   int64_t elementSize = 0; ///< bytes
+
+  int64_t count() const { return static_cast<int64_t>(parts.size()) / 3; }
+  int64_t columnsOf(int64_t part) const { return parts[part * 3 + 2] / (depth * elementSize); }
+
+  /// Columns from one on that lie together in one part.
+  struct Run {
+    int64_t part, column, count;
+  };
+  Run runAt(int64_t column) const;
 };
 
-/// Bytes of a file into `out`; false is an error that the reader keeps to itself.
+/// Bytes of a part into `out`; false is an error that the reader keeps to itself.
 using ReadPart =
-    llvm::function_ref<bool(int64_t file, int64_t offset, llvm::MutableArrayRef<char> out)>;
+    llvm::function_ref<bool(int64_t part, int64_t offset, llvm::MutableArrayRef<char> out)>;
 
 /// Bytes [offset, offset + out.size()) of the merged tensor, which they must lie in.
 bool readMerged(const MergedWeight &weight, int64_t offset, llvm::MutableArrayRef<char> out,

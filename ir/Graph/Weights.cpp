@@ -32,16 +32,20 @@ kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type elem
 }
 
 graph::MergedWeight mergedWeightOf(std::optional<llvm::ArrayRef<int64_t>> parts, bool interleaved,
-                                   graph::PackingAttr packing, mlir::Type element) {
-  if (!parts || !packing) {
+                                   graph::PackingAttr packing, mlir::RankedTensorType type) {
+  if (!parts) {
     return {};
+  }
+  const int64_t size = graph::elementBytes(type.getElementType());
+  if (!packing) {
+    return {*parts, false, false, type.getNumElements(), 1, size};
   }
   return {*parts,
           interleaved,
           packing.getSource() == "rows",
           packing.getColumns(),
           packing.getChannels(),
-          graph::elementBytes(element)};
+          size};
 }
 
 int64_t packedBytes(graph::PackingAttr packing) {

@@ -18,10 +18,10 @@ kernels::PackSpec packSpecOf(graph::PackingAttr packing);
 /// empty.
 kernels::WeightSource weightSourceOf(graph::PackingAttr packing, mlir::Type element);
 
-/// How a weight of these `parts` (graph.weight, plan.weight) is read; none where it has none, or is
-/// in no panels.
+/// How a weight of these `parts` (graph.weight, plan.weight) is read; none where it has none. In no
+/// panels it is a vector.
 graph::MergedWeight mergedWeightOf(std::optional<llvm::ArrayRef<int64_t>> parts, bool interleaved,
-                                   graph::PackingAttr packing, mlir::Type element);
+                                   graph::PackingAttr packing, mlir::RankedTensorType type);
 
 int64_t packedBytes(graph::PackingAttr packing);
 

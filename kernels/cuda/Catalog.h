@@ -37,7 +37,7 @@ inline constexpr Block kGemvBlock = {256, kGemvSums + kGemvStaged, 264, true, 2}
 /// Arguments of a matrix-vector product, behind MatmulArg's. Pairs: panels 2p and 2p + 1 are panel
 /// p of two products of N / 2 columns, whose elements `ciuic_epilogue_pair` gets together. Norm:
 /// rows of A are RMS-normalised on the way, by scales of A's type at ptrs[2] and this epsilon (the
-/// bits of a float); rows must fit the staged bytes.
+/// bits of a float); rows must fit the staged bytes, at f32 in three parts.
 enum GemvArg { kGemvPairs = kMatmulArgs, kGemvNorm, kGemvEpsilon, kGemvArgs };
 
 /// Warps that share a panel, each with two chunks or more: of K, the format and pairing alone,

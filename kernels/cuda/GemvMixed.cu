@@ -6,9 +6,9 @@
 // A block takes a panel, a warp two of its columns, a lane every 32nd vector of sixteen bytes of k;
 // fused multiply-adds in f32, then a sum over the lanes in a fixed order. Reads W once: 2 or 4
 // bytes a weight, four vectors of each column under way. A column's result depends on its weights,
-// its row of A and K alone.
-//   args: MatmulArg, then GemvArg, of which no norm. ptrs: A, W (at panel `first`), …; params:
-//   first panel, end panel.
+// its row of A and K alone. With kGemvNorm each block keeps the rows in shared memory, normalised.
+//   args: MatmulArg, then GemvArg. ptrs: A, W (at panel `first`), with kGemvNorm the scales of the
+//   norm, …; params: first panel, end panel.
 #include "kernels/cuda/Abi.h"
 #include "kernels/cuda/Catalog.h"
 #include "kernels/cuda/Overlap.h"
@@ -68,14 +68,61 @@ CIUIC_DEVICE void unpackWords(const Words &words, T, float (&values)[kCount]) {
   unpack(words.w, T(), values[6], values[7]);
 }
 
+constexpr int64_t kFetched = 64 * 1024; // bytes of weights fetched while rows are normalised
+constexpr int kThreads = static_cast<int>(kGemvBlock.threads);
+
+/// Rows divided by the root of their mean square, times the scales, rounded to A: in shared memory
+/// behind the sums, `stride` elements apart.
+template <typename A>
+CIUIC_DEVICE A *normalised(const int64_t *args, const A *a, const A *scale, int64_t stride) {
+  const int64_t K = args[kMatmulK], lda = args[kMatmulLda];
+  const int M = static_cast<int>(args[kMatmulM]);
+  float *partial = reinterpret_cast<float *>(ciuic_shared); // [row][warp]
+  A *rows = reinterpret_cast<A *>(ciuic_shared + kGemvSums);
+  for (int m = 0; m < M; ++m) {
+    float sum = 0;
+    for (int64_t k = threadIndex(); k < K; k += kThreads) {
+      const A x = a[m * lda + k];
+      rows[m * stride + k] = x;
+      sum = fusedMultiplyAdd(toFloat(x), toFloat(x), sum);
+    }
+    sum = warpSum(sum);
+    if (laneIndex() == 0) {
+      partial[m * (kThreads / 32) + warpIndex()] = sum;
+    }
+  }
+  barrier();
+  const float epsilon = fromBits(static_cast<int>(args[kGemvEpsilon]));
+  for (int m = 0; m < M; ++m) {
+    float total = 0;
+#pragma unroll
+    for (int w = 0; w < kThreads / 32; ++w) {
+      total += partial[m * (kThreads / 32) + w];
+    }
+    const float factor = inverseRoot(total / static_cast<float>(K) + epsilon);
+    for (int64_t k = threadIndex(); k < K; k += kThreads) { // the thread's own elements
+      A &x = rows[m * stride + k];
+      x = fromFloat<A>(toFloat(x) * factor * toFloat(scale[k]));
+    }
+  }
+  barrier();
+  return rows;
+}
+
 template <typename A, typename W, int kRows>
 CIUIC_DEVICE void gemvMixed(const int64_t *args, char *const *ptrs, const int64_t *dims,
                             const int64_t *params) {
   constexpr int kCount = 16 / sizeof(W);
-  const int64_t K = args[kMatmulK], N = args[kMatmulN], lda = args[kMatmulLda];
+  const int64_t K = args[kMatmulK], N = args[kMatmulN];
+  int64_t lda = args[kMatmulLda];
   const int M = static_cast<int>(args[kMatmulM]);
   const int lane = laneIndex(), warp = warpIndex();
   const A *a = reinterpret_cast<const A *>(ptrs[0]);
+  if (args[kGemvNorm] != 0) {
+    const int64_t stride = (K + 7) / 8 * 8;
+    a = normalised(args, a, reinterpret_cast<const A *>(ptrs[2]), stride);
+    lda = stride;
+  }
   constexpr int kAlign = kCount * sizeof(A) < 16 ? kCount * sizeof(A) : 16;
   const bool rowsAligned =
       reinterpret_cast<uintptr_t>(a) % kAlign == 0 && (M == 1 || lda * sizeof(A) % kAlign == 0);
@@ -156,9 +203,27 @@ CIUIC_DEVICE void gemvMixed(const int64_t *args, char *const *ptrs, const int64_
   }
 }
 
+/// Asks for the beginning of the block's first panel, which is there when the rows are normalised.
+template <typename W>
+CIUIC_DEVICE void fetchFirstPanel(const int64_t *args, char *const *ptrs, const int64_t *params) {
+  const int64_t together = args[kGemvPairs] != 0 ? 2 : 1,
+                panelBytes = args[kMatmulK] * 16 * sizeof(W);
+  const int64_t first = blockIndex() * together; // of those of the launch
+  if (first < params[1] - params[0]) {
+    const char *from = ptrs[1] + first * panelBytes;
+    const int64_t bytes = panelBytes * together < kFetched ? panelBytes * together : kFetched;
+    for (int64_t at = threadIndex() * 128; at < bytes; at += kThreads * 128) {
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(from + at));
+    }
+  }
+}
+
 template <typename A, typename W>
 CIUIC_DEVICE void gemvMixedOf(const int64_t *args, char *const *ptrs, const int64_t *dims,
                               const int64_t *params) {
+  if (args[kGemvNorm] != 0) {
+    fetchFirstPanel<W>(args, ptrs, params);
+  }
   waitForActivations();
   if (args[kMatmulM] == 1) {
     gemvMixed<A, W, 1>(args, ptrs, dims, params);

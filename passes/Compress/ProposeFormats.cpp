@@ -64,7 +64,7 @@ StoredWeight storedOf(WeightOp weight) {
   return {static_cast<int64_t>(weight.getFile()), static_cast<int64_t>(weight.getOffset()),
           cast<RankedTensorType>(weight.getType()), weight.getBlocksAttr(),
           mergedWeightOf(weight.getParts(), weight.getInterleaved(), weight.getPackingAttr(),
-                         cast<RankedTensorType>(weight.getType()).getElementType())};
+                         cast<RankedTensorType>(weight.getType()))};
 }
 
 /// Fills in one proposal; a coded message if the weight cannot be read.

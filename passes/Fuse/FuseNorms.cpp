@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // The norm in front of a matrix-vector product. It depends on the bounds alone whether the rows fit
 // a block's shared memory, so a program computes the same in every budget.
-#include "ir/Graph/LibraryCall.h"
 #include "passes/Fuse/Marks.h"
 #include "passes/Fuse/Passes.h"
 
@@ -50,9 +49,8 @@ MatmulOp productOver(FusionOp fusion, unsigned number, const Bounds &bounds) {
     return {};
   }
   bool wide = elementOf(product.getA()).isF32();
-  return normalisesRows(elementOf(product.getA()), packing) &&
-                 cuda::gemvStagedBytes(*rows.upper, depth.getValue(), wide ? 3 : 1) <=
-                     cuda::kGemvStaged
+  return packing.getLayout() == "rows16" && cuda::gemvStagedBytes(*rows.upper, depth.getValue(),
+                                                                  wide ? 3 : 1) <= cuda::kGemvStaged
              ? product
              : MatmulOp();
 }

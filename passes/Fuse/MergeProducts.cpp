@@ -5,11 +5,13 @@
 // do not count, and a vendor's product wants all of a weight at once. Two products that maps make
 // one value of (a gate and what it gates) are interleaved by panels, so that a kernel of few rows
 // holds both elements when it computes the maps; other products lie side by side, as the heads that
-// they are read as.
+// they are read as, and so do the vectors that maps add to them.
 #include "passes/Fuse/Passes.h"
 
 #include "ir/Graph/MergedWeight.h"
 #include "kernels/cuda/Catalog.h"
+
+#include "mlir/IR/OperationSupport.h"
 
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
@@ -38,13 +40,78 @@ int64_t columnsOf(MatmulOp product) {
   return shape[product.getTransposeB() ? 0 : 1];
 }
 
+/// The stored vector (a weight, or a constant where it is small) that a map reads by columns, if
+/// input number `input` is one.
+Value vectorOf(MapOp map, unsigned input) {
+  Value value = map.getInputs()[input];
+  AffineMap access = map.getMap(input);
+  auto weight = value.getDefiningOp<WeightOp>();
+  auto constant = value.getDefiningOp<ConstantOp>();
+  bool byColumns =
+      ((weight && !weight.getParts()) ||
+       (constant && isa<DenseElementsAttr>(constant.getValue()))) &&
+      access.getNumResults() == 1 && access.getNumDims() > 0 &&
+      access.getResult(0) == getAffineDimExpr(access.getNumDims() - 1, map.getContext());
+  return byColumns ? value : Value();
+}
+
+/// The map of a product and one stored vector that alone reads the product, as a bias does; none
+/// where there is no such.
+MapOp biasOf(MatmulOp product) {
+  auto map = product->hasOneUse() ? dyn_cast<MapOp>(*product->user_begin()) : MapOp();
+  if (!map || map.getInputs().size() != 2 || map->getNumResults() != 1 ||
+      map.getResult(0).getType() != product.getType() || !map.getBody().getOps<IndexOp>().empty()) {
+    return {};
+  }
+  const unsigned own = map.getInputs()[0] == product.getResult() ? 0 : 1;
+  return map.getMap(own).isIdentity() && vectorOf(map, 1 - own) ? map : MapOp();
+}
+Value biasVectorOf(MapOp bias) {
+  Value first = vectorOf(bias, 0);
+  return first ? first : vectorOf(bias, 1);
+}
+/// Whether two such maps, or none, compute the same of their operands.
+bool areAlike(MapOp a, MapOp b) {
+  return !a || !b
+             ? !a && !b
+             : !vectorOf(a, 0) == !vectorOf(b, 0) &&
+                   isa<WeightOp>(biasVectorOf(a).getDefiningOp()) ==
+                       isa<WeightOp>(biasVectorOf(b).getDefiningOp()) &&
+                   getElementTypeOrSelf(biasVectorOf(a)) == getElementTypeOrSelf(biasVectorOf(b)) &&
+                   OperationEquivalence::isRegionEquivalentTo(
+                       &a.getBody(), &b.getBody(), OperationEquivalence::IgnoreLocations);
+}
+
 struct Group {
   SmallVector<MatmulOp> products;
   SmallVector<MapOp> maps; ///< that make one value of a pair; none: they lie side by side
+  bool biased = false;     ///< side by side, each behind `biasOf` it
+
+  /// What the products' biases add, in their order.
+  SmallVector<Operation *> vectors() {
+    return llvm::map_to_vector(
+        biased ? ArrayRef<MatmulOp>(products) : ArrayRef<MatmulOp>(),
+        [](MatmulOp product) { return biasVectorOf(biasOf(product)).getDefiningOp(); });
+  }
+
+  /// All stored tensors that merging replaces by one of their kind.
+  SmallVector<WeightOp> weights() {
+    SmallVector<WeightOp> all = llvm::map_to_vector(products, weightOf);
+    for (Operation *vector : vectors()) {
+      if (auto weight = dyn_cast<WeightOp>(vector)) {
+        all.push_back(weight);
+      }
+    }
+    return all;
+  }
 
   Attribute signature() {
-    SmallVector<Attribute> parts =
-        llvm::map_to_vector(products, [](MatmulOp product) { return keyOf(weightOf(product)); });
+    SmallVector<Attribute> parts = llvm::map_to_vector(weights(), keyOf);
+    for (Operation *vector : vectors()) {
+      if (auto constant = dyn_cast<ConstantOp>(vector)) {
+        parts.push_back(constant.getValue());
+      }
+    }
     parts.push_back(BoolAttr::get(products.front()->getContext(), !maps.empty()));
     return ArrayAttr::get(products.front()->getContext(), parts);
   }
@@ -58,8 +125,9 @@ bool hasFewRows(MatmulOp product) {
   return rows.upper && *rows.upper <= ciuic::kernels::cuda::kGemvRows;
 }
 
-/// The maps that make one value of both products, each element of one of each, and that alone read
-/// them: in program order, the value's last. Empty where there are none.
+/// The maps that make one value of both products, each element of one of each and of stored
+/// vectors, and that alone read them: in program order, the value's last. Empty where there are
+/// none.
 SmallVector<MapOp> mapsOfPair(MatmulOp a, MatmulOp b) {
   if (columnsOf(a) != columnsOf(b) || columnsOf(a) % kInterleave != 0 ||
       a.getType() != b.getType()) {
@@ -78,7 +146,8 @@ SmallVector<MapOp> mapsOfPair(MatmulOp a, MatmulOp b) {
             map && !llvm::is_contained(maps, map) && map->getNumResults() == 1 &&
             sameDims(dimsOf(map.getResult(0)), dims) && map.getBody().getOps<IndexOp>().empty() &&
             llvm::all_of(llvm::enumerate(map.getInputs()), [&](auto input) {
-              return values.contains(input.value()) && map.getMap(input.index()).isIdentity();
+              return values.contains(input.value()) ? map.getMap(input.index()).isIdentity()
+                                                    : bool(vectorOf(map, input.index()));
             });
         if (joins) {
           maps.push_back(map);
@@ -124,6 +193,18 @@ Fate fateOf(Value value, bool isRoot = true) {
   return fate;
 }
 
+/// What must agree of how weights are stored: nothing, or how integers stand in blocks.
+Attribute formOf(WeightOp weight) {
+  Builder b(weight.getContext());
+  BlocksAttr blocks = weight.getBlocksAttr();
+  return blocks
+             ? Attribute(b.getArrayAttr(
+                   {b.getI64IntegerAttr(blocks.getBits()), b.getI64IntegerAttr(blocks.getSize()),
+                    b.getI64IntegerAttr(blocks.getDepth()), b.getStringAttr(blocks.getPart()),
+                    b.getStringAttr(blocks.getFormat()), b.getBoolAttr(bool(blocks.getZeros()))}))
+             : b.getUnitAttr();
+}
+
 /// The groups of a function, in program order.
 SmallVector<Group> groupsOf(func::FuncOp function) {
   // Of one operand, one way of storing, one depth and one result type but for its columns.
@@ -132,13 +213,13 @@ SmallVector<Group> groupsOf(func::FuncOp function) {
   for (auto product : function.getOps<MatmulOp>()) {
     WeightOp weight = weightOf(product);
     auto type = cast<RankedTensorType>(product.getB().getType());
-    if (!weight || weight.getParts() || weight.getBlocks() || type.getRank() != 2 ||
-        product.getTransposeA()) {
+    if (!weight || weight.getParts() || type.getRank() != 2 || product.getTransposeA()) {
       continue;
     }
     Attribute kind = b.getArrayAttr(
         {b.getBoolAttr(product.getTransposeB()), TypeAttr::get(type.getElementType()),
-         TypeAttr::get(cast<RankedTensorType>(product.getType()).getElementType())});
+         TypeAttr::get(cast<RankedTensorType>(product.getType()).getElementType()),
+         formOf(weight)});
     alike[{product.getA(), kind}].push_back(product);
   }
   SmallVector<Group> groups;
@@ -156,19 +237,30 @@ SmallVector<Group> groupsOf(func::FuncOp function) {
         rest.push_back(products[i]);
       }
     }
-    // What an attention reads apart is one copy; more would cost what merging saves.
+    // What an attention reads apart is one copy; more would cost what merging saves. All have a
+    // bias, of one kind, or none has.
     llvm::SmallPtrSet<Attribute, 4> seen;
+    SmallVector<MatmulOp> kept;
     bool allowCopy = true;
-    llvm::erase_if(rest, [&](MatmulOp product) {
-      Fate fate = fateOf(product.getResult());
-      bool keep = !product->use_empty() && fate != Fate::Other &&
-                  (fate == Fate::Moved || allowCopy) &&
+    int64_t constantBytes = 0;
+    for (MatmulOp product : rest) {
+      MapOp bias = biasOf(product);
+      if (auto constant = bias ? biasVectorOf(bias).getDefiningOp<ConstantOp>() : ConstantOp()) {
+        constantBytes += columnsOf(product) * elementBytes(getElementTypeOrSelf(constant));
+      }
+      Value value = bias ? bias.getResult(0) : product.getResult();
+      Fate fate = fateOf(value);
+      bool keep = !value.use_empty() && fate != Fate::Other && (fate == Fate::Moved || allowCopy) &&
+                  (kept.empty() || areAlike(biasOf(kept.front()), bias)) &&
+                  constantBytes <= ConstantOp::maxBytes &&
                   seen.insert(keyOf(weightOf(product))).second;
-      allowCopy &= !keep || fate == Fate::Moved;
-      return !keep;
-    });
-    if (rest.size() > 1) {
-      groups.push_back({rest, {}});
+      if (keep) {
+        allowCopy &= fate == Fate::Moved;
+        kept.push_back(product);
+      }
+    }
+    if (kept.size() > 1) {
+      groups.push_back({kept, {}, /*biased=*/bool(biasOf(kept.front()))});
     }
   }
   return groups;
@@ -187,7 +279,10 @@ public:
   }
 
   void run() {
-    Value weight = mergedWeight();
+    auto type = cast<RankedTensorType>(first.getB().getType());
+    SmallVector<int64_t> shape(type.getShape());
+    shape[first.getTransposeB() ? 0 : 1] = columns;
+    Value weight = merged(llvm::map_to_vector(group.products, weightOf), type.clone(shape));
     if (!group.maps.empty()) {
       pair(weight);
     } else {
@@ -204,27 +299,36 @@ private:
     return tensorOf(dims, element);
   }
 
-  Value mergedWeight() {
+  Value merged(ArrayRef<WeightOp> weights, RankedTensorType type) {
     std::string name;
     SmallVector<int64_t> parts;
+    SmallVector<Attribute> scales, zeros;
     int64_t bytes = 0;
-    for (MatmulOp product : group.products) {
-      WeightOp weight = weightOf(product);
+    for (WeightOp weight : weights) {
       name += (name.empty() ? "" : " + ") + weight.getName().str();
       int64_t own = weight.getBytes();
       parts.append(
           {static_cast<int64_t>(weight.getFile()), static_cast<int64_t>(weight.getOffset()), own});
       bytes += own;
+      if (BlocksAttr blocks = weight.getBlocksAttr()) {
+        scales.push_back(blocks.getScales());
+        if (blocks.getZeros()) {
+          zeros.push_back(blocks.getZeros());
+        }
+      }
     }
-    auto type = cast<RankedTensorType>(first.getB().getType());
-    SmallVector<int64_t> shape(type.getShape());
-    shape[first.getTransposeB() ? 0 : 1] = columns;
-    WeightOp lead = weightOf(first);
-    auto merged = WeightOp::create(b, lead.getLoc(), type.clone(shape), name, lead.getFile(),
-                                   lead.getOffset(), bytes, PackingAttr());
-    merged.setPartsAttr(b.getDenseI64ArrayAttr(parts));
-    merged.setInterleaved(!group.maps.empty());
-    return merged.getResult();
+    WeightOp lead = weights.front();
+    auto made = WeightOp::create(b, lead.getLoc(), type, name, lead.getFile(), lead.getOffset(),
+                                 bytes, PackingAttr());
+    made.setPartsAttr(b.getDenseI64ArrayAttr(parts));
+    made.setInterleaved(!group.maps.empty());
+    if (BlocksAttr blocks = lead.getBlocksAttr()) {
+      made.setBlocksAttr(
+          BlocksAttr::get(b.getContext(), blocks.getBits(), blocks.getSize(), blocks.getDepth(),
+                          blocks.getPart(), b.getArrayAttr(scales),
+                          zeros.empty() ? Attribute() : b.getArrayAttr(zeros), blocks.getFormat()));
+    }
+    return made.getResult();
   }
 
   Value product(OpBuilder &at, Value a, Value weight) {
@@ -235,19 +339,21 @@ private:
   /// what rotates and appends them can read them where they lie.
   void sideBySide(Value weight) {
     Value all = product(b, first.getA(), weight);
+    all = group.biased ? biased(all) : all;
     int64_t width = headWidth();
     Value view = ReshapeOp::create(b, loc, typeOf({columns / width, width}), all);
     int64_t offset = 0;
     for (MatmulOp old : group.products) {
       int64_t own = columnsOf(old);
+      Operation *last = lastOf(old);
       SmallVector<AffineExpr> offsets(lead.size() + 2, b.getAffineConstantExpr(0));
       offsets[lead.size()] = b.getAffineConstantExpr(offset / width);
       SmallVector<int64_t> steps(lead.size() + 2, 1);
-      b.setInsertionPoint(old);
+      b.setInsertionPoint(last);
       Value slice =
           SliceOp::create(b, old.getLoc(), typeOf({own / width, width}), view,
                           AffineMap::get(0, 0, offsets, b.getContext()), ArrayRef<int64_t>(steps));
-      for (Operation *user : llvm::make_early_inc_range(old->getUsers())) {
+      for (Operation *user : llvm::make_early_inc_range(last->getUsers())) {
         auto reshape = cast<ReshapeOp>(user);
         b.setInsertionPoint(reshape);
         Value seen = reshape.getType() == slice.getType()
@@ -256,15 +362,64 @@ private:
         reshape.getResult().replaceAllUsesWith(seen);
         reshape.erase();
       }
-      old.erase();
+      last->erase();
+      if (group.biased) {
+        old.erase();
+      }
       offset += own;
     }
+  }
+
+  /// What stands for a product's columns to those that read them.
+  Operation *lastOf(MatmulOp product) {
+    return group.biased ? biasOf(product).getOperation() : product.getOperation();
+  }
+
+  /// The products' sums with their vectors.
+  Value biased(Value all) {
+    MapOp bias = biasOf(first);
+    SmallVector<Operation *> vectors = group.vectors();
+    Type of = getElementTypeOrSelf(vectors.front()->getResult(0));
+    auto type = RankedTensorType::get({columns}, of);
+    Value vector;
+    if (isa<WeightOp>(vectors.front())) {
+      vector = merged(
+          llvm::map_to_vector(vectors, [](Operation *weight) { return cast<WeightOp>(weight); }),
+          type);
+    } else {
+      SmallVector<Attribute> values;
+      for (Operation *constant : vectors) {
+        auto own = cast<DenseElementsAttr>(cast<ConstantOp>(constant).getValue());
+        llvm::append_range(values, own.getValues<Attribute>());
+      }
+      vector = ConstantOp::create(b, loc, type, DenseElementsAttr::get(type, values));
+    }
+    SmallVector<Value> inputs{all, vector};
+    if (vectorOf(bias, 0)) {
+      std::swap(inputs[0], inputs[1]);
+    }
+    return MapOp::create(b, bias.getLoc(), TypeRange(typeOf(columns)), inputs,
+                         llvm::to_vector(bias.getMaps().getAsValueRange<AffineMapAttr>()),
+                         [&](OpBuilder &in, Location, ValueRange scalars) {
+                           return copyOfBody(bias, in, scalars);
+                         })
+        .getResult(0);
+  }
+
+  static SmallVector<Value> copyOfBody(MapOp map, OpBuilder &in, ValueRange scalars) {
+    Block &old = map.getBody().front();
+    IRMapping values;
+    values.map(old.getArguments(), scalars);
+    for (Operation &op : old.without_terminator()) {
+      in.clone(op, values);
+    }
+    return {values.lookupOrDefault(old.getTerminator()->getOperand(0))};
   }
 
   /// The last extent of what the products are reshaped to, if it divides all of their columns.
   int64_t headWidth() {
     int64_t width = 0;
-    for (Operation *user : first->getUsers()) {
+    for (Operation *user : lastOf(first)->getUsers()) {
       width = cast<RankedTensorType>(user->getResult(0).getType()).getShape().back();
     }
     for (MatmulOp product : group.products) {
@@ -286,16 +441,19 @@ private:
     Value value;
     if (few) {
       SmallVector<Value> inputs{first.getA(), weight};
+      llvm::append_range(inputs, vectorsOfMaps());
       auto fusion = FusionOp::create(b, loc, TypeRange(type), Template::matmul, inputs);
       Block *body = new Block();
       fusion.getBody().push_back(body);
-      body->addArguments(ValueRange(inputs).getTypes(), {loc, loc});
+      body->addArguments(ValueRange(inputs).getTypes(), SmallVector<Location>(inputs.size(), loc));
       OpBuilder inner = OpBuilder::atBlockEnd(body);
-      value = mapOver(inner, product(inner, body->getArgument(0), body->getArgument(1)));
+      IRMapping outside;
+      outside.map(inputs, body->getArguments());
+      value = mapOver(inner, product(inner, body->getArgument(0), body->getArgument(1)), outside);
       YieldOp::create(inner, loc, value);
       value = fusion.getResult(0);
     } else {
-      value = mapOver(b, product(b, first.getA(), weight));
+      value = mapOver(b, product(b, first.getA(), weight), {});
     }
     value = ReshapeOp::create(b, loc, result, value);
     last.getResult(0).replaceAllUsesWith(value);
@@ -307,6 +465,19 @@ private:
     }
   }
 
+  /// The stored vectors that the maps read.
+  SmallVector<Value> vectorsOfMaps() {
+    llvm::SetVector<Value> vectors;
+    for (MapOp map : group.maps) {
+      for (unsigned i = 0; i < map.getInputs().size(); ++i) {
+        if (Value vector = vectorOf(map, i)) {
+          vectors.insert(vector);
+        }
+      }
+    }
+    return vectors.takeVector();
+  }
+
   int64_t panels() { return columns / 2 / kInterleave; }
 
   RankedTensorType domainOf(Type of) {
@@ -315,7 +486,8 @@ private:
     return tensorOf(dims, of);
   }
 
-  Value mapOver(OpBuilder &at, Value both) {
+  /// `vectors`: what the stored ones are called here, if not by their own names.
+  Value mapOver(OpBuilder &at, Value both, const IRMapping &vectors) {
     MLIRContext *context = b.getContext();
     unsigned rank = lead.size() + 2;
     Value view = ReshapeOp::create(at, loc, typeOf({panels(), 2, kInterleave}), both);
@@ -327,28 +499,29 @@ private:
       index.insert(index.end() - 1, getAffineConstantExpr(product, context));
       return AffineMap::get(rank, 0, index, context);
     };
+    AffineExpr panel = getAffineDimExpr(rank - 2, context),
+               column = getAffineDimExpr(rank - 1, context);
+    AffineMap byColumns = AffineMap::get(rank, 0, panel * kInterleave + column);
     IRMapping made;
     for (MapOp map : group.maps) {
       SmallVector<Value> inputs;
       SmallVector<AffineMap> maps;
-      for (Value input : map.getInputs()) {
+      for (auto [i, input] : llvm::enumerate(map.getInputs())) {
+        if (vectorOf(map, i)) {
+          inputs.push_back(vectors.lookupOrDefault(input));
+          maps.push_back(byColumns);
+          continue;
+        }
         bool isProduct =
             input == group.products[0].getResult() || input == group.products[1].getResult();
         inputs.push_back(isProduct ? view : made.lookup(input));
         maps.push_back(isProduct ? accessOf(input == group.products[1].getResult())
                                  : at.getMultiDimIdentityMap(rank));
       }
-      Block &old = map.getBody().front();
       Type element = cast<RankedTensorType>(map.getResult(0).getType()).getElementType();
       auto copy = MapOp::create(at, map.getLoc(), TypeRange(domainOf(element)), inputs, maps,
                                 [&](OpBuilder &in, Location, ValueRange scalars) {
-                                  IRMapping values;
-                                  values.map(old.getArguments(), scalars);
-                                  for (Operation &op : old.without_terminator()) {
-                                    in.clone(op, values);
-                                  }
-                                  return SmallVector<Value>{
-                                      values.lookupOrDefault(old.getTerminator()->getOperand(0))};
+                                  return copyOfBody(map, in, scalars);
                                 });
       made.map(map.getResult(0), copy.getResult(0));
     }
@@ -378,8 +551,8 @@ struct MergeProductsPass : ciuic::impl::MergeProductsBase<MergeProductsPass> {
     llvm::DenseMap<Attribute, SmallVector<Attribute>> claims;
     for (auto function : getOperation().getOps<func::FuncOp>()) {
       for (Group &group : groupsOf(function)) {
-        for (MatmulOp product : group.products) {
-          claims[keyOf(weightOf(product))].push_back(group.signature());
+        for (WeightOp weight : group.weights()) {
+          claims[keyOf(weight)].push_back(group.signature());
         }
         groups.push_back(std::move(group));
       }
@@ -394,8 +567,8 @@ struct MergeProductsPass : ciuic::impl::MergeProductsBase<MergeProductsPass> {
     SmallVector<Group *> merged;
     for (Group &group : groups) {
       Attribute own = group.signature();
-      bool agreed = few.contains(own) && llvm::all_of(group.products, [&](MatmulOp product) {
-                      Attribute key = keyOf(weightOf(product));
+      bool agreed = few.contains(own) && llvm::all_of(group.weights(), [&](WeightOp weight) {
+                      Attribute key = keyOf(weight);
                       ArrayRef<Attribute> all = claims[key];
                       return all.size() == uses[key] &&
                              llvm::all_of(all, [&](Attribute a) { return a == own; });

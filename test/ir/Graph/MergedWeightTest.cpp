@@ -52,9 +52,11 @@ struct Stored {
 
   bool read(int64_t offset, std::vector<char> &out) const {
     return readMerged(weight, offset, out,
-                      [&](int64_t file, int64_t at, llvm::MutableArrayRef<char> piece) {
-                        const auto *bytes = reinterpret_cast<const char *>(files[file].data());
-                        if (at < 0 || at + piece.size() > files[file].size() * 2) {
+                      [&](int64_t part, int64_t at, llvm::MutableArrayRef<char> piece) {
+                        const std::vector<uint16_t> &file = files[parts[part * 3]];
+                        const auto *bytes = reinterpret_cast<const char *>(file.data());
+                        at += parts[part * 3 + 1];
+                        if (at < 0 || at + piece.size() > file.size() * 2) {
                           return false;
                         }
                         std::memcpy(piece.data(), bytes + at, piece.size());

@@ -20,14 +20,15 @@ func.func @one(%x: tensor<1x128xf16>) -> tensor<1x256xf16> {
 
 // -----
 
-// Not 17 rows, which are no matrix-vector product; not a norm that something else reads; not f32 rows by f32 weights, whose
-// kernel reads rows as they are.
+// So does one of f32 rows by f32 weights; not of 17 rows, which are no matrix-vector product; not of a norm that something
+// else reads.
 // CHECK-LABEL: func.func @many
 // CHECK: fusion row
 // CHECK-LABEL: func.func @shared
 // CHECK: fusion row
 // CHECK-LABEL: func.func @plain
-// CHECK: fusion row
+// CHECK-NOT: fusion row
+// CHECK: graph.rms_norm
 module attributes {graph.device = "cuda"} {
 func.func @many(%x: tensor<17x128xf16>) -> tensor<17x256xf16> {
   %s = graph.weight "s" file 0 offset 65536 bytes 256 : tensor<128xf16>

@@ -175,3 +175,94 @@ func.func @host(%x: tensor<4x64xf32>) -> tensor<4x32xf32> {
   } : (tensor<4x32xf32>, tensor<4x32xf32>) -> tensor<4x32xf32>
   return %y : tensor<4x32xf32>
 }
+
+// -----
+
+// Products with a bias each: the biases lie side by side too, and are added to all heads at once.
+// CHECK-LABEL: func.func @biased
+// CHECK: %[[W:.*]] = graph.weight "q + k" {{.*}} : tensor<48x64xf16>
+// CHECK: %[[P:.*]] = graph.matmul %{{.*}}, %[[W]]
+// CHECK: %[[B:.*]] = graph.weight "qb + kb" file 0 offset 12288 bytes 96 {parts = array<i64: 0, 12288, 64, 0, 12352, 32>} : tensor<48xf16>
+// CHECK: %[[S:.*]] = graph.map(%[[B]], %[[P]])
+// CHECK: %[[H:.*]] = graph.reshape %[[S]] {{.*}} -> tensor<1x1x3x16xf16>
+// CHECK-COUNT-2: graph.slice %[[H]]
+// CHECK-NOT: graph.matmul
+// CHECK: return
+module attributes {graph.device = "cuda"} {
+func.func @biased(%x: tensor<1x1x64xf16>, %c: tensor<1x1x16xf16>) -> (tensor<1x1x2x16xf16>, tensor<1x1x1x16xf16>) {
+  %wq = graph.weight "q" file 0 offset 0 bytes 4096 : tensor<32x64xf16>
+  %wk = graph.weight "k" file 0 offset 8192 bytes 2048 : tensor<16x64xf16>
+  %bq = graph.weight "qb" file 0 offset 12288 bytes 64 : tensor<32xf16>
+  %bk = graph.weight "kb" file 0 offset 12352 bytes 32 : tensor<16xf16>
+  %q = graph.matmul %x, %wq {transpose_b} : (tensor<1x1x64xf16>, tensor<32x64xf16>) -> tensor<1x1x32xf16>
+  %qs = graph.map (%bq, %q) [affine_map<(d0, d1, d2) -> (d2)>, affine_map<(d0, d1, d2) -> (d0, d1, d2)>] {
+  ^bb0(%a: f16, %b: f16):
+    %s = arith.addf %a, %b : f16
+    graph.yield %s : f16
+  } : (tensor<32xf16>, tensor<1x1x32xf16>) -> tensor<1x1x32xf16>
+  %k = graph.matmul %x, %wk {transpose_b} : (tensor<1x1x64xf16>, tensor<16x64xf16>) -> tensor<1x1x16xf16>
+  %ks = graph.map (%bk, %k) [affine_map<(d0, d1, d2) -> (d2)>, affine_map<(d0, d1, d2) -> (d0, d1, d2)>] {
+  ^bb0(%a: f16, %b: f16):
+    %s = arith.addf %a, %b : f16
+    graph.yield %s : f16
+  } : (tensor<16xf16>, tensor<1x1x16xf16>) -> tensor<1x1x16xf16>
+  %qh = graph.reshape %qs : tensor<1x1x32xf16> -> tensor<1x1x2x16xf16>
+  %kh = graph.reshape %ks : tensor<1x1x16xf16> -> tensor<1x1x1x16xf16>
+  %qr = graph.rope %qh bshd, %c, %c : (tensor<1x1x2x16xf16>, tensor<1x1x16xf16>, tensor<1x1x16xf16>) -> tensor<1x1x2x16xf16>
+  %kr = graph.rope %kh bshd, %c, %c : (tensor<1x1x1x16xf16>, tensor<1x1x16xf16>, tensor<1x1x16xf16>) -> tensor<1x1x1x16xf16>
+  return %qr, %kr : tensor<1x1x2x16xf16>, tensor<1x1x1x16xf16>
+}
+}
+
+// -----
+
+// One with a bias and one without stay apart.
+// CHECK-LABEL: func.func @uneven
+// CHECK-NOT: parts
+// CHECK: return
+module attributes {graph.device = "cuda"} {
+func.func @uneven(%x: tensor<1x1x64xf16>, %c: tensor<1x1x16xf16>) -> (tensor<1x1x2x16xf16>, tensor<1x1x1x16xf16>) {
+  %wq = graph.weight "q" file 0 offset 0 bytes 4096 : tensor<32x64xf16>
+  %wk = graph.weight "k" file 0 offset 8192 bytes 2048 : tensor<16x64xf16>
+  %bq = graph.weight "qb" file 0 offset 12288 bytes 64 : tensor<32xf16>
+  %q = graph.matmul %x, %wq {transpose_b} : (tensor<1x1x64xf16>, tensor<32x64xf16>) -> tensor<1x1x32xf16>
+  %qs = graph.map (%q, %bq) [affine_map<(d0, d1, d2) -> (d0, d1, d2)>, affine_map<(d0, d1, d2) -> (d2)>] {
+  ^bb0(%a: f16, %b: f16):
+    %s = arith.addf %a, %b : f16
+    graph.yield %s : f16
+  } : (tensor<1x1x32xf16>, tensor<32xf16>) -> tensor<1x1x32xf16>
+  %k = graph.matmul %x, %wk {transpose_b} : (tensor<1x1x64xf16>, tensor<16x64xf16>) -> tensor<1x1x16xf16>
+  %qh = graph.reshape %qs : tensor<1x1x32xf16> -> tensor<1x1x2x16xf16>
+  %kh = graph.reshape %k : tensor<1x1x16xf16> -> tensor<1x1x1x16xf16>
+  %qr = graph.rope %qh bshd, %c, %c : (tensor<1x1x2x16xf16>, tensor<1x1x16xf16>, tensor<1x1x16xf16>) -> tensor<1x1x2x16xf16>
+  %kr = graph.rope %kh bshd, %c, %c : (tensor<1x1x1x16xf16>, tensor<1x1x16xf16>, tensor<1x1x16xf16>) -> tensor<1x1x1x16xf16>
+  return %qr, %kr : tensor<1x1x2x16xf16>, tensor<1x1x1x16xf16>
+}
+}
+
+// -----
+
+// A gate and what it gates, 4 bits in blocks of 32 and a bias each: column c of the pair's panel p is c of 16 p on.
+// CHECK: #[[C:.*]] = affine_map<(d0, d1, d2) -> (d1 * 16 + d2)>
+// CHECK-LABEL: func.func @blocks
+// CHECK: graph.weight "gate + up" {{.*}}blocks = #graph.blocks<"values" bits 4 size 32 depth 64 scales [#graph.stored<0, 8192, tensor<32x2xf16>>, #graph.stored<0, 8320, tensor<32x2xf16>>] exactly "int4g32">{{.*}}interleaved, parts =
+// CHECK: graph.fusion matmul
+// CHECK: graph.map({{.*}}) [{{.*}}, #[[C]], {{.*}}, #[[C]]]
+module attributes {graph.device = "cuda"} {
+func.func @blocks(%x: tensor<1x64xf16>) -> tensor<1x32xf16> {
+  %wg = graph.weight "gate" file 0 offset 0 bytes 4096 {blocks = #graph.blocks<"values" bits 4 size 32 depth 64 scales #graph.stored<0, 8192, tensor<32x2xf16>> exactly "int4g32">} : tensor<32x64xf16>
+  %wu = graph.weight "up" file 0 offset 1024 bytes 4096 {blocks = #graph.blocks<"values" bits 4 size 32 depth 64 scales #graph.stored<0, 8320, tensor<32x2xf16>> exactly "int4g32">} : tensor<32x64xf16>
+  %bg = graph.weight "gb" file 0 offset 9000 bytes 64 : tensor<32xf16>
+  %bu = graph.weight "ub" file 0 offset 9064 bytes 64 : tensor<32xf16>
+  %g = graph.matmul %x, %wg {transpose_b} : (tensor<1x64xf16>, tensor<32x64xf16>) -> tensor<1x32xf16>
+  %u = graph.matmul %x, %wu {transpose_b} : (tensor<1x64xf16>, tensor<32x64xf16>) -> tensor<1x32xf16>
+  %y = graph.map (%g, %bg, %u, %bu) [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d1)>, affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d1)>] {
+  ^bb0(%a: f16, %b: f16, %c: f16, %d: f16):
+    %s = arith.addf %a, %b : f16
+    %t = arith.addf %c, %d : f16
+    %m = arith.mulf %s, %t : f16
+    graph.yield %m : f16
+  } : (tensor<1x32xf16>, tensor<32xf16>, tensor<1x32xf16>, tensor<32xf16>) -> tensor<1x32xf16>
+  return %y : tensor<1x32xf16>
+}
+}
