@@ -23,21 +23,26 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
     append.states.assign(options.states.begin(), options.states.end());
     manager.addPass(createRaiseAppend(append));
   }
-  OpPassManager &function = manager.nest<func::FuncOp>();
+  OpPassManager &raising = manager.nest<func::FuncOp>();
   // Equal subgraphs first, so that patterns see each once.
-  function.addPass(createCanonicalizerPass());
-  function.addPass(createCSEPass());
+  raising.addPass(createCanonicalizerPass());
+  raising.addPass(createCSEPass());
   if (options.raise) {
     // Layer norms first: what stands behind their centring is an RMS norm too.
-    function.addPass(createRaiseLayerNorm());
-    function.addPass(createRaiseRmsNorm());
-    function.addPass(createRaiseGroupNorm());
+    raising.addPass(createRaiseLayerNorm());
+    raising.addPass(createRaiseRmsNorm());
+    raising.addPass(createRaiseGroupNorm());
     // Rotary embeddings before attention, which ends its search at them.
-    function.addPass(createRaiseRope());
-    function.addPass(createRaiseAttention());
-    function.addPass(createCanonicalizerPass());
-    function.addPass(createCSEPass());
+    raising.addPass(createRaiseRope());
+    raising.addPass(createRaiseAttention());
+    raising.addPass(createCanonicalizerPass());
+    raising.addPass(createCSEPass());
   }
+  if (options.quantiseStates) {
+    // Attention and its caches are known; nothing has been built around them.
+    manager.addPass(createQuantiseStates());
+  }
+  OpPassManager &function = manager.nest<func::FuncOp>();
   // Transposes must have moved before views fold into maps, which would hide them.
   function.addPass(createChannelsLast());
   // Maps read what lies behind their transposes; then norms and the maps around them meet.

@@ -16,6 +16,7 @@ struct PipelineOptions {
   bool state = true;                    ///< outputs that continue inputs stay in the session
   std::vector<std::string> states =
       {}; ///< INPUT=OUTPUT: continue each other though the graph does not show it
+  bool quantiseStates = false; ///< caches of keys and values as int8
 };
 
 /// Legalized functions → fusions with layouts chosen (the end of the graph level).

@@ -2,7 +2,7 @@
 // Values of kernels: ops of map regions on scalars or vectors, and graph ops evaluated at an index
 // by recursion on their operands, so that any chain of maps, slices, transposes, broadcasts and
 // gathers needs no buffer.
-#include "codegen/Kernel/Emitter.h"
+#include "codegen/Kernel/Generator.h"
 #include "ir/Graph/Views.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -437,6 +437,9 @@ Value Emitter::evaluate(Value tensor, ArrayRef<Lane> index) {
   }
   if (isa<graph::GatherOp>(op)) {
     return gather(op, index);
+  }
+  if (auto rows = dyn_cast<graph::DequantiseRowsOp>(op)) {
+    return dequantised(*this, rows, index);
   }
   return fail("op '" + op->getName().getStringRef() + "' has no place in this kernel template");
 }

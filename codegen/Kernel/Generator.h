@@ -48,9 +48,24 @@ void emitScatter(KernelFrame &frame);
 /// The rotated elements at two indices of a rope's result that it pairs.
 std::pair<mlir::Value, mlir::Value> rotated(Emitter &emitter, graph::RopeOp rope,
                                             llvm::ArrayRef<Lane> low, llvm::ArrayRef<Lane> high);
+/// Where lane number `lane` of a rope's pairs stands along the last dim, and how many there are.
+std::pair<Lane, Lane> pairAt(Emitter &emitter, graph::RopeOp rope, const Lane &lane);
+mlir::Value pairsOf(Emitter &emitter, graph::RopeOp rope);
 /// Calls `pair` with the two places along the last dim that a rope pairs, for all of them.
 void forPairs(Emitter &emitter, graph::RopeOp rope,
               llvm::function_ref<void(const Lane &, const Lane &)> pair);
+
+/// A row's values as lanes compute them: `count` lanes, each with values and their places.
+struct RowValues {
+  mlir::Value count;
+  llvm::function_ref<llvm::SmallVector<std::pair<mlir::Value, Lane>>(const Lane &)> at;
+};
+/// Stores a row of `width` values quantised, at an index of `out` but for the last dim. On a GPU
+/// the threads of a unit are one warp.
+void storeQuantised(Emitter &emitter, int64_t width, const RowValues &values, const Buffer &out,
+                    llvm::ArrayRef<Lane> index);
+/// The value of quantised rows at an index.
+mlir::Value dequantised(Emitter &emitter, graph::DequantiseRowsOp op, llvm::ArrayRef<Lane> index);
 
 /// Operand or result `number`'s address on the host.
 mlir::Value loadPointer(Emitter &emitter, mlir::Value ptrs, unsigned number);

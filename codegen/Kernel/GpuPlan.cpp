@@ -97,6 +97,8 @@ private:
     return value ? std::clamp<int64_t>(*value, 0, most) : most;
   }
   static constexpr int64_t kUnknown = int64_t(1) << 40;
+  /// Threads of a row that is quantised: a warp, whose units may go different ways.
+  static constexpr int64_t kQuantising = 32;
 
   SmallVector<Type> results() {
     return llvm::map_to_vector(cast<graph::YieldOp>(body.getTerminator()).getValues(),
@@ -434,6 +436,11 @@ private:
     }
     AffineExpr last = dims.back();
     plan.width = dividing(widthAlong(results()), last);
+    if (auto rows = dyn_cast<graph::QuantiseRowsOp>(&body.front())) {
+      plan.width = dividing(plan.width, graph::dimsOf(rows.getInput()).back());
+      plan.group = kQuantising;
+      return byUnits();
+    }
     if (auto rope = dyn_cast<graph::RopeOp>(&body.front())) {
       last = last.floorDiv(2);
       plan.width = rope.getInterleaved() ? 1 : dividing(widthAlong(results()), last);
@@ -454,11 +461,18 @@ private:
     for (Value value : cast<graph::YieldOp>(body.getTerminator()).getValues()) {
       width = dividing(width, graph::dimsOf(value).back());
     }
+    body.walk([&](graph::QuantiseRowsOp rows) {
+      width = dividing(width, graph::dimsOf(rows.getInput()).back());
+      plan.group = kQuantising;
+    });
+    plan.width = width;
+    if (plan.group == kQuantising) {
+      return byUnits();
+    }
     for (Value value : cast<graph::YieldOp>(body.getTerminator()).getValues()) {
       int64_t vectors = ceilDiv(upper(graph::dimsOf(value).back(), kUnknown), width);
       group = std::max(group, powerOf2Ceil(vectors));
     }
-    plan.width = width;
     plan.group = std::min(plan.threads, group);
     return byUnits();
   }

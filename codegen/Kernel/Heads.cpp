@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What stands between a layer's products and its attention, in one kernel: every result is a rope,
 // or an append to a state of what views and at most one rope make. A unit is a row of one result;
-// results come one after the other. Elements are read where the first view says.
+// results come one after the other. Elements are read where the first view says. Rows that a state
+// keeps quantised are computed twice: for their scale, and for what is stored.
 #include "codegen/Kernel/Generator.h"
 #include "ir/Graph/KernelGeometry.h"
 
@@ -23,7 +24,7 @@ private:
   /// The rows of result `number` and of those behind it, `unit` counted from its first.
   void choose(ArrayRef<Value> results, unsigned number, Value unit) {
     auto append = results[number].getDefiningOp<graph::AppendOp>();
-    SmallVector<AffineExpr> dims = graph::dimsOf(append ? append.getFresh() : results[number]);
+    SmallVector<AffineExpr> dims = graph::dimsOf(append ? freshOf(append) : results[number]);
     SmallVector<Value> splits = llvm::map_to_vector(ArrayRef(dims).drop_back(),
                                                     [&](AffineExpr d) { return e.symbolic(d); });
     auto row = [&] {
@@ -39,6 +40,12 @@ private:
     Value rows = e.symbolic(graph::productOf(ArrayRef(dims).drop_back(), e.builder.getContext()));
     e.when(e.compare(arith::CmpIPredicate::slt, unit, rows), row,
            [&] { choose(results, number + 1, e.sub(unit, rows)); });
+  }
+
+  /// What is appended, before it is quantised.
+  static Value freshOf(graph::AppendOp append) {
+    auto rows = append.getFresh().getDefiningOp<graph::QuantiseRowsOp>();
+    return rows ? rows.getInput() : append.getFresh();
   }
 
   void emitRow(unsigned number, graph::AppendOp append, Value result, ArrayRef<AffineExpr> dims,
@@ -62,7 +69,9 @@ private:
     };
     // The rope that makes the row, and the views behind it.
     SmallVector<Operation *> views;
-    Value source = append ? Value(append.getFresh()) : result;
+    const Value fresh = append ? freshOf(append) : result;
+    const bool quantises = append && fresh != append.getFresh();
+    Value source = fresh;
     while (Operation *op = source.getDefiningOp()) {
       if (isa<graph::RopeOp>(op)) {
         break;
@@ -71,10 +80,23 @@ private:
       source = op->getOperand(0);
     }
     auto rope = source.getDefiningOp<graph::RopeOp>();
+    auto quantise = [&](const RowValues &values) {
+      SmallVector<Lane> at = index;
+      at[append.getAxis()] = e.plus(at[append.getAxis()], shift);
+      const int64_t width = cast<AffineConstantExpr>(dims.back()).getValue();
+      storeQuantised(e, width, values, out, at);
+    };
+    if (!rope && quantises) {
+      quantise({e.symbolic(dims.back()), [&](const Lane &lane) {
+                  index.back() = lane;
+                  return SmallVector<std::pair<Value, Lane>>{{e.at(fresh, index), lane}};
+                }});
+      return;
+    }
     if (!rope) {
       e.lanes(e.constant(0), e.symbolic(dims.back()), [&](Lane lane) {
         index.back() = lane;
-        store(e.at(append.getFresh(), index), index);
+        store(e.at(fresh, index), index);
       });
       return;
     }
@@ -90,10 +112,23 @@ private:
       }
       return place;
     };
+    auto rotatedAt = [&](const Lane &a, const Lane &b) {
+      SmallVector<Lane> low = index, high = index;
+      low.back() = a, high.back() = b;
+      return rotated(e, rope, ofRope(low), ofRope(high));
+    };
+    if (quantises) {
+      quantise({pairsOf(e, rope), [&](const Lane &lane) {
+                  auto [a, b] = pairAt(e, rope, lane);
+                  auto [first, second] = rotatedAt(a, b);
+                  return SmallVector<std::pair<Value, Lane>>{{first, a}, {second, b}};
+                }});
+      return;
+    }
     forPairs(e, rope, [&](const Lane &a, const Lane &b) {
       SmallVector<Lane> low = index, high = index;
       low.back() = a, high.back() = b;
-      auto [first, second] = rotated(e, rope, ofRope(low), ofRope(high));
+      auto [first, second] = rotatedAt(a, b);
       store(first, low);
       store(second, high);
     });

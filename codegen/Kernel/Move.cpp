@@ -69,20 +69,24 @@ void emitConcat(KernelFrame &frame) {
 
 void emitAppend(KernelFrame &frame) {
   Emitter &e = frame.emitter;
-  auto op = dyn_cast<graph::AppendOp>(&frame.body.front());
-  if (!op || op.getResult() != frame.yield().getValues()[0]) {
-    e.fail("an append kernel holds one append");
+  auto op = frame.yield().getValues()[0].getDefiningOp<graph::AppendOp>();
+  std::optional<unsigned> past = graph::appendedArgument(frame.body, 0);
+  auto rows = op ? op.getFresh().getDefiningOp<graph::QuantiseRowsOp>() : graph::QuantiseRowsOp();
+  const bool inPlace = past && graph::hasPhysicalExtents(frame.body, *past);
+  if (!op || !past || (rows && !inPlace)) {
+    e.fail("an append kernel holds one append, of quantised rows to a state alone");
     return;
   }
   unsigned axis = op.getAxis();
-  if (!graph::hasPhysicalExtents(frame.body, 0)) {
+  if (!inPlace) {
     concatenate(frame, {op.getPast(), op.getFresh()}, axis, op.getResult());
     return;
   }
   // In place: the result is the past's buffer, whose strides do not change as it fills.
   Buffer out = e.buffers[op.getPast()];
   out.pointer = frame.pointers.back();
-  SmallVector<AffineExpr> dims = graph::dimsOf(op.getFresh());
+  const Value fresh = rows ? rows.getInput() : op.getFresh();
+  SmallVector<AffineExpr> dims = graph::dimsOf(fresh);
   unsigned last = dims.size() - 1;
   SmallVector<Value> splits = rowsOf(e, dims);
   Value length = e.symbolic(graph::dimsOf(op.getPast())[axis]);
@@ -90,11 +94,22 @@ void emitAppend(KernelFrame &frame) {
     SmallVector<Lane> index =
         llvm::map_to_vector(e.delinearise(unit, splits), [&](Value v) { return e.uniform(v); });
     index.emplace_back();
+    if (rows) {
+      SmallVector<Lane> to = index;
+      to[axis] = e.plus(index[axis], e.uniform(length));
+      auto valueAt = [&](const Lane &lane) {
+        index[last] = lane;
+        return SmallVector<std::pair<Value, Lane>>{{e.at(fresh, index), lane}};
+      };
+      storeQuantised(e, cast<AffineConstantExpr>(dims[last]).getValue(),
+                     {e.symbolic(dims[last]), valueAt}, out, to);
+      return;
+    }
     e.lanes(e.constant(0), e.symbolic(dims[last]), [&](Lane lane) {
       index[last] = lane;
       SmallVector<Lane> to = index;
       to[axis] = e.plus(index[axis], e.uniform(length));
-      e.store(e.at(op.getFresh(), index), out, to);
+      e.store(e.at(fresh, index), out, to);
     });
   });
 }

@@ -6,18 +6,26 @@ using namespace mlir;
 
 namespace ciuic::codegen {
 
+Value pairsOf(Emitter &e, graph::RopeOp rope) {
+  return e.symbolic(graph::dimsOf(rope.getInput())[3].floorDiv(2));
+}
+
+std::pair<Lane, Lane> pairAt(Emitter &e, graph::RopeOp rope, const Lane &lane) {
+  Lane low = lane, high = e.plus(lane, e.uniform(pairsOf(e, rope)));
+  if (rope.getInterleaved()) {
+    low = e.times(lane, e.uniform(int64_t(2)));
+    high = e.plus(low, e.uniform(int64_t(1)));
+  }
+  // Rows, and so their halves, are whole vectors where the width divides them.
+  high.aligned =
+      low.aligned && !rope.getInterleaved() &&
+      graph::dimsOf(rope.getInput())[3].floorDiv(2).getLargestKnownDivisor() % e.width == 0;
+  return {low, high};
+}
+
 void forPairs(Emitter &e, graph::RopeOp rope, function_ref<void(const Lane &, const Lane &)> pair) {
-  Value half = e.symbolic(graph::dimsOf(rope.getInput())[3].floorDiv(2));
-  e.lanes(e.constant(0), half, [&](Lane lane) {
-    Lane low = lane, high = e.plus(lane, e.uniform(half));
-    if (rope.getInterleaved()) {
-      low = e.times(lane, e.uniform(int64_t(2)));
-      high = e.plus(low, e.uniform(int64_t(1)));
-    }
-    // Rows, and so their halves, are whole vectors where the width divides them.
-    high.aligned =
-        low.aligned && !rope.getInterleaved() &&
-        graph::dimsOf(rope.getInput())[3].floorDiv(2).getLargestKnownDivisor() % e.width == 0;
+  e.lanes(e.constant(0), pairsOf(e, rope), [&](Lane lane) {
+    auto [low, high] = pairAt(e, rope, lane);
     pair(low, high);
   });
 }

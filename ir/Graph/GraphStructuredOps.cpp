@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Verifiers of matrix products, convolutions, attention and norms. Labels (C1)… are Graph.td's.
 #include "ir/Graph/Graph.h"
+#include "kernels/QuantisedRows.h"
 
 using namespace mlir;
 using namespace ciuic::graph;
@@ -142,6 +143,14 @@ LogicalResult GroupNormOp::verify() {
              : emitOpError("(C3) operand and result types must agree");
 }
 
+/// The bytes of a quantised row of so many values; the operand where that is no constant.
+static AffineExpr rowBytesOf(AffineExpr width) {
+  auto constant = dyn_cast<AffineConstantExpr>(width);
+  return constant ? getAffineConstantExpr(ciuic::kernels::quantisedRowBytes(constant.getValue()),
+                                          width.getContext())
+                  : width;
+}
+
 LogicalResult AttentionOp::verify() {
   auto q = dimsOf(getQuery()), k = dimsOf(getKey()), v = dimsOf(getValue()),
        out = dimsOf(getResult());
@@ -159,7 +168,14 @@ LogicalResult AttentionOp::verify() {
       differ(groups, at(v, getValueLayout(), 'h'))) {
     return emitOpError("(C2) key/value heads must divide the query heads");
   }
-  if (differ(q[3], k[3]) || differ(v[3], out[3]) || differ(q[0], k[0]) || differ(q[0], v[0]) ||
+  // Quantised rows of key and value, or none.
+  auto isRows = [](Value value) {
+    return cast<RankedTensorType>(value.getType()).getElementType().isInteger(8);
+  };
+  const bool rows = isRows(getKey());
+  auto stored = [&](AffineExpr width) { return rows ? rowBytesOf(width) : width; };
+  if (rows != isRows(getValue()) || differ(stored(q[3]), k[3]) || differ(v[3], stored(out[3])) ||
+      differ(q[0], k[0]) || differ(q[0], v[0]) ||
       differ(at(k, getKeyLayout(), 's'), at(v, getValueLayout(), 's'))) {
     return emitOpError("(C3) batch, width and key extents must agree");
   }
@@ -174,6 +190,25 @@ LogicalResult AttentionOp::verify() {
   }
   return success();
 }
+
+/// Quantised rows and the values that they stand for.
+static LogicalResult verifyRows(Operation *op, Value values, Value rows) {
+  auto from = dimsOf(values), to = dimsOf(rows);
+  auto type = cast<RankedTensorType>(values.getType());
+  if (!isa<FloatType>(type.getElementType()) || from.empty() ||
+      !isa<AffineConstantExpr>(from.back())) {
+    return op->emitOpError("(C1) rows of floats have a constant last dim");
+  }
+  if (!cast<RankedTensorType>(rows.getType()).getElementType().isInteger(8) ||
+      to.size() != from.size() || differ(to.back(), rowBytesOf(from.back())) ||
+      !sameDims(ArrayRef(from).drop_back(), ArrayRef(to).drop_back())) {
+    return op->emitOpError("(C2) quantised rows are i8, as long as such rows are, and as many");
+  }
+  return success();
+}
+
+LogicalResult QuantiseRowsOp::verify() { return verifyRows(*this, getInput(), getResult()); }
+LogicalResult DequantiseRowsOp::verify() { return verifyRows(*this, getResult(), getInput()); }
 
 LogicalResult RopeOp::verify() {
   auto x = dimsOf(getInput());

@@ -131,7 +131,7 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure]> {
   let description = [{
     With H query heads and G key/value heads, query head h reads key/value head h / (H / G). `mask` is added
     (f32, broadcastable to [batch, H, queries, keys]); with `causal`, query i sees keys j ≤ i + keys − queries.
-    Layouts say each operand's order of dims; `layout` is the result's.
+    Layouts say each operand's order of dims; `layout` is the result's. Key and value may both be quantised rows (i8).
     (C1) four dims each; (C2) G divides H; (C3) batch, width and key extents agree; (C4) the mask broadcasts.
   }];
   let arguments = (ins Graph_Tensor:$query, Graph_Tensor:$key, Graph_Tensor:$value, Optional<Graph_Tensor>:$mask,
@@ -139,6 +139,34 @@ def Graph_AttentionOp : Graph_Op<"attention", [Pure]> {
     Graph_HeadLayoutAttr:$value_layout, Graph_HeadLayoutAttr:$layout);
   let results = (outs Graph_Tensor:$result);
   let assemblyFormat = "$query $query_layout `,` $key $key_layout `,` $value $value_layout (`mask` $mask^)? `scale` $scale `to` $layout attr-dict `:` functional-type(operands, $result)";
+  let hasVerifier = 1;
+}
+
+def Graph_QuantiseRowsOp : Graph_Op<"quantise_rows", [Pure]> {
+  let summary = "Rows along the last dim as int8 with a scale each";
+  let description = [{
+    A row of W values becomes kernels/QuantisedRows.h's bytes: integers round(x / scale), ties to even, with
+    scale = max |x| / 127, then the scale. A row of zeros has scale 0; one that is not finite has a scale that is not.
+    (C1) floats with a constant last dim W; (C2) the result is i8, its last dim the bytes of such a row, the others agree.
+    ```mlir
+    %r = graph.quantise_rows %x : tensor<1x8x1x64xf16> -> tensor<1x8x1x72xi8>
+    ```
+  }];
+  let arguments = (ins Graph_Tensor:$input);
+  let results = (outs Graph_Tensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
+  let hasVerifier = 1;
+}
+
+def Graph_DequantiseRowsOp : Graph_Op<"dequantise_rows", [Pure]> {
+  let summary = "The values that quantised rows stand for";
+  let description = [{
+    Integer times scale in f32, rounded to the result's type.
+    (C1), (C2) as quantise_rows' constraints with operand and result exchanged.
+  }];
+  let arguments = (ins Graph_Tensor:$input);
+  let results = (outs Graph_Tensor:$result);
+  let assemblyFormat = "$input attr-dict `:` type($input) `->` type($result)";
   let hasVerifier = 1;
 }
 

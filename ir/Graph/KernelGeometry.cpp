@@ -216,11 +216,12 @@ FailureOr<AffineExpr> gridOf(Template kind, Block &body) {
     return productOf(units, context);
   }
   case Template::append: {
-    auto append = dyn_cast<AppendOp>(&body.front());
+    auto append = yield.getValues().front().getDefiningOp<AppendOp>();
     if (!append) {
       return failure();
     }
-    return hasPhysicalExtents(body, 0) ? outer(dimsOf(append.getFresh())) : outer(dims);
+    std::optional<unsigned> past = appendedArgument(body, 0);
+    return past && hasPhysicalExtents(body, *past) ? outer(dimsOf(append.getFresh())) : outer(dims);
   }
   case Template::heads: {
     AffineExpr units = getAffineConstantExpr(0, context);

@@ -53,13 +53,6 @@ bool roundsRow(KernelOp kernel) {
          kernels::groupSize(packSpecOf(packing).format) > 0 && decodes(matmul, boundsOf(kernel));
 }
 
-bool normalisesRows(Type rows, PackingAttr packing) {
-  StringRef format = packing.getFormat();
-  return packing.getLayout() == "rows16" &&
-         (format.starts_with("int") || (rows.isF16() && format == "f16") ||
-          (rows.isBF16() && format == "bf16") || (rows.isF32() && format == "bf16"));
-}
-
 /// The op that a kernel's loops are for: behind the norm that a product may begin with.
 static Operation *rootOf(KernelOp kernel) {
   Operation *root = &kernel.getBody().front().front();
@@ -298,7 +291,11 @@ private:
   }
 
   Result attention(AttentionOp op) {
-    SmallVector<Value> operands{op.getQuery(), op.getKey(), op.getValue()};
+    const bool rows = elementOf(op.getKey()).isInteger(8); // quantised
+    SmallVector<Value> operands{op.getQuery()};
+    if (!rows) {
+      operands.append({op.getKey(), op.getValue()});
+    }
     if (op.getMask()) {
       operands.push_back(op.getMask());
     }
@@ -318,12 +315,20 @@ private:
          sk = ordered(stridesOf(op.getKey()), op.getKeyLayout());
     auto sv = ordered(stridesOf(op.getValue()), op.getValueLayout()),
          so = ordered(stridesOf(op.getResult()), op.getLayout());
-    if (call.cuda && std::max(upper(q[3]), upper(v[3])) > kernels::cuda::kAttentionWidest) {
+    AffineExpr valueWidth = dimsOf(op.getResult()).back();
+    if (call.cuda && std::max(upper(q[3]), upper(valueWidth)) > kernels::cuda::kAttentionWidest) {
       return op.emitError("[unsupported.head-width] heads are wider than the ")
              << kernels::cuda::kAttentionWidest << " elements that attention on CUDA takes";
     }
     bool few = call.cuda && upper(q[2]) <= kernels::cuda::kDecodeQueries;
     call.function = functionName(few ? "ciuic_decode_attention" : "ciuic_attention");
+    if (rows) {
+      if (call.cuda && !few) {
+        return op.emitError("[internal.quantised-rows] attention of many queries on CUDA reads "
+                            "values, not quantised rows");
+      }
+      call.function += "_rows8";
+    }
     SmallVector<AffineExpr> mask(4, cst(0));
     if (op.getMask()) {
       auto dims = dimsOf(op.getMask());
@@ -341,7 +346,7 @@ private:
                  q[2],
                  k[2],
                  q[3],
-                 v[3],
+                 valueWidth,
                  cst(scale),
                  cst(op.getCausal()),
                  cst(op.getMask() != nullptr),
@@ -514,7 +519,7 @@ AffineExpr unitsOf(const LibraryCall &call, ArrayRef<int64_t> params) {
            a[kernels::kBatchM].ceilDiv(kernels::kMatmulRows) *
            a[kernels::kBatchN].ceilDiv(kernels::kMatmulPanels * kernels::kPanel);
   }
-  if (f == "ciuic_attention") {
+  if (f.starts_with("ciuic_attention")) {
     return a[kernels::kAttnBatch] * a[kernels::kAttnHeads] *
            a[kernels::kAttnQueries].ceilDiv(kernels::kAttentionRows);
   }
@@ -541,6 +546,7 @@ int64_t scratchOf(const LibraryCall &call, ArrayRef<int64_t> upper) {
          : f.starts_with("ciuic_gather_") ? kernels::gatherScratch(args.data())
          : f == "ciuic_batch_matmul"      ? kernels::batchMatmulScratch(args.data())
          : f == "ciuic_attention"         ? kernels::attentionScratch(args.data())
+         : f == "ciuic_attention_rows8"   ? kernels::attentionRowsScratch(args.data())
          : f == "ciuic_pool"              ? kernels::poolScratch(args.data())
          : f == "ciuic_conv_transpose"    ? kernels::convTransposeScratch(args.data())
          : f == "ciuic_conv_depthwise"    ? kernels::depthwiseScratch(args.data())

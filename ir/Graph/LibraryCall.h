@@ -47,10 +47,6 @@ PackingAttr packingOf(KernelOp kernel, unsigned argument);
 /// the default bounds of a batch allow, and perhaps of a single one.
 bool decodes(MatmulOp matmul, const Bounds &bounds);
 
-/// Whether CUDA's matrix-vector product of rows of this type by a weight so packed can normalise
-/// them first: not where the two types have no exact product on tensor cores.
-bool normalisesRows(mlir::Type rows, PackingAttr packing);
-
 /// Whether this kernel rounds a single row to int8 first (more rows it multiplies as they are): it
 /// is one of decoding by an int4 weight whose argument is marked `graph.rounded`. That depends on
 /// model, entry and format alone.

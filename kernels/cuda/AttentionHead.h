@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What the attention functions share: one head's operands, which keys a query sees, and the shapes
-// that the launch must agree on with the device code.
+// What the attention functions share: one head's operands, which keys a query sees, how keys and
+// values are stored, and the shapes that the launch must agree on with the device code.
 #pragma once
+#include "kernels/QuantisedRows.h"
 #include "kernels/cuda/AttentionShape.h"
 #include "kernels/cuda/Tile.h"
 #include "kernels/host/Abi.h"
@@ -23,9 +24,31 @@ CIUIC_DEVICE float power(float x) {
   return result;
 }
 
-template <typename T>
+/// A byte of a quantised row.
+struct Row8 {
+  int8_t value;
+};
+CIUIC_DEVICE float rowScale(const Row8 *row, int width) {
+  return *reinterpret_cast<const float *>(row + kernels::rowScaleAt(width));
+}
+
+/// Bytes 0 … 3 of a word as the signed integers they are, exactly: 2^23 + (b + 128) − (2^23 + 128).
+CIUIC_DEVICE float signedByte(uint32_t flipped, uint32_t select) {
+  return fromBits(static_cast<int>(permuteBytes(flipped, 0x4b000000u, select))) - 8388736.0f;
+}
+CIUIC_DEVICE void signedBytes(uint32_t word, float (&values)[4]) {
+  const uint32_t flipped = word ^ 0x80808080u;
+  values[0] = signedByte(flipped, 0x7440);
+  values[1] = signedByte(flipped, 0x7441);
+  values[2] = signedByte(flipped, 0x7442);
+  values[3] = signedByte(flipped, 0x7443);
+}
+
+/// Operands of type T, keys and values stored as S: T, or Row8.
+template <typename T, typename S = T>
 struct Head {
-  const T *q, *k, *v, *mask; // mask null where there is none
+  const T *q, *mask; // mask null where there is none
+  const S *k, *v;
   int64_t qSeq, kSeq, vSeq, maskQuery, maskKey;
   int queries, keys, width, valueWidth;
   float scale;
@@ -35,8 +58,8 @@ struct Head {
                     int64_t kv) {
     using namespace kernels;
     q = reinterpret_cast<const T *>(ptrs[0]) + batch * args[kAttnQBatch] + head * args[kAttnQHead];
-    k = reinterpret_cast<const T *>(ptrs[1]) + batch * args[kAttnKBatch] + kv * args[kAttnKHead];
-    v = reinterpret_cast<const T *>(ptrs[2]) + batch * args[kAttnVBatch] + kv * args[kAttnVHead];
+    k = reinterpret_cast<const S *>(ptrs[1]) + batch * args[kAttnKBatch] + kv * args[kAttnKHead];
+    v = reinterpret_cast<const S *>(ptrs[2]) + batch * args[kAttnVBatch] + kv * args[kAttnVHead];
     mask = args[kAttnMasked] ? reinterpret_cast<const T *>(ptrs[3]) + batch * args[kAttnMaskBatch] +
                                    head * args[kAttnMaskHead]
                              : nullptr;
@@ -58,7 +81,8 @@ struct Head {
   }
 };
 
-/// Whether rows of q, k and v are 16-byte chunks at 16-byte addresses.
+/// Whether rows of q, k and v are 16-byte chunks at 16-byte addresses; quantised rows, chunks of as
+/// many elements.
 template <typename T>
 CIUIC_DEVICE bool hasVectors(const int64_t *args, char *const *ptrs) {
   using namespace kernels;

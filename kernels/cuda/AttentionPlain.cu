@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Attention of f32 operands, in f32 throughout: tiles of queries and blocks of 32 keys in shared
 // memory, sixteen by eight threads, each with every eighth row. The same tile serves few queries
-// (DecodeSplit.h) and many. Bound by arithmetic outside the matrix units: 4 · queries · keys ·
-// width operations a head.
+// (DecodeSplit.h), whose keys and values may be quantised rows, and many. Bound by arithmetic
+// outside the matrix units: 4 · queries · keys · width operations a head.
 #include "kernels/cuda/DecodeSplit.h"
 
 using namespace ciuic::cuda;
@@ -17,18 +17,19 @@ struct alignas(16) Four {
   float at[4];
 };
 
-template <int RowCount, int Width>
+template <int RowCount, int Width, typename S = float>
 struct PlainTile {
+  using Of = Head<float, S>;
   static constexpr int kColumns = Width / 32, kParts = 1;
   static constexpr int kLd = Width + 4, R = RowCount / 8, D = Width / 64;
-  const Head<float> &h;
+  const Of &h;
   const Rows rows;
   const int64_t qHead, maskHead;
   const bool vectors;
   float *const queries, *const block, *const weights;
   float out[R][D][4], maximum[R], sum[R];
 
-  CIUIC_DEVICE PlainTile(const Head<float> &h, Rows rows, const int64_t *args, char *const *ptrs)
+  CIUIC_DEVICE PlainTile(const Of &h, Rows rows, const int64_t *args, char *const *ptrs)
       : h(h), rows(rows), qHead(args[kAttnQHead]), maskHead(args[kAttnMaskHead]),
         vectors(hasVectors<float>(args, ptrs)), queries(reinterpret_cast<float *>(ciuic_shared)),
         block(queries + RowCount * kLd), weights(block + kKeys * kLd) {}
@@ -45,13 +46,20 @@ struct PlainTile {
     }
   }
 
-  CIUIC_DEVICE void copyBlock(const float *from, int64_t stride, int count, int width) {
+  CIUIC_DEVICE void copyBlock(const S *from, int64_t stride, int count, int width) {
     for (int at = threadIndex(); at < kKeys * Width / 4; at += kAttentionThreads) {
       const int r = at / (Width / 4), c = at % (Width / 4) * 4;
       Four v = {};
       if (r < count && c < width) {
-        const float *address = from + r * stride + c;
-        if (vectors) {
+        const S *address = from + r * stride + c;
+        if constexpr (sizeof(S) == 1) { // rows of integers are filled up with zeros
+          signedBytes(*reinterpret_cast<const uint32_t *>(address), v.at);
+          const float scale = rowScale(from + r * stride, width);
+#pragma unroll
+          for (int i = 0; i < 4; ++i) {
+            v.at[i] *= scale;
+          }
+        } else if (vectors) {
           v = *reinterpret_cast<const Four *>(address);
         } else {
 #pragma unroll
@@ -243,6 +251,18 @@ CIUIC_DEVICE void attendTiles(const int64_t *args, char *const *ptrs, const int6
   }
 }
 
+template <typename S>
+CIUIC_DEVICE void decodeWidths(const int64_t *args, char *const *ptrs, const int64_t *dims) {
+  switch (attentionPlainWidth(most(args[kAttnWidth], args[kAttnValueWidth]))) {
+  case 64:
+    return decode<PlainTile<kDecodeRows, 64, S>>(ciuicPlainDecodeDone, args, ptrs, dims);
+  case 128:
+    return decode<PlainTile<kDecodeRows, 128, S>>(ciuicPlainDecodeDone, args, ptrs, dims);
+  default:
+    return decode<PlainTile<kDecodeRows, 256, S>>(ciuicPlainDecodeDone, args, ptrs, dims);
+  }
+}
+
 } // namespace
 
 CIUIC_LIBRARY(ciuic_cuda_attention_f32) {
@@ -256,13 +276,5 @@ CIUIC_LIBRARY(ciuic_cuda_attention_f32) {
   }
 }
 
-CIUIC_LIBRARY(ciuic_cuda_decode_attention_f32) {
-  switch (attentionPlainWidth(most(args[kAttnWidth], args[kAttnValueWidth]))) {
-  case 64:
-    return decode<float, PlainTile<kDecodeRows, 64>>(ciuicPlainDecodeDone, args, ptrs, dims);
-  case 128:
-    return decode<float, PlainTile<kDecodeRows, 128>>(ciuicPlainDecodeDone, args, ptrs, dims);
-  default:
-    return decode<float, PlainTile<kDecodeRows, 256>>(ciuicPlainDecodeDone, args, ptrs, dims);
-  }
-}
+CIUIC_LIBRARY(ciuic_cuda_decode_attention_f32) { decodeWidths<float>(args, ptrs, dims); }
+CIUIC_LIBRARY(ciuic_cuda_decode_attention_f32_rows8) { decodeWidths<Row8>(args, ptrs, dims); }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Attention of few queries over many keys, 16-bit operands: bound by reading k and v once.
+// Attention of few queries over many keys, 16-bit operands: bound by reading k and v once. Keys and
+// values may be quantised rows, which become values of the operands' type in registers.
 //
 // A warp takes sixteen keys at a time straight from global memory into the fragments of mma.sync:
 // the order in which a product sums is free, so a lane's sixteen bytes of a key serve two steps,
@@ -29,19 +30,65 @@ CIUIC_DEVICE Words loadEight(const T *from, int count) {
   }
 }
 
+/// Eight bytes of a quantised row.
+struct Bytes {
+  uint32_t x, y;
+};
+template <bool Vectors>
+CIUIC_DEVICE Bytes loadEight(const Row8 *from, int count) {
+  Bytes bytes = {0, 0};
+  if constexpr (Vectors) {
+    if (count > 0) {
+      asm("ld.global.nc.L1::no_allocate.v2.u32 {%0, %1}, [%2];"
+          : "=r"(bytes.x), "=r"(bytes.y)
+          : "l"(from));
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const uint32_t byte = i < count ? static_cast<uint8_t>(from[i].value) : 0u;
+      (i < 4 ? bytes.x : bytes.y) |= byte << (i % 4 * 8);
+    }
+  }
+  return bytes;
+}
+
+/// Eight elements as stored, and as multiplied. A row's scale is read with them.
+template <typename T, typename S>
+struct Stored {
+  using Raw = Words;
+  CIUIC_DEVICE static float scale(const S *, int) { return 1; }
+  CIUIC_DEVICE static Words values(const Raw &raw, float) { return raw; }
+};
+template <typename T>
+struct Stored<T, Row8> {
+  using Raw = Bytes;
+  CIUIC_DEVICE static float scale(const Row8 *row, int width) { return rowScale(row, width); }
+  CIUIC_DEVICE static Words values(const Raw &raw, float scale) {
+    float low[4], high[4];
+    signedBytes(raw.x, low);
+    signedBytes(raw.y, high);
+    return {pack(low[0] * scale, low[1] * scale, T()), pack(low[2] * scale, low[3] * scale, T()),
+            pack(high[0] * scale, high[1] * scale, T()),
+            pack(high[2] * scale, high[3] * scale, T())};
+  }
+};
+
 /// One warp's running softmax over its keys. Columns of a value chunk of 64 are spread over lanes:
 /// out[c][j] holds, of tile j, columns c·64 + (lane % 4 · 2 + i) · 8 + j.
-template <typename T, int Chunks, bool Vectors>
+template <typename T, int Chunks, bool Vectors, typename S = T>
 struct Slabs {
+  using Of = Head<T, S>;
+  using Form = Stored<T, S>;
   static constexpr int kKeyChunks = 2 * Chunks; // of 32 elements
   static constexpr int kColumns = 2 * Chunks, kParts = kWarps;
-  const Head<T> &h; // of the group's first head
+  const Of &h; // of the group's first head
   const Rows rows;
   const int64_t qHead, maskHead;
   uint32_t q[kKeyChunks][2][4];
   float out[Chunks][8][4], maximum[2], sum[2];
 
-  CIUIC_DEVICE Slabs(const Head<T> &h, Rows rows, const int64_t *args, char *const *ptrs)
+  CIUIC_DEVICE Slabs(const Of &h, Rows rows, const int64_t *args, char *const *ptrs)
       : h(h), rows(rows), qHead(args[kAttnQHead]), maskHead(args[kAttnMaskHead]) {
     const int part = laneIndex() % 4;
 #pragma unroll
@@ -72,24 +119,35 @@ struct Slabs {
   /// Keys [key, key + 16), those from `end` on hidden.
   CIUIC_DEVICE void add(int key, int end) {
     const int lane = laneIndex(), part = lane % 4, row = lane / 4;
-    Words k[2][kKeyChunks], v[4][Chunks];
+    typename Form::Raw rawK[2][kKeyChunks], rawV[4][Chunks];
+    float scaleK[2], scaleV[4];
 #pragma unroll
     for (int tile = 0; tile < 2; ++tile) {
-      const T *from = h.k + least(key + tile * 8 + row, end - 1) * h.kSeq;
+      const S *from = h.k + least(key + tile * 8 + row, end - 1) * h.kSeq;
 #pragma unroll
       for (int c = 0; c < kKeyChunks; ++c) {
         const int at = c * 32 + part * 8;
-        k[tile][c] = loadEight<Vectors>(from + (at < h.width ? at : 0), least(8, h.width - at));
+        rawK[tile][c] = loadEight<Vectors>(from + (at < h.width ? at : 0), least(8, h.width - at));
       }
+      scaleK[tile] = Form::scale(from, h.width);
     }
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
-      const T *from = h.v + least(key + (i >> 1) * 8 + part * 2 + (i & 1), end - 1) * h.vSeq;
+      const S *from = h.v + least(key + (i >> 1) * 8 + part * 2 + (i & 1), end - 1) * h.vSeq;
 #pragma unroll
       for (int c = 0; c < Chunks; ++c) {
         const int at = c * 64 + row * 8;
-        v[i][c] =
+        rawV[i][c] =
             loadEight<Vectors>(from + (at < h.valueWidth ? at : 0), least(8, h.valueWidth - at));
+      }
+      scaleV[i] = Form::scale(from, h.valueWidth);
+    }
+    Words k[2][kKeyChunks];
+#pragma unroll
+    for (int tile = 0; tile < 2; ++tile) {
+#pragma unroll
+      for (int c = 0; c < kKeyChunks; ++c) {
+        k[tile][c] = Form::values(rawK[tile][c], scaleK[tile]);
       }
     }
     float score[2][4] = {};
@@ -107,7 +165,9 @@ struct Slabs {
                            pack(score[1][2], score[1][3], T())};
 #pragma unroll
     for (int c = 0; c < Chunks; ++c) {
-      const uint32_t *v0 = &v[0][c].x, *v1 = &v[1][c].x, *v2 = &v[2][c].x, *v3 = &v[3][c].x;
+      const Words v[4] = {Form::values(rawV[0][c], scaleV[0]), Form::values(rawV[1][c], scaleV[1]),
+                          Form::values(rawV[2][c], scaleV[2]), Form::values(rawV[3][c], scaleV[3])};
+      const uint32_t *v0 = &v[0].x, *v1 = &v[1].x, *v2 = &v[2].x, *v3 = &v[3].x;
 #pragma unroll
       for (int j = 0; j < 8; ++j) {
         const uint32_t select = j & 1 ? 0x7632 : 0x5410;
@@ -200,26 +260,26 @@ struct Slabs {
   }
 };
 
-template <typename T, bool Vectors>
+template <typename T, bool Vectors, typename S>
 CIUIC_DEVICE void decodeWidth(const int64_t *args, char *const *ptrs, const int64_t *dims) {
   const int64_t width = most(args[kAttnWidth], args[kAttnValueWidth]);
   if (width <= 64) {
-    decode<T, Slabs<T, 1, Vectors>>(ciuicDecodeDone, args, ptrs, dims);
+    decode<Slabs<T, 1, Vectors, S>>(ciuicDecodeDone, args, ptrs, dims);
   } else if (width <= 128) {
-    decode<T, Slabs<T, 2, Vectors>>(ciuicDecodeDone, args, ptrs, dims);
+    decode<Slabs<T, 2, Vectors, S>>(ciuicDecodeDone, args, ptrs, dims);
   } else if (width <= 192) {
-    decode<T, Slabs<T, 3, Vectors>>(ciuicDecodeDone, args, ptrs, dims);
+    decode<Slabs<T, 3, Vectors, S>>(ciuicDecodeDone, args, ptrs, dims);
   } else {
-    decode<T, Slabs<T, 4, Vectors>>(ciuicDecodeDone, args, ptrs, dims);
+    decode<Slabs<T, 4, Vectors, S>>(ciuicDecodeDone, args, ptrs, dims);
   }
 }
 
-template <typename T>
+template <typename T, typename S = T>
 CIUIC_DEVICE void decodeAny(const int64_t *args, char *const *ptrs, const int64_t *dims) {
   if (hasVectors<T>(args, ptrs)) {
-    decodeWidth<T, true>(args, ptrs, dims);
+    decodeWidth<T, true, S>(args, ptrs, dims);
   } else {
-    decodeWidth<T, false>(args, ptrs, dims);
+    decodeWidth<T, false, S>(args, ptrs, dims);
   }
 }
 
@@ -227,3 +287,5 @@ CIUIC_DEVICE void decodeAny(const int64_t *args, char *const *ptrs, const int64_
 
 CIUIC_LIBRARY(ciuic_cuda_decode_attention_f16) { decodeAny<Half>(args, ptrs, dims); }
 CIUIC_LIBRARY(ciuic_cuda_decode_attention_bf16) { decodeAny<BFloat>(args, ptrs, dims); }
+CIUIC_LIBRARY(ciuic_cuda_decode_attention_f16_rows8) { decodeAny<Half, Row8>(args, ptrs, dims); }
+CIUIC_LIBRARY(ciuic_cuda_decode_attention_bf16_rows8) { decodeAny<BFloat, Row8>(args, ptrs, dims); }

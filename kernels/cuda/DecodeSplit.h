@@ -78,10 +78,11 @@ struct Joined {
   }
 };
 
-/// Walks the units. An Engine is one share of one tile of rows: constructed from its head and rows,
+/// Walks the units. An Engine is one share of one tile of rows: constructed from its head (of type
+/// `Of`) and rows,
 /// `run(first, end)` leaves, in each of kParts parts of shared memory, rows of kColumns · 32
 /// values, their maximum and their sum, every part of all rows; a barrier follows.
-template <typename T, typename Engine>
+template <typename Engine>
 CIUIC_DEVICE void decode(unsigned *done, const int64_t *args, char *const *ptrs,
                          const int64_t *dims) {
   constexpr int kColumns = Engine::kColumns, kLd = kColumns * 32 + 2;
@@ -107,7 +108,7 @@ CIUIC_DEVICE void decode(unsigned *done, const int64_t *args, char *const *ptrs,
     const int kv = group / rowTiles % kvHeads, batch = group / rowTiles / kvHeads;
     const int firstRow = group % rowTiles * kDecodeRows;
     const Rows rows = {firstRow, least(kDecodeRows, all - firstRow), queries};
-    const Head<T> h(args, ptrs, batch, kv * shared, kv);
+    const typename Engine::Of h(args, ptrs, batch, kv * shared, kv);
     const int first = split * share, end = least(keys, first + share);
     Engine(h, rows, args, ptrs).run(first, end);
     barrier();

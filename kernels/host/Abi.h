@@ -96,6 +96,7 @@ enum BatchMatmulArg {
 //   `row` of the epilogue is (b·H + h)·queries + i, `col` runs over the value width; without an
 //   epilogue the result goes to ptrs[4] with the out strides. units: batch · H · ceildiv(queries,
 //   kAttentionRows).
+// ciuic_attention_rows8: k and v are quantised rows (kernels/QuantisedRows.h), their strides bytes.
 enum AttentionArg {
   kAttnBatch,
   kAttnHeads,
@@ -214,6 +215,7 @@ enum PoolArg {
   X(ciuic_gather_int4g128)                                                                         \
   X(ciuic_batch_matmul)                                                                            \
   X(ciuic_attention)                                                                               \
+  X(ciuic_attention_rows8)                                                                         \
   X(ciuic_conv)                                                                                    \
   X(ciuic_conv_transpose)                                                                          \
   X(ciuic_conv_depthwise)                                                                          \

@@ -6,7 +6,8 @@
 // Many queries: a unit is 32 queries of one head. Queries lie transposed, so a block of scores is
 // keys × queries, a lane is a query, and the softmax needs no sums across lanes; both products are
 // the microkernel's. Up to four queries (decoding): one query at a time, its scores by dot
-// products, sixteen keys at once.
+// products, sixteen keys at once. Quantised rows become floats block by block.
+#include "kernels/QuantisedRows.h"
 #include "kernels/host/Blocking.h"
 #include "kernels/host/Epilogue.h"
 #include "kernels/host/Exp.h"
@@ -26,7 +27,8 @@ constexpr float kHidden =
 
 // One head of one batch element.
 struct Head {
-  const float *q, *k, *v, *mask; // mask null where there is none
+  const float *q, *k, *v, *mask;               // mask null where there is none
+  const int8_t *keyRows = nullptr, *valueRows; // quantised, strides in bytes: instead of k and v
   int64_t queries, keys, width, valueWidth, valuePadded;
   int64_t qSeq, kSeq, vSeq, maskQuery, maskKey;
   float scale;
@@ -39,11 +41,49 @@ struct Head {
 };
 
 struct Scratch {
-  float *queries, *scores, *out, *values, *maximum, *sum;
+  float *queries, *scores, *out, *values, *maximum, *sum, *keys;
 };
+
+// Quantised rows as floats, `padded` apart, zeros behind their width.
+void dequantise(const int8_t *rows, int64_t stride, int64_t count, int64_t width, int64_t padded,
+                float *to) {
+  typedef int8_t v16bUnaligned __attribute__((vector_size(16), aligned(1)));
+  const int64_t whole = width / kPanel * kPanel;
+  for (int64_t j = 0; j < count; ++j) {
+    const int8_t *row = rows + j * stride;
+    float scale;
+    __builtin_memcpy(&scale, row + rowScaleAt(width), sizeof scale);
+    float *out = to + j * padded;
+    for (int64_t c = 0; c < whole; c += kPanel) {
+      const v16bUnaligned integers = *reinterpret_cast<const v16bUnaligned *>(row + c);
+      store(out + c, __builtin_convertvector(integers, v16f) * splat(scale));
+    }
+    for (int64_t c = whole; c < padded; ++c) {
+      out[c] = c < width ? static_cast<float>(row[c]) * scale : 0.0f;
+    }
+  }
+}
+
+// K of a block, its rows `stride` apart.
+struct Keys {
+  const float *first;
+  int64_t stride;
+};
+Keys keysOf(const Head &h, const Scratch &s, int64_t key, int64_t count) {
+  if (!h.keyRows) {
+    return {h.k + key * h.kSeq, h.kSeq};
+  }
+  const int64_t padded = ceilDiv(h.width, kPanel) * kPanel;
+  dequantise(h.keyRows + key * h.kSeq, h.kSeq, count, h.width, padded, s.keys);
+  return {s.keys, padded};
+}
 
 // V of a block as panels: in place where the width is whole panels, else copied and padded.
 TileInput valuesOf(const Head &h, const Scratch &s, int64_t key, int64_t count) {
+  if (h.keyRows) {
+    dequantise(h.valueRows + key * h.vSeq, h.vSeq, count, h.valueWidth, h.valuePadded, s.values);
+    return {nullptr, 0, s.values, kPanel, h.valuePadded, count};
+  }
   const float *v = h.v + key * h.vSeq;
   if (h.valuePadded == h.valueWidth) {
     return {nullptr, 0, v, kPanel, h.vSeq, count};
@@ -68,8 +108,8 @@ void scaleRow(float *row, int64_t count, float by) {
 }
 
 // Scores of one query against keys [key, key + count), count ≤ 64, padded to sixteens with −∞.
-void dotScores(const Head &h, const float *q, int64_t query, int64_t key, int64_t count,
-               float *scores) {
+void dotScores(const Head &h, const Keys &keys, const float *q, int64_t query, int64_t key,
+               int64_t count, float *scores) {
   const int64_t whole = h.width / kPanel * kPanel, rest = h.width - whole;
   for (int64_t j0 = 0; j0 < count; j0 += kPanel) {
     const int64_t here = least(kPanel, count - j0);
@@ -78,7 +118,7 @@ void dotScores(const Head &h, const float *q, int64_t query, int64_t key, int64_
     for (int64_t j = 0; j < kPanel; ++j) {
       v16f sum = {};
       if (j < here) {
-        const float *k = h.k + (key + j0 + j) * h.kSeq;
+        const float *k = keys.first + (j0 + j) * keys.stride;
         for (int64_t c = 0; c < whole; c += kPanel) {
           sum = fma(load(q + c), load(k + c), sum);
         }
@@ -110,7 +150,7 @@ void attendOne(const Head &h, const Scratch &s, int64_t query, float *out) {
   }
   for (int64_t key = 0; key < visible; key += kKeys) {
     const int64_t count = least(kKeys, visible - key), padded = ceilDiv(count, kPanel) * kPanel;
-    dotScores(h, h.q + query * h.qSeq, query, key, count, s.scores);
+    dotScores(h, keysOf(h, s, key, count), h.q + query * h.qSeq, query, key, count, s.scores);
     v16f highest = splat(maximum);
     for (int64_t j = 0; j < padded; j += kPanel) {
       highest = max(load(s.scores + j), highest);
@@ -247,8 +287,9 @@ void attendMany(const Head &h, const Scratch &s, int64_t query, int64_t rows) {
     if (addsNothing(h, s, query, rows, key, count)) {
       continue;
     }
+    const Keys keys = keysOf(h, s, key, count);
     multiplyBlock<false, false>(count, lanes / kPanel,
-                                {h.k + key * h.kSeq, h.kSeq, s.queries, kPanel, kRows, h.width},
+                                {keys.first, keys.stride, s.queries, kPanel, kRows, h.width},
                                 s.scores, kRows, true);
     if (h.mask) {
       addMask(h, query, rows, key, count, s.scores);
@@ -285,11 +326,8 @@ void attendMany(const Head &h, const Scratch &s, int64_t query, int64_t rows) {
   }
 }
 
-} // namespace
-
-extern "C" void ciuic_attention(const int64_t *args, ciuic_epilogue epilogue, char *const *ptrs,
-                                const int64_t *dims, const int64_t *, int64_t begin, int64_t end,
-                                char *scratch) {
+void attend(bool quantised, const int64_t *args, ciuic_epilogue epilogue, char *const *ptrs,
+            const int64_t *dims, int64_t begin, int64_t end, char *scratch) {
   const int64_t heads = args[kAttnHeads], shared = most(1, heads / most(1, args[kAttnKvHeads]));
   Head h;
   h.queries = args[kAttnQueries], h.keys = args[kAttnKeys], h.width = args[kAttnWidth];
@@ -306,6 +344,7 @@ extern "C" void ciuic_attention(const int64_t *args, ciuic_epilogue epilogue, ch
   s.queries = s.scores + kKeys * kRows;
   s.out = s.queries + h.width * kRows;
   s.values = s.out + kRows * h.valuePadded;
+  s.keys = s.values + kKeys * h.valuePadded;
   const int64_t blocks = ceilDiv(h.queries, kRows);
   for (int64_t unit = begin; unit < end; ++unit) {
     const int64_t query = unit % blocks * kRows, rows = least(kRows, h.queries - query);
@@ -313,10 +352,15 @@ extern "C" void ciuic_attention(const int64_t *args, ciuic_epilogue epilogue, ch
     const int64_t kv = head / shared;
     h.q = reinterpret_cast<const float *>(ptrs[0]) + batch * args[kAttnQBatch] +
           head * args[kAttnQHead];
-    h.k = reinterpret_cast<const float *>(ptrs[1]) + batch * args[kAttnKBatch] +
-          kv * args[kAttnKHead];
-    h.v = reinterpret_cast<const float *>(ptrs[2]) + batch * args[kAttnVBatch] +
-          kv * args[kAttnVHead];
+    const int64_t ofKeys = batch * args[kAttnKBatch] + kv * args[kAttnKHead];
+    const int64_t ofValues = batch * args[kAttnVBatch] + kv * args[kAttnVHead];
+    if (quantised) {
+      h.keyRows = reinterpret_cast<const int8_t *>(ptrs[1]) + ofKeys;
+      h.valueRows = reinterpret_cast<const int8_t *>(ptrs[2]) + ofValues;
+    } else {
+      h.k = reinterpret_cast<const float *>(ptrs[1]) + ofKeys;
+      h.v = reinterpret_cast<const float *>(ptrs[2]) + ofValues;
+    }
     h.mask = args[kAttnMasked] ? reinterpret_cast<const float *>(ptrs[3]) +
                                      batch * args[kAttnMaskBatch] + head * args[kAttnMaskHead]
                                : nullptr;
@@ -338,4 +382,18 @@ extern "C" void ciuic_attention(const int64_t *args, ciuic_epilogue epilogue, ch
     finish({s.out, h.valuePadded, 0, rows, 0, h.valueWidth}, nullptr, here, dims, 0,
            args[kAttnOutSeq]);
   }
+}
+
+} // namespace
+
+extern "C" void ciuic_attention(const int64_t *args, ciuic_epilogue epilogue, char *const *ptrs,
+                                const int64_t *dims, const int64_t *, int64_t begin, int64_t end,
+                                char *scratch) {
+  attend(false, args, epilogue, ptrs, dims, begin, end, scratch);
+}
+
+extern "C" void ciuic_attention_rows8(const int64_t *args, ciuic_epilogue epilogue,
+                                      char *const *ptrs, const int64_t *dims, const int64_t *,
+                                      int64_t begin, int64_t end, char *scratch) {
+  attend(true, args, epilogue, ptrs, dims, begin, end, scratch);
 }

@@ -46,6 +46,12 @@ int64_t attentionScratch(const int64_t *args) {
          kFloat;
 }
 
+// And a block of keys made of quantised rows.
+int64_t attentionRowsScratch(const int64_t *args) {
+  return attentionScratch(args) +
+         kAttentionKeys * ceilDiv(args[kAttnWidth], kPanel) * kPanel * kFloat;
+}
+
 int64_t convUnitRows(int64_t outH, int64_t outW) {
   return std::max<int64_t>(1, std::min(outH, kConvPixels / std::max<int64_t>(1, outW)));
 }

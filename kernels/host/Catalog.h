@@ -18,6 +18,7 @@ int64_t batchMatmulUnits(const int64_t *args);
 int64_t batchMatmulScratch(const int64_t *args);
 int64_t attentionUnits(const int64_t *args);
 int64_t attentionScratch(const int64_t *args);
+int64_t attentionRowsScratch(const int64_t *args);
 
 // Output rows per unit for bounds of the output extents: as many as make up kConvPixels.
 int64_t convUnitRows(int64_t outH, int64_t outW);

@@ -74,7 +74,8 @@ public:
         work.push_back(rope.getInput());
       } else if (auto append = dyn_cast<AppendOp>(op)) {
         work.push_back(append.getFresh());
-      } else if (isa<MapOp, ReshapeOp, TransposeOp, ExpandOp, SliceOp, ConcatOp>(op)) {
+      } else if (isa<MapOp, ReshapeOp, TransposeOp, ExpandOp, SliceOp, ConcatOp, QuantiseRowsOp,
+                     DequantiseRowsOp>(op)) {
         work.append(op->operand_begin(), op->operand_end());
       }
     }

@@ -37,7 +37,7 @@ bool reducesLastDimOnly(ReduceOp op) {
 /// The template an op opens a group with; nothing for ops that compute nothing (leaves, reshapes).
 std::optional<Template> templateOf(Operation *op) {
   return llvm::TypeSwitch<Operation *, std::optional<Template>>(op)
-      .Case<MapOp, SliceOp, ExpandOp>([](auto) { return Template::flat; })
+      .Case<MapOp, SliceOp, ExpandOp, DequantiseRowsOp>([](auto) { return Template::flat; })
       .Case<ReduceOp>(
           [](ReduceOp r) { return reducesLastDimOnly(r) ? Template::row : Template::column; })
       .Case<SoftmaxOp, LayerNormOp, RmsNormOp, GroupNormOp, ArgReduceOp>(
@@ -57,7 +57,7 @@ std::optional<Template> templateOf(Operation *op) {
       .Case<RopeOp>([](auto) { return Template::rope; })
       .Case<ConcatOp>([](auto) { return Template::concat; })
       .Case<PadOp>([](auto) { return Template::pad; })
-      .Case<AppendOp>([](auto) { return Template::append; })
+      .Case<AppendOp, QuantiseRowsOp>([](auto) { return Template::append; })
       .Case<ResizeOp>([](auto) { return Template::resize; })
       .Case<CumSumOp>([](auto) { return Template::cumsum; })
       .Case<ScatterOp>([](auto) { return Template::scatter; })
@@ -79,7 +79,7 @@ public:
       if (!kind) {
         continue;
       }
-      int group = single ? -1 : joinable(&op, *kind);
+      int group = single ? rowsAppendedBy(&op) : joinable(&op, *kind);
       if (group < 0) {
         group = groups.size();
         groups.push_back({*kind, {}, domainOf(&op)});
@@ -171,12 +171,22 @@ private:
     return outside.size();
   }
 
+  /// The group of the rows that `op` appends, if it does and they are quantised for that; else −1.
+  int rowsAppendedBy(Operation *op) {
+    auto append = dyn_cast<AppendOp>(op);
+    auto rows = append ? append.getFresh().getDefiningOp<QuantiseRowsOp>() : QuantiseRowsOp();
+    return rows && rows->hasOneUse() ? groupOf.lookup_or(rows, -1) : -1;
+  }
+
   /// The group that `op` may join, or −1. Later producers first: their group ends closest to `op`.
   int joinable(Operation *op, Template kind) {
+    if (isa<AppendOp>(op)) {
+      return rowsAppendedBy(op);
+    }
     if (kind != Template::flat && kind != Template::row) {
       return -1;
     }
-    if (isa<SliceOp, ExpandOp>(op)) {
+    if (isa<SliceOp, ExpandOp, DequantiseRowsOp>(op)) {
       return -1;
     }
     SmallVector<int> candidates;

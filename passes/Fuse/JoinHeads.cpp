@@ -47,7 +47,9 @@ public:
 
   void run() {
     for (Value operand : {attention.getQuery(), attention.getKey(), attention.getValue()}) {
-      Operation *end = behindViews(operand).getDefiningOp();
+      // Values made of a state's quantised rows are as good as the state.
+      auto values = operand.getDefiningOp<DequantiseRowsOp>();
+      Operation *end = behindViews(values ? values.getInput() : operand).getDefiningOp();
       auto append = dyn_cast_or_null<AppendOp>(end);
       if ((append && isState(append.getPast())) || isa_and_nonnull<RopeOp>(end)) {
         ends.insert(end);
@@ -59,7 +61,12 @@ public:
     }
     for (Operation *end : ends) {
       if (auto append = dyn_cast<AppendOp>(end)) {
-        reach(append.getFresh());
+        Value fresh = append.getFresh();
+        if (auto rows = fresh.getDefiningOp<QuantiseRowsOp>()) { // for this append alone
+          body.insert(rows);
+          fresh = rows.getInput();
+        }
+        reach(fresh);
       } else {
         reach(cast<RopeOp>(end).getInput(), /*rotated=*/true);
       }

@@ -180,7 +180,7 @@ Fate fateOf(Value value, bool isRoot = true) {
   for (OpOperand &use : value.getUses()) {
     Operation *user = use.getOwner();
     Fate own = Fate::Other;
-    if (isa<ReshapeOp>(user) || (!isRoot && isa<TransposeOp>(user))) {
+    if (isa<ReshapeOp>(user) || (!isRoot && isa<TransposeOp, QuantiseRowsOp>(user))) {
       own = fateOf(user->getResult(0), false);
     } else if (!isRoot && ((isa<RopeOp>(user) && use.getOperandNumber() == 0) ||
                            (isa<AppendOp>(user) && use.getOperandNumber() == 1))) {

@@ -12,6 +12,7 @@ sys.path.insert(0, str(HERE.parents[1] / "tools" / "models"))
 import zoo
 
 import contrib
+import decoders
 import disk
 import halves
 import hostile
@@ -25,7 +26,7 @@ from cli import Tools
 from suite import Suite
 
 
-OTHERS = ("session", "quality", "halves", "f16", "contrib", "disk", "nodes", "repeat", "hostile", "release")
+OTHERS = ("session", "quality", "halves", "f16", "contrib", "decoders", "disk", "nodes", "repeat", "hostile", "release")
 
 
 def main():
@@ -65,6 +66,8 @@ def main():
                 halves.run_halves(suite, tools, work / name)
             elif name == "contrib":
                 contrib.run_contrib(suite, tools, work / name)
+            elif name == "decoders":
+                decoders.run_decoders(suite, tools, work / name)
             elif name == "disk":
                 disk.run_disk(suite, tools, work / name)
             elif name == "nodes":

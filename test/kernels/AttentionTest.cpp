@@ -3,6 +3,7 @@
 // broadcast, strided operands.
 #include "kernels/reference/Attention.h"
 #include "kernels/host/Catalog.h"
+#include "kernels/reference/QuantisedRows.h"
 #include "test/kernels/HostLibrary.h"
 
 using namespace ciuic::kernels;
@@ -133,6 +134,35 @@ TEST_P(AttentionTest, AgreesWithTheReference) {
     // The split over calls does not matter.
     EXPECT_EQ(
         0, std::memcmp(got.data(), byHead(c, runAttention(*library, p, 1)).data(), got.size() * 4));
+  }
+}
+
+// Keys and values as quantised rows: the same over the values that they stand for.
+TEST_P(AttentionTest, ReadsQuantisedRows) {
+  for (const Case &c : kCases) {
+    Problem p = makeProblem(c);
+    std::vector<char> k = reference::quantiseRows(p.k, c.width),
+                      v = reference::quantiseRows(p.v, c.valueWidth);
+    p.k = reference::valuesOfRows(k, c.width), p.v = reference::valuesOfRows(v, c.valueWidth);
+    const auto truth = reference::attention(p.args.data(), p.q.data(), p.k.data(), p.v.data(),
+                                            p.mask.empty() ? nullptr : p.mask.data());
+    for (int i : {kAttnKBatch, kAttnKHead, kAttnKSeq}) {
+      p.args[i] = p.args[i] / c.width * quantisedRowBytes(c.width);
+      p.args[i + 3] = p.args[i + 3] / c.valueWidth * quantisedRowBytes(c.valueWidth);
+    }
+    // Exactly as long as the rows: nothing may be read behind the last.
+    Guarded<char> keys(k.size()), values(v.size());
+    std::copy(k.begin(), k.end(), keys.data());
+    std::copy(v.begin(), v.end(), values.data());
+    Guarded<float> out(static_cast<size_t>(p.outputs));
+    runUnits((*library)["ciuic_attention_rows8"], p.args.data(), nullptr,
+             {reinterpret_cast<char *>(p.q.data()), keys.bytes(), values.bytes(),
+              reinterpret_cast<char *>(p.mask.data()), out.bytes()},
+             {}, attentionUnits(p.args.data()), attentionRowsScratch(p.args.data()), 2);
+    EXPECT_TRUE(out.intact() && keys.intact() && values.intact());
+    const auto got = byHead(c, {out.data(), out.data() + p.outputs});
+    EXPECT_LT(relativeError(truth, got.data()), 2e-6)
+        << c.queries << " queries, " << c.keys << " keys, width " << c.width;
   }
 }
 

@@ -108,8 +108,8 @@ private:
   }
 
   PipelineOptions pipeline() const {
-    return {!options.disableRaise, !options.disableFusion, device.profileName, !options.noState,
-            options.states};
+    return {!options.disableRaise, !options.disableFusion, device.profileName,
+            !options.noState,      options.states,         options.cacheFormat == "int8"};
   }
 
   /// Prints the module and ends the compilation, if this is the level asked for.
@@ -144,6 +144,10 @@ private:
     }
     policy = std::get<compress::FormatPolicy>(policyOrError);
     policy.roundRows &= !device.target.cuda; // its kernels multiply rows as they are
+    if (options.cacheFormat != "native" && policy.quality == compress::Quality::Exact) {
+      return fail("usage.kv", "--kv int8 changes results: name the quality to give up for it, "
+                              "--quality near, balanced or small");
+    }
 
     onStage("importing", -1);
     auto imported = frontend::importOnnx(options.model, context);

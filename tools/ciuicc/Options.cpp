@@ -133,6 +133,11 @@ std::variant<Options, int> parseOptions(int argc, char **argv) {
   app.add_option("--formats", options.formats,
                  "Weight formats that --quality may use, comma-separated: f16, bf16, int8, "
                  "int4g32, int4g64, int4g128");
+  app.add_option("--kv", options.cacheFormat,
+                 "How caches of keys and values are kept: native (the model's type) or int8, a "
+                 "scale for each row of a head; int8 needs a --quality other than exact")
+      ->check(CLI::IsMember({"native", "int8"}))
+      ->capture_default_str();
   app.add_option("--state", options.states,
                  "INPUT=OUTPUT: an output that continues an input and stays in the session");
   app.add_flag("--no-state", options.noState,

@@ -29,6 +29,7 @@ struct Options {
   std::string profile;          ///< empty: the machine's card's, or host-generic
   std::optional<Target> target; ///< none: the profile's device, or what the machine has
   std::vector<std::string> entries, states;
+  std::string cacheFormat = "native"; ///< of caches of keys and values: native or int8
   Budget budget;
   std::optional<int64_t> hostMemory; ///< bytes of streamed weights; none: unbounded
   bool noState = false, dryRun = false, json = false, disableRaise = false, disableFusion = false;

@@ -3,6 +3,7 @@
 #include "tools/ciuicc/Summary.h"
 
 #include "ir/Plan/Plan.h"
+#include "kernels/QuantisedRows.h"
 
 #include "llvm/Support/Format.h"
 #include "llvm/Support/raw_ostream.h"
@@ -120,9 +121,16 @@ json summarize(ModuleOp module, const Options &options, const legalize::Legalize
     auto type = cast<RankedTensorType>(state.getType());
     states.push_back({{"input", state.getInput().str()},
                       {"output", state.getOutput().str()},
+                      {"bytes", type.getNumElements() * graph::elementBytes(type.getElementType())},
                       {"capacity", type.getDimSize(state.getAxis())}});
   }
   summary["states"] = states;
+  if (auto counts = module->getAttrOfType<ArrayAttr>("graph.quantised_states")) {
+    summary["quantised_states"] = {{"format", "int8"},
+                                   {"states", cast<IntegerAttr>(counts[0]).getInt()},
+                                   {"of", cast<IntegerAttr>(counts[1]).getInt()},
+                                   {"error_of_row_maximum", kernels::kRowError}};
+  }
   summary["kernels"] = std::distance(module.getOps<graph::KernelOp>().begin(),
                                      module.getOps<graph::KernelOp>().end());
   summary["entries"] = entries;
@@ -143,6 +151,12 @@ std::string toText(const json &s) {
     os << "; weights of " << bytes("disk_bytes") << " are on the disk";
   }
   os << "\n";
+  if (s.contains("quantised_states")) {
+    const json &caches = s["quantised_states"];
+    os << caches["states"].get<int64_t>() << " of " << caches["of"].get<int64_t>()
+       << " states keep keys and values as int8: each value within "
+       << llvm::format("%.2f %%", 100 * kernels::kRowError) << " of its row's largest\n";
+  }
   for (const json &entry : s["entries"]) {
     os << "entry " << entry["name"].get<std::string>() << ": ";
     const char *separator = "";

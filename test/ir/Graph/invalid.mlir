@@ -33,6 +33,13 @@ func.func private @f() attributes {b = #graph.blocks<"values" bits 4 size 32 dep
 
 // -----
 func.func @f() {
+  // expected-error@+1 {{(C5) blocks list scales and zeros for each part, and only there}}
+  %w = graph.weight "w" file 0 offset 0 bytes 256 {blocks = #graph.blocks<"values" bits 4 size 32 depth 8 scales [dense<1.0> : tensor<4x1xf16>]>, parts = array<i64: 0, 0, 128, 0, 512, 128>} : tensor<8x8xf32>
+  return
+}
+
+// -----
+func.func @f() {
   // expected-error@+1 {{(C1) bytes must be the size of the result type, 256}}
   %w = graph.weight "w" file 0 offset 0 bytes 255 : tensor<8x8xf32>
   return
@@ -595,5 +602,33 @@ graph.kernel row @k (tensor<4x8xf32>) -> tensor<4x8xf32> grid affine_map<() -> (
 func.func @f(%x: tensor<4x4xf32>) {
   // expected-error@+1 {{(C2) types differ from those of k}}
   %y = graph.launch @k(%x) : (tensor<4x4xf32>) -> tensor<4x8xf32>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<2x20xi32>) {
+  // expected-error@+1 {{(C1) rows of floats have a constant last dim}}
+  %r = graph.quantise_rows %x : tensor<2x20xi32> -> tensor<2x32xi8>
+  return
+}
+
+// -----
+func.func @f(%x: tensor<2x20xf16>) {
+  // expected-error@+1 {{(C2) quantised rows are i8, as long as such rows are, and as many}}
+  %r = graph.quantise_rows %x : tensor<2x20xf16> -> tensor<2x28xi8>
+  return
+}
+
+// -----
+func.func @f(%r: tensor<2x32xi8>) {
+  // expected-error@+1 {{(C2) quantised rows are i8, as long as such rows are, and as many}}
+  %x = graph.dequantise_rows %r : tensor<2x32xi8> -> tensor<3x20xf16>
+  return
+}
+
+// -----
+func.func @f(%q: tensor<1x2x1x64xf16>, %k: tensor<1x2x5x72xi8>, %v: tensor<1x2x5x64xf16>) {
+  // expected-error@+1 {{(C3) batch, width and key extents must agree}}
+  %y = graph.attention %q bhsd, %k bhsd, %v bhsd scale 1.250000e-01 to bhsd : (tensor<1x2x1x64xf16>, tensor<1x2x5x72xi8>, tensor<1x2x5x64xf16>) -> tensor<1x2x1x64xf16>
   return
 }

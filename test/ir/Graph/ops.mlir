@@ -87,6 +87,12 @@ func.func @structured(%x: tensor<1x4x8xf32>, %img: tensor<1x8x8x4xf32>, %q: tens
   %7 = graph.rms_norm %x, %v epsilon 1.0e-5 : (tensor<1x4x8xf32>, tensor<8xf32>) -> tensor<1x4x8xf32>
   // CHECK: graph.attention %arg2 bhsd, %arg3 bhsd, %arg3 bhsd scale 1.250000e-01 to bshd {causal}
   %8 = graph.attention %q bhsd, %k bhsd, %k bhsd scale 0.125 to bshd {causal} : (tensor<1x6x4x32xf32>, tensor<1x2x4x32xf32>, tensor<1x2x4x32xf32>) -> tensor<1x4x6x32xf32>
+  // CHECK: %[[ROWS:.*]] = graph.quantise_rows %arg3 : tensor<1x2x4x32xf32> -> tensor<1x2x4x40xi8>
+  %rows = graph.quantise_rows %k : tensor<1x2x4x32xf32> -> tensor<1x2x4x40xi8>
+  // CHECK: graph.dequantise_rows %[[ROWS]] : tensor<1x2x4x40xi8> -> tensor<1x2x4x32xf32>
+  %values = graph.dequantise_rows %rows : tensor<1x2x4x40xi8> -> tensor<1x2x4x32xf32>
+  // CHECK: graph.attention %arg2 bhsd, %[[ROWS]] bhsd, %[[ROWS]] bhsd
+  %quantised = graph.attention %q bhsd, %rows bhsd, %rows bhsd scale 0.125 to bshd : (tensor<1x6x4x32xf32>, tensor<1x2x4x40xi8>, tensor<1x2x4x40xi8>) -> tensor<1x4x6x32xf32>
   // CHECK: graph.rope %arg2 bhsd, %arg4, %arg4
   %9 = graph.rope %q bhsd, %cs, %cs : (tensor<1x6x4x32xf32>, tensor<1x4x32xf32>, tensor<1x4x32xf32>) -> tensor<1x6x4x32xf32>
   return

@@ -11,9 +11,12 @@ CIUIC_ENTRY(attention, bf16)
 #include "test/kernels/cuda/TestEpilogue.h"
 CIUIC_ENTRY(decode_attention, f16)
 CIUIC_ENTRY(decode_attention, bf16)
+CIUIC_ENTRY(decode_attention, f16_rows8)
+CIUIC_ENTRY(decode_attention, bf16_rows8)
 #else
 #include "kernels/cuda/AttentionPlain.cu"
 #include "test/kernels/cuda/TestEpilogue.h"
 CIUIC_ENTRY(attention, f32)
 CIUIC_ENTRY(decode_attention, f32)
+CIUIC_ENTRY(decode_attention, f32_rows8)
 #endif

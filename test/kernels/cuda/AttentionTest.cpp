@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Attention against its float64 twin, on a GPU: AttentionTest MANY FEW PLAIN [quick], the modules
 // of AttentionKernels.cu. Heads of any width, grouped, causal, masked, misaligned, empty; caches
-// with room behind the keys that holds no numbers; rows that see nothing.
+// with room behind the keys that holds no numbers; rows that see nothing; keys and values as
+// quantised rows.
 #include "kernels/reference/Attention.h"
+#include "kernels/reference/QuantisedRows.h"
 #include "test/kernels/cuda/Suite.h"
+
+#include <algorithm>
 
 using namespace ciuic;
 using namespace ciuic::kernels;
@@ -71,6 +75,7 @@ const Case kCases[] = {
 
 struct Problem {
   TestCall call = {};
+  int64_t valueStrides[6] = {}; // of k and v, before they are stored as rows
   std::vector<float> q, k, v, mask;
 };
 
@@ -91,6 +96,7 @@ Problem makeProblem(const Case &c, const std::string &type) {
   a[kAttnKBatch] = c.kvHeads * a[kAttnKHead];
   a[kAttnVSeq] = c.valueWidth, a[kAttnVHead] = capacity * c.valueWidth;
   a[kAttnVBatch] = c.kvHeads * a[kAttnVHead];
+  std::copy_n(a + kAttnKBatch, 6, p.valueStrides);
   p.q = normals(static_cast<size_t>(c.batch * a[kAttnQBatch]), 1, 2 * c.sharpness);
   p.k = normals(static_cast<size_t>(c.batch * a[kAttnKBatch]), 2);
   p.v = normals(static_cast<size_t>(c.batch * a[kAttnVBatch]), 3);
@@ -129,6 +135,17 @@ Problem makeProblem(const Case &c, const std::string &type) {
   return p;
 }
 
+/// Values as quantised rows: what they stand for stays in `values`, strides become bytes. `first`
+/// is the batch stride of three.
+std::vector<char> storeRows(int64_t *args, std::vector<float> &values, int64_t width, int first) {
+  std::vector<char> rows = reference::quantiseRows(values, width);
+  values = reference::valuesOfRows(rows, width);
+  for (int i = first; i < first + 3; ++i) {
+    args[i] = args[i] / width * quantisedRowBytes(width);
+  }
+  return rows;
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -141,19 +158,31 @@ int main(int argc, char **argv) {
   const CUmodule many = suite.driver.load(argv[1]), few = suite.driver.load(argv[2]);
   const CUmodule plain = suite.driver.load(argv[3]);
   for (const Case &c : kCases) {
+    const bool decode = c.queries > 0 && c.queries <= cuda::kDecodeQueries;
     if (quick && (c.keys > 400 || c.heads > 20)) {
       continue;
     }
-    for (const std::string type : {"f16", "bf16", "f32"}) {
+    for (const std::string stored :
+         {"f16", "bf16", "f32", "f16_rows8", "bf16_rows8", "f32_rows8"}) {
+      const std::string type = stored.substr(0, stored.find('_'));
+      const bool rows = type != stored;
+      if (rows && !decode) {
+        continue; // attention of many queries reads values
+      }
       Problem p = makeProblem(c, type);
       const int64_t bytes = static_cast<int64_t>(bytesOf(type));
-      const std::vector<char> q = encode(p.q, type), k = encode(p.k, type), v = encode(p.v, type);
+      std::vector<char> k = encode(p.k, type), v = encode(p.v, type);
+      if (rows) {
+        k = storeRows(p.call.args, p.k, c.width, kAttnKBatch);
+        v = storeRows(p.call.args, p.v, c.valueWidth, kAttnVBatch);
+      }
+      const std::vector<char> q = encode(p.q, type);
       const std::vector<char> mask = encode(p.mask, type);
       const size_t offset = c.misaligned * bytesOf(type);
-      const bool decode = c.queries > 0 && c.queries <= cuda::kDecodeQueries;
       const int64_t *a = p.call.args;
-      Buffer queries(q.data(), q.size(), offset), keys(k.data(), k.size(), offset);
-      Buffer values(v.data(), v.size(), offset), masks(mask.data(), mask.size(), offset);
+      const size_t ofRows = rows ? c.misaligned * 8 : offset; // rows are whole eights
+      Buffer queries(q.data(), q.size(), offset), keys(k.data(), k.size(), ofRows);
+      Buffer values(v.data(), v.size(), ofRows), masks(mask.data(), mask.size(), offset);
       Buffer workspace(nullptr, decode ? static_cast<size_t>(cuda::decodeWorkspace(a)) : 0);
       p.call.ptrs[0] = queries.get(), p.call.ptrs[1] = keys.get(), p.call.ptrs[2] = values.get();
       p.call.ptrs[3] = masks.get(), p.call.ptrs[4] = workspace.get();
@@ -162,7 +191,7 @@ int main(int argc, char **argv) {
       const int64_t tile = cuda::attentionTileRows(a, bytes);
       const int64_t units =
           decode ? cuda::decodeUnits(a) : c.batch * c.heads * ((c.queries + tile - 1) / tile);
-      const std::string name = (decode ? "decode_attention_" : "attention_") + type;
+      const std::string name = (decode ? "decode_attention_" : "attention_") + stored;
       const std::string what = name + " batch " + std::to_string(c.batch) + " heads " +
                                std::to_string(c.heads) + "/" + std::to_string(c.kvHeads) +
                                " queries " + std::to_string(c.queries) + " keys " +
@@ -172,7 +201,13 @@ int main(int argc, char **argv) {
       const std::vector<float> got =
           suite.run(suite.driver.function(module, "test_" + name, block.sharedBytes), p.call,
                     c.batch * c.heads * c.queries, c.valueWidth, units, block, what);
-      std::vector<double> want = reference::attention(a, p.q.data(), p.k.data(), p.v.data(),
+      // The twin reads values, in their own strides.
+      int64_t ofValues[kAttentionArgs];
+      std::copy_n(a, static_cast<int>(kAttentionArgs), ofValues);
+      if (rows) {
+        std::copy_n(p.valueStrides, 6, ofValues + kAttnKBatch);
+      }
+      std::vector<double> want = reference::attention(ofValues, p.q.data(), p.k.data(), p.v.data(),
                                                       p.mask.empty() ? nullptr : p.mask.data());
       if (c.keys == 0) {
         want.assign(want.size(), 0.0);
