@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Attention against its float64 twin, on a GPU: AttentionTest MANY FEW PLAIN [quick], the modules
-// of AttentionKernels.cu. Heads of any width, grouped, causal, masked, misaligned, empty; caches
-// with room behind the keys that holds no numbers; rows that see nothing; keys and values as
-// quantised rows.
+// Attention against its float64 twin, on a GPU: AttentionTest MANY FEW PLAIN [all|quick|tiny
+// [TYPE]], the modules of AttentionKernels.cu. Heads of any width, grouped, causal, masked,
+// misaligned, empty; caches with room behind the keys that holds no numbers; rows that see nothing;
+// keys and values as quantised rows.
 #include "kernels/reference/Attention.h"
 #include "kernels/reference/QuantisedRows.h"
 #include "test/kernels/cuda/Suite.h"
@@ -150,24 +150,26 @@ std::vector<char> storeRows(int64_t *args, std::vector<float> &values, int64_t w
 
 int main(int argc, char **argv) {
   if (argc < 4) {
-    std::printf("usage: AttentionTest MANY FEW PLAIN [quick]\n");
+    std::printf("usage: AttentionTest MANY FEW PLAIN [all|quick|tiny [TYPE]]\n");
     return 2;
   }
-  const bool quick = argc > 4; // under a sanitizer
+  const Effort effort = effortOf(argc > 4 ? argv[4] : "all");
   Suite suite;
   const CUmodule many = suite.driver.load(argv[1]), few = suite.driver.load(argv[2]);
   const CUmodule plain = suite.driver.load(argv[3]);
-  for (const Case &c : kCases) {
-    const bool decode = c.queries > 0 && c.queries <= cuda::kDecodeQueries;
-    if (quick && (c.keys > 400 || c.heads > 20)) {
+  for (const std::string stored : {"f16", "bf16", "f32", "f16_rows8", "bf16_rows8", "f32_rows8"}) {
+    const std::string type = stored.substr(0, stored.find('_'));
+    const bool rows = type != stored;
+    if (argc > 5 && type != argv[5]) {
       continue;
     }
-    for (const std::string stored :
-         {"f16", "bf16", "f32", "f16_rows8", "bf16_rows8", "f32_rows8"}) {
-      const std::string type = stored.substr(0, stored.find('_'));
-      const bool rows = type != stored;
-      if (rows && !decode) {
-        continue; // attention of many queries reads values
+    for (const Case &c : kCases) {
+      const bool decode = c.queries > 0 && c.queries <= cuda::kDecodeQueries;
+      const int64_t products = c.batch * c.heads * c.queries * c.keys * c.width;
+      if ((rows && !decode) || // attention of many queries reads values
+          (effort == Effort::Quick && (c.keys > 400 || c.heads > 20)) ||
+          (effort == Effort::Tiny && (products > 400000 || c.width > 128))) {
+        continue;
       }
       Problem p = makeProblem(c, type);
       const int64_t bytes = static_cast<int64_t>(bytesOf(type));
@@ -219,6 +221,7 @@ int main(int argc, char **argv) {
                                       : 4e-6,
                     what);
     }
+    suite.progress(type);
   }
   return suite.finish("attention");
 }
