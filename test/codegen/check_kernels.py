@@ -322,6 +322,39 @@ def gather():
     return groups
 
 
+def row_bytes(width):
+    return -(-width // 8) * 8 + 8
+
+
+def rows_of(x):
+    """Floats [.., W] as kernels/QuantisedRows.h has them, and the values that they stand for."""
+    width = x.shape[-1]
+    rows = np.zeros(x.shape[:-1] + (row_bytes(width),), np.int8)
+    scale = (np.abs(x).max(-1, keepdims=True) / np.float64(127)).astype(np.float32)
+    with np.errstate(all="ignore"):
+        rows[..., :width] = np.where(scale > 0, np.rint(x.astype(np.float64) / scale), 0)
+    rows[..., -8:-4] = scale.view(np.int8)
+    return rows, rows[..., :width] * scale
+
+
+def appended_rows(fresh, begin):
+    """Checks a state [.., .., rows, bytes] to which these rows [.., .., n, W] were appended at `begin`."""
+    wanted, _ = rows_of(fresh)
+    width, n = fresh.shape[-1], fresh.shape[2]
+
+    def check(got):
+        rest = np.full_like(got, 0xa5 - 256)
+        rest[:, :, begin : begin + n] = own = got[:, :, begin : begin + n]
+        # A value in the middle of two integers may become either.
+        integers = np.abs(own[..., :width].astype(int) - wanted[..., :width]).max(initial=0) <= 1
+        few = np.count_nonzero(own[..., :width] != wanted[..., :width]) <= 0.01 * own.size
+        scales = np.allclose(*(np.ascontiguousarray(r[..., -8:-4]).view(np.float32) for r in (own, wanted)), rtol=2e-6)
+        filled = not own[..., width:-8].any() and not own[..., -4:].any()
+        good = integers and few and scales and filled and got.tobytes() == rest.tobytes()
+        return "" if good else "the quantised rows are wrong, or others were touched"
+    return check
+
+
 def move():
     groups = []
     for n in (0, 1, 6):
@@ -350,7 +383,23 @@ def move():
         g.add("append_state", "append", [([1, 4, "s0", 16], "f32", buffer), ([1, 4, 2, 16], "f32", fresh)],
               [([1, 4, "s0 + 2", 16], "f32", (np.zeros((1, 4, 10, 16), np.float32), appended))],
               f"%r = graph.append %a0, %a1 axis 2 : ({tp}, {tf}) -> {to}\ngraph.yield %r : {to}", attrs=["graph.physical = affine_map<() -> (1, 4, 10, 16)>", ""])
-        past = f32(1, 4, n, 16)
+        for element, width in (("f32", 20), ("f16", 64), ("bf16", 128)):
+            size, fresh = row_bytes(width), f32(1, 4, 2, width)
+            fresh[0, 1, 0], fresh[0, 2, 1] = 0, fresh[0, 2, 1] * 1e-4
+            stored = bf16(fresh) if element == "bf16" else fresh.astype(np.float16) if element == "f16" else fresh
+            fresh = from_bf16(stored) if element == "bf16" else stored.astype(np.float32)
+            tp, tf = tensor([1, 4, "s0", size], "i8"), tensor([1, 4, 2, width], element)
+            tr, to = tensor([1, 4, 2, size], "i8"), tensor([1, 4, "s0 + 2", size], "i8")
+            g.add(f"append_rows_{element}", "append", [([1, 4, 2, width], element, stored), ([1, 4, "s0", size], "i8", np.zeros((1, 4, 10, size), np.int8))],
+                  [([1, 4, "s0 + 2", size], "i8", (np.zeros((1, 4, 10, size), np.int8), appended_rows(fresh, n)))],
+                  f"%q = graph.quantise_rows %a0 : {tf} -> {tr}\n%r = graph.append %a1, %q axis 2 : ({tp}, {tr}) -> {to}\ngraph.yield %r : {to}",
+                  attrs=["", f"graph.physical = affine_map<() -> (1, 4, 10, {size})>"])
+            rows, values = rows_of(f32(1, 4, 10, width))
+            to = tensor([1, 4, "s0", width], "f32")
+            g.add(f"dequantise_{element}", "flat", [([1, 4, "s0", size], "i8", rows)], [([1, 4, "s0", width], "f32", values[:, :, :n])],
+                  f"%r = graph.dequantise_rows %a0 : {tp} -> {to}\ngraph.yield %r : {to}", attrs=[f"graph.physical = affine_map<() -> (1, 4, 10, {size})>"])
+        tp, tf, to = tensor([1, 4, "s0", 16], "f32"), tensor([1, 4, 2, 16], "f32"), tensor([1, 4, "s0 + 2", 16], "f32")
+        past, fresh = f32(1, 4, n, 16), f32(1, 4, 2, 16)
         g.add("append_plain", "append", [([1, 4, "s0", 16], "f32", past), ([1, 4, 2, 16], "f32", fresh)],
               [([1, 4, "s0 + 2", 16], "f32", np.concatenate([past, fresh], 2))],
               f"%r = graph.append %a0, %a1 axis 2 : ({tp}, {tf}) -> {to}\ngraph.yield %r : {to}")
@@ -670,6 +719,21 @@ def heads():
                   + [([2, 1, "s1 + s0", width], "f32", (np.zeros(capacity, np.float32), appended(fresh)))
                      for fresh in (roped[:, :, 2:3], x[:, :, 3:])],
                   body, attrs=["", "", "", physical, physical], atol=1e-6)
+            # The same to states of quantised rows.
+            size = row_bytes(width)
+            tr, rows, state = tensor([2, 1, "s0", size], "i8"), [2, 1, 12, size], [2, 1, "s1", size]
+            quantised = (body.replace(f"%a3, %k2 axis 2 : ({tp}, {tf})", f"%a3, %k9 axis 2 : ({tensor(state, 'i8')}, {tr})")
+                         .replace(f"%a4, %v1 axis 2 : ({tp}, {tf})", f"%a4, %v9 axis 2 : ({tensor(state, 'i8')}, {tr})")
+                         .replace(ta, tensor([2, 1, "s1 + s0", size], "i8"))
+                         .replace("%k3 = ", f"%k9 = graph.quantise_rows %k2 : {tf} -> {tr}\n%v9 = graph.quantise_rows %v1 : {tf} -> {tr}\n%k3 = "))
+            physical = f"graph.physical = affine_map<() -> (2, 1, 12, {size})>"
+            g.add(f"heads_rows_{width}", "heads",
+                  [([2, "s0", 4, width], "f32", x), ([1, "s0", width], "f32", cos), ([1, "s0", width], "f32", sin),
+                   (state, "i8", np.zeros(rows, np.int8)), (state, "i8", np.zeros(rows, np.int8))],
+                  [([2, "s0", 2, width], "f32", roped[:, :, :2])]
+                  + [([2, 1, "s1 + s0", size], "i8", (np.zeros(rows, np.int8), appended_rows(fresh.transpose(0, 2, 1, 3), past)))
+                     for fresh in (roped[:, :, 2:3], x[:, :, 3:])],
+                  quantised, attrs=["", "", "", physical, physical], atol=1e-6)
         groups.append(g)
     return groups
 

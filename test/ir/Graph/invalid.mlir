@@ -632,3 +632,10 @@ func.func @f(%q: tensor<1x2x1x64xf16>, %k: tensor<1x2x5x72xi8>, %v: tensor<1x2x5
   %y = graph.attention %q bhsd, %k bhsd, %v bhsd scale 1.250000e-01 to bhsd : (tensor<1x2x1x64xf16>, tensor<1x2x5x72xi8>, tensor<1x2x5x64xf16>) -> tensor<1x2x1x64xf16>
   return
 }
+
+// -----
+func.func @f(%r: tensor<2x32xi8>) {
+  // expected-error@+1 {{(C1) rows of floats have a constant last dim}}
+  %x = graph.dequantise_rows %r : tensor<2x32xi8> -> tensor<2x20xi32>
+  return
+}
