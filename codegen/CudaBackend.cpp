@@ -6,6 +6,7 @@
 // private symbols get its name as prefix, so the texts of all kernels make one PTX module. Chips of
 // one generation share that text. No libdevice: the elementary functions are ours.
 #include "codegen/CudaBackend.h"
+#include "codegen/BackEnd.h"
 #include "codegen/HostBackend.h"
 #include "codegen/Kernel/Generator.h"
 #include "codegen/Lowering.h"
@@ -13,21 +14,15 @@
 #include "ir/Graph/CudaLibrary.h"
 #include "kernels/cuda/Embed.h"
 
-#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
-#include "mlir/Parser/Parser.h"
 #include "llvm/Bitcode/BitcodeReader.h"
-#include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/Linker/Linker.h"
 #include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 
-#include <atomic>
 #include <map>
-#include <thread>
 
 using namespace mlir;
 
@@ -125,20 +120,6 @@ std::string makePrivate(llvm::Module &code, StringRef kernel) {
   return "";
 }
 
-void optimise(llvm::Module &code, llvm::TargetMachine &machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager components;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder passes(&machine);
-  passes.registerModuleAnalyses(modules);
-  passes.registerCGSCCAnalyses(components);
-  passes.registerFunctionAnalyses(functions);
-  passes.registerLoopAnalyses(loops);
-  passes.crossRegisterProxies(loops, functions, components, modules);
-  passes.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O3).run(code, modules);
-}
-
 /// PTX of one kernel, or why there is none.
 struct Text {
   std::string ptx, error;
@@ -188,14 +169,12 @@ Text ptxOf(graph::KernelOp kernel, Generation generation) {
   if (std::string error = makePrivate(*code, kernel.getSymName()); !error.empty()) {
     return {"", error};
   }
-  optimise(*code, *machine);
-  llvm::SmallVector<char, 0> text;
-  llvm::raw_svector_ostream stream(text);
-  llvm::legacy::PassManager emit;
-  if (machine->addPassesToEmitFile(emit, stream, nullptr, llvm::CodeGenFileType::AssemblyFile)) {
+  llvm::SmallVector<char, 0> text =
+      optimiseAndEmit(*code, *machine, llvm::OptimizationLevel::O3, llvm::PipelineTuningOptions(),
+                      llvm::CodeGenFileType::AssemblyFile);
+  if (text.empty()) {
     return {"", "the PTX back end writes no assembly"};
   }
-  emit.run(*code);
   return {std::string(text.data(), text.size()), ""};
 }
 
@@ -222,38 +201,6 @@ std::string joined(ArrayRef<Text> texts, Generation generation) {
   }
   return all;
 }
-
-class Worker {
-public:
-  Worker() {
-    DialectRegistry registry;
-    registerCodegen(registry);
-    context.appendDialectRegistry(registry);
-    context.disableMultithreading();
-    context.loadAllAvailableDialects();
-  }
-  Text compile(const std::string &source, Generation generation) {
-    std::string message;
-    ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
-      if (message.empty() && diagnostic.getSeverity() == DiagnosticSeverity::Error) {
-        message = diagnostic.str();
-      }
-      return success();
-    });
-    OwningOpRef<ModuleOp> module = parseSourceString<ModuleOp>(source, &context);
-    if (!module) {
-      return {"", message.empty() ? "the kernel does not read back" : message};
-    }
-    Text text = ptxOf(*module->getOps<graph::KernelOp>().begin(), generation);
-    if (!text.error.empty() && !message.empty()) {
-      text.error = message;
-    }
-    return text;
-  }
-
-private:
-  MLIRContext context;
-};
 
 } // namespace
 
@@ -285,27 +232,10 @@ FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel) {
                     beginsEarly(kernel)};
 }
 
-FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const CudaOptions &options) {
-  CudaCode code;
-  SmallVector<graph::KernelOp> kernels;
-  for (graph::KernelOp kernel : all) {
-    auto call = graph::libraryCallOf(kernel);
-    if (failed(call)) {
-      return failure();
-    }
-    if (!*call || !(*call)->vendor) {
-      kernels.push_back(kernel);
-    }
-  }
-  if (kernels.empty()) {
-    return code;
-  }
-  initialiseTarget();
-  std::vector<std::string> sources;
-  for (graph::KernelOp kernel : kernels) {
-    llvm::raw_string_ostream stream(sources.emplace_back());
-    kernel->print(stream, OpPrintingFlags().printGenericOpForm());
-  }
+/// Every kernel's text for every generation that is asked for.
+static FailureOr<std::map<Generation, std::vector<Text>>>
+compileAll(ArrayRef<graph::KernelOp> kernels, const CudaOptions &options) {
+  std::vector<std::string> sources = kernelTexts(kernels);
   // Kernels that call no library function gain nothing from one chip's own instructions: of these
   // there is a portable text alone, which the PTX for any driver is made of anyway.
   std::map<Generation, std::vector<Text>> generations;
@@ -325,22 +255,14 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
       }
     }
   }
-  std::atomic<size_t> next = 0;
-  auto work = [&] {
-    Worker worker;
-    for (size_t job = next++; job < jobs.size(); job = next++) {
-      auto [generation, i] = jobs[job];
-      generations.at(generation)[i] = worker.compile(sources[i], generation);
-    }
-  };
-  std::vector<std::thread> pool;
-  for (size_t i = 1; i < std::min<size_t>(std::max(1u, options.threads), jobs.size()); ++i) {
-    pool.emplace_back(work);
-  }
-  work();
-  for (std::thread &thread : pool) {
-    thread.join();
-  }
+  shareJobs<KernelReader>(jobs.size(), options.threads, [&](KernelReader &reader, size_t job) {
+    auto [generation, i] = jobs[job];
+    Text &text = generations.at(generation)[i];
+    text.error = reader.read(sources[i], [&, generation = generation](graph::KernelOp kernel) {
+      text = ptxOf(kernel, generation);
+      return text.error;
+    });
+  });
   for (auto &[generation, texts] : generations) {
     for (size_t i = 0; generation.exact && i < texts.size(); ++i) {
       if (!callsLibrary[i]) {
@@ -350,8 +272,8 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
   }
   bool failedAny = false;
   for (auto &[generation, texts] : generations) {
-    for (auto [kernel, text] : llvm::zip(kernels, texts)) {
-      if (!text.error.empty()) {
+    for (auto [op, text] : llvm::zip(kernels, texts)) {
+      if (graph::KernelOp kernel = op; !text.error.empty()) {
         kernel.emitError(text.error);
         failedAny = true;
       }
@@ -360,9 +282,32 @@ FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const Cuda
   if (failedAny) {
     return failure();
   }
+  return generations;
+}
+
+FailureOr<CudaCode> compileCudaKernels(ArrayRef<graph::KernelOp> all, const CudaOptions &options) {
+  CudaCode code;
+  SmallVector<graph::KernelOp> kernels;
+  for (graph::KernelOp kernel : all) {
+    auto call = graph::libraryCallOf(kernel);
+    if (failed(call)) {
+      return failure();
+    }
+    if (!*call || !(*call)->vendor) {
+      kernels.push_back(kernel);
+    }
+  }
+  if (kernels.empty()) {
+    return code;
+  }
+  initialiseTarget();
+  auto texts = compileAll(kernels, options);
+  if (failed(texts)) {
+    return failure();
+  }
   std::map<Generation, std::string> ptx;
-  for (auto &[generation, texts] : generations) {
-    ptx[generation] = joined(texts, generation);
+  for (auto &[generation, each] : *texts) {
+    ptx[generation] = joined(each, generation);
   }
   code.ptxas = options.ptxas.empty() ? findPtxas() : options.ptxas;
   if (!code.ptxas.empty()) {

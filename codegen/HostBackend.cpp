@@ -3,24 +3,18 @@
 // threads take kernels in turn, the link takes the objects in the kernels' order, so the bytes do
 // not depend on the number of threads.
 #include "codegen/HostBackend.h"
+#include "codegen/BackEnd.h"
 #include "codegen/Kernel/Generator.h"
 #include "codegen/Linker.h"
 #include "codegen/Lowering.h"
 #include "kernels/host/Embed.h"
 
-#include "mlir/IR/Diagnostics.h"
 #include "mlir/IR/Verifier.h"
-#include "mlir/Parser/Parser.h"
-#include "llvm/IR/LegacyPassManager.h"
 #include "llvm/IR/Module.h"
 #include "llvm/MC/TargetRegistry.h"
-#include "llvm/Passes/PassBuilder.h"
 #include "llvm/Support/TargetSelect.h"
 #include "llvm/Target/TargetMachine.h"
 #include "llvm/Transforms/Utils/Cloning.h"
-
-#include <atomic>
-#include <thread>
 
 using namespace mlir;
 
@@ -72,75 +66,43 @@ llvm::SmallVector<char, 0> compileModule(llvm::Module &module, llvm::TargetMachi
       function.addFnAttr(llvm::Attribute::NoUnwind);
     }
   }
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager components;
-  llvm::ModuleAnalysisManager modules;
   llvm::PipelineTuningOptions tuning;
   // The generator has chosen vectors and accumulators; tails are short.
   tuning.LoopVectorization = false;
   tuning.SLPVectorization = false;
   tuning.LoopInterleaving = false;
   tuning.LoopUnrolling = false;
-  llvm::PassBuilder passes(&machine, tuning);
-  passes.registerModuleAnalyses(modules);
-  passes.registerCGSCCAnalyses(components);
-  passes.registerFunctionAnalyses(functions);
-  passes.registerLoopAnalyses(loops);
-  passes.crossRegisterProxies(loops, functions, components, modules);
-  passes.buildPerModuleDefaultPipeline(llvm::OptimizationLevel::O2).run(module, modules);
-  llvm::SmallVector<char, 0> object;
-  llvm::raw_svector_ostream stream(object);
-  llvm::legacy::PassManager emit;
-  if (machine.addPassesToEmitFile(emit, stream, nullptr, llvm::CodeGenFileType::ObjectFile)) {
-    return {};
-  }
-  emit.run(module);
-  return object;
+  return optimiseAndEmit(module, machine, llvm::OptimizationLevel::O2, tuning,
+                         llvm::CodeGenFileType::ObjectFile);
 }
 
 using Objects = std::vector<llvm::SmallVector<char, 0>>;
 
-// A thread's own MLIR context: contexts are shared between threads only with locks on every type
-// and attribute, and not at all while passes declare dialects. Kernels come as text, messages go
-// back as text.
-struct Worker {
-  Worker() : context(registry(), MLIRContext::Threading::DISABLED) {
-    context.loadAllAvailableDialects();
+/// A thread's own context and target machines.
+class Worker {
+public:
+  Worker() {
     for (const Variant &variant : variants) {
       machines.push_back(machineFor(variant));
     }
   }
-  static DialectRegistry registry() {
-    DialectRegistry dialects;
-    registerCodegen(dialects);
-    return dialects;
+
+  /// Object `number` of each variant from a kernel's text; an error text on failure.
+  std::string compile(const std::string &text, MutableArrayRef<Objects> objects, size_t number) {
+    return reader.read(text,
+                       [&](graph::KernelOp kernel) { return compile(kernel, objects, number); });
   }
 
-  // One kernel to one object per variant; an error text on failure.
-  std::string compile(StringRef text, MutableArrayRef<Objects> objects, size_t number) {
-    std::string message;
-    ScopedDiagnosticHandler handler(&context, [&](Diagnostic &diagnostic) {
-      if (message.empty() && diagnostic.getSeverity() == DiagnosticSeverity::Error) {
-        message = diagnostic.str();
-      }
-      return success();
-    });
-    auto failed = [&](StringRef fallback) { return message.empty() ? fallback.str() : message; };
-    OwningOpRef<ModuleOp> source = parseSourceString<ModuleOp>(text, &context);
-    if (!source) {
-      return failed("the kernel does not read back");
-    }
-    auto kernel = *source->getOps<graph::KernelOp>().begin();
+private:
+  std::string compile(graph::KernelOp kernel, MutableArrayRef<Objects> objects, size_t number) {
     OwningOpRef<ModuleOp> module = ModuleOp::create(kernel.getLoc());
-    if (mlir::failed(generateKernel(kernel, *module, Device::host)) ||
-        mlir::failed(verify(*module))) {
-      return failed("the kernel could not be generated");
+    if (failed(generateKernel(kernel, *module, Device::host)) || failed(verify(*module))) {
+      return "the kernel could not be generated";
     }
     llvm::LLVMContext llvmContext;
     std::unique_ptr<llvm::Module> code = lowerToLLVM(*module, Device::host, llvmContext);
     if (!code) {
-      return failed("the kernel could not be lowered");
+      return "the kernel could not be lowered";
     }
     for (auto [i, own] : llvm::enumerate(objects)) {
       std::unique_ptr<llvm::Module> copy =
@@ -152,7 +114,7 @@ struct Worker {
     return "";
   }
 
-  MLIRContext context;
+  KernelReader reader;
   std::vector<std::unique_ptr<llvm::TargetMachine>> machines;
 };
 
@@ -167,26 +129,10 @@ FailureOr<HostCode> compileHostKernels(ArrayRef<graph::KernelOp> kernels,
   initialiseTarget();
   size_t variantCount = options.v4 ? 2 : 1;
   std::vector<Objects> objects(variantCount, Objects(kernels.size()));
-  std::vector<std::string> texts, messages(kernels.size());
-  for (graph::KernelOp kernel : kernels) {
-    llvm::raw_string_ostream stream(texts.emplace_back());
-    kernel->print(stream, OpPrintingFlags().printGenericOpForm());
-  }
-  std::atomic<size_t> next = 0;
-  auto work = [&] {
-    Worker worker;
-    for (size_t i = next++; i < kernels.size(); i = next++) {
-      messages[i] = worker.compile(texts[i], objects, i);
-    }
-  };
-  std::vector<std::thread> pool;
-  for (size_t i = 1; i < std::min<size_t>(std::max(1u, options.threads), kernels.size()); ++i) {
-    pool.emplace_back(work);
-  }
-  work();
-  for (std::thread &thread : pool) {
-    thread.join();
-  }
+  std::vector<std::string> texts = kernelTexts(kernels), messages(kernels.size());
+  shareJobs<Worker>(kernels.size(), options.threads, [&](Worker &worker, size_t i) {
+    messages[i] = worker.compile(texts[i], objects, i);
+  });
   bool failedAny = false;
   for (auto [op, message] : llvm::zip(kernels, messages)) {
     if (graph::KernelOp kernel = op; !message.empty()) {

@@ -2,9 +2,11 @@
 // Stable error codes. A code is `class.slug`; its class decides the exit status. A diagnostic
 // carries its code as the first words of its message, `[input.truncated] …`, so that any tool can
 // split it off with splitErrorCode() and any stage can report with emitCoded() and no shared table.
-// Plain C++ but for emitCoded, which is a template.
+// Plain C++ but for emitCoded, which is a template. Sizes in messages and summaries are written by
+// sizeText().
 #pragma once
 #include <cstdint>
+#include <cstdio>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -72,6 +74,23 @@ constexpr std::pair<std::string_view, std::string_view> splitErrorCode(std::stri
     }
   }
   return {code, message.substr(end + 2)};
+}
+
+/// Bytes for people, in powers of 1024: "16.5 GiB", "5.00 GiB", "63.9 MiB", "4.0 KiB", "0 bytes".
+inline std::string sizeText(int64_t bytes) {
+  char text[32];
+  double b = static_cast<double>(bytes);
+  if (bytes >= int64_t(1) << 30) {
+    double gib = b / (1 << 30);
+    std::snprintf(text, sizeof text, "%.*f GiB", gib < 10 ? 2 : 1, gib);
+  } else if (bytes >= 1 << 20) {
+    std::snprintf(text, sizeof text, "%.1f MiB", b / (1 << 20));
+  } else if (bytes >= 1 << 10) {
+    std::snprintf(text, sizeof text, "%.1f KiB", b / (1 << 10));
+  } else {
+    std::snprintf(text, sizeof text, "%lld bytes", static_cast<long long>(bytes));
+  }
+  return text;
 }
 
 /// emitError with a code: `emitCoded(loc, code) << "…"`; use from files that see MLIR.

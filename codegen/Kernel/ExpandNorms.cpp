@@ -80,6 +80,13 @@ struct Expansion {
   Value reduce(graph::ReduceKind kind, Value v) {
     return graph::ReduceOp::create(builder, loc, sums, kind, v, reduced);
   }
+  /// The operand in f32: reductions read it directly.
+  Value widened(Value v) {
+    if (cast<RankedTensorType>(v.getType()).getElementType().isF32()) {
+      return v;
+    }
+    return map(full, v, [](OpBuilder &, Location, ValueRange s) { return s[0]; });
+  }
 };
 
 Value constantOf(OpBuilder &b, Location l, double value) {
@@ -97,10 +104,7 @@ Value inverseRoot(Expansion &x, Value v, double epsilon) {
 Value expand(graph::SoftmaxOp op) {
   Expansion x(op);
   auto result = cast<RankedTensorType>(op.getResult().getType());
-  Value input = op.getInput();
-  if (!cast<RankedTensorType>(input.getType()).getElementType().isF32()) {
-    input = x.map(x.full, input, [](OpBuilder &, Location, ValueRange s) { return s[0]; });
-  }
+  Value input = x.widened(op.getInput());
   Value most = x.reduce(graph::ReduceKind::max, input);
   Type element = result.getElementType();
   bool halves = element.isF16() || element.isBF16();
@@ -131,10 +135,7 @@ template <class Norm>
 Value expandCentred(Norm op) {
   Expansion x(op);
   auto result = cast<RankedTensorType>(op.getResult().getType());
-  Value input = op.getInput();
-  if (!cast<RankedTensorType>(input.getType()).getElementType().isF32()) {
-    input = x.map(x.full, input, [](OpBuilder &, Location, ValueRange s) { return s[0]; });
-  }
+  Value input = x.widened(op.getInput());
   Value mean = x.reduce(graph::ReduceKind::mean, input);
   Value squares = x.map(x.full, {input, mean}, [](OpBuilder &b, Location l, ValueRange s) -> Value {
     Value d = arith::SubFOp::create(b, l, s[0], s[1]);

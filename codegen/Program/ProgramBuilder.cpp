@@ -449,7 +449,7 @@ LogicalResult writeProgram(ModuleOp module, const std::string &path, const Progr
                            std::span<const KernelLibrary> libraries, const ReadFile &read,
                            const Progress &progress) {
   auto fail = [&](Status status) {
-    return module.emitError("[environment.write-program] ") << path << ": " << status.message();
+    return module.emitError("[environment.write-program] ") << status.message();
   };
   auto program = Builder(module, info).run();
   if (failed(program)) {

@@ -155,6 +155,16 @@ std::optional<unsigned> appendedArgument(Block &body, unsigned number) {
   return past && past.getOwner() == &body ? std::optional(past.getArgNumber()) : std::nullopt;
 }
 
+static SmallVector<AffineExpr> keptDims(const ReduceSpace &space) {
+  SmallVector<AffineExpr> kept;
+  for (auto [dim, reduced] : llvm::zip(space.dims, space.reduced)) {
+    if (!reduced) {
+      kept.push_back(dim);
+    }
+  }
+  return kept;
+}
+
 FailureOr<AffineExpr> gridOf(Template kind, Block &body) {
   MLIRContext *context = body.getParentOp()->getContext();
   auto yield = cast<YieldOp>(body.getTerminator());
@@ -178,25 +188,14 @@ FailureOr<AffineExpr> gridOf(Template kind, Block &body) {
     if (!space || !space->isRow()) {
       return failure();
     }
-    SmallVector<AffineExpr> kept;
-    for (auto [dim, reduced] : llvm::zip(space->dims, space->reduced)) {
-      if (!reduced) {
-        kept.push_back(dim);
-      }
-    }
-    return productOf(kept, context);
+    return productOf(keptDims(*space), context);
   }
   case Template::column: {
     std::optional<ReduceSpace> space = reduceSpaceOf(body);
     if (!space || space->isRow()) {
       return failure();
     }
-    SmallVector<AffineExpr> kept;
-    for (auto [dim, reduced] : llvm::zip(space->dims, space->reduced)) {
-      if (!reduced) {
-        kept.push_back(dim);
-      }
-    }
+    SmallVector<AffineExpr> kept = keptDims(*space);
     AffineExpr inner = kept.pop_back_val();
     return productOf(kept, context) * inner.ceilDiv(columnChunk);
   }

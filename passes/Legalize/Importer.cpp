@@ -591,36 +591,24 @@ void Importer::importNode(onnx::NodeOp op) {
 }
 
 void Importer::importBlock(Block &block) {
+  auto importStored = [&](auto op, Attribute contents) {
+    if (auto tensor = tensorOfAttribute(contents)) {
+      tensor->name = op.getName().str();
+      define(op.getResult(), std::move(*tensor));
+    } else if (!op.getResult().use_empty()) {
+      std::string type;
+      llvm::raw_string_ostream(type) << op.getResult().getType();
+      problems.push_back({{"unsupported.type"},
+                          "initializer",
+                          op.getName().str(),
+                          "of type " + type,
+                          op.getLoc()});
+    }
+  };
   for (Operation &op : block) {
     llvm::TypeSwitch<Operation *>(&op)
-        .Case([&](onnx::WeightOp weight) {
-          if (auto tensor = tensorOfAttribute(weight.getHandle())) {
-            tensor->name = weight.getName().str();
-            define(weight.getResult(), std::move(*tensor));
-          } else if (!weight.getResult().use_empty()) {
-            std::string type;
-            llvm::raw_string_ostream(type) << weight.getResult().getType();
-            problems.push_back({{"unsupported.type"},
-                                "initializer",
-                                weight.getName().str(),
-                                "of type " + type,
-                                op.getLoc()});
-          }
-        })
-        .Case([&](onnx::ConstantOp constant) {
-          if (auto tensor = tensorOfAttribute(constant.getValue())) {
-            tensor->name = constant.getName().str();
-            define(constant.getResult(), std::move(*tensor));
-          } else if (!constant.getResult().use_empty()) {
-            std::string type;
-            llvm::raw_string_ostream(type) << constant.getResult().getType();
-            problems.push_back({{"unsupported.type"},
-                                "initializer",
-                                constant.getName().str(),
-                                "of type " + type,
-                                op.getLoc()});
-          }
-        })
+        .Case([&](onnx::WeightOp weight) { importStored(weight, weight.getHandle()); })
+        .Case([&](onnx::ConstantOp constant) { importStored(constant, constant.getValue()); })
         .Case([&](onnx::NodeOp node) { importNode(node); });
   }
 }

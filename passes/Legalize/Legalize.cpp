@@ -17,8 +17,8 @@ bool parseEntry(StringRef text, EntrySpec &entry, std::string &error) {
   bool isIdentifier = !entry.name.empty() &&
                       llvm::all_of(entry.name, [](char c) { return llvm::isAlnum(c) || c == '_'; });
   if (!isIdentifier || llvm::isDigit(entry.name[0])) {
-    error = "an entry's name has letters, digits and '_' only, and no digit first: '" + entry.name +
-            "'";
+    error = "--entry '" + text.str() +
+            "': an entry's name has letters, digits and '_' only, and no digit first";
     return false;
   }
   SmallVector<StringRef> parts;
@@ -32,7 +32,8 @@ bool parseEntry(StringRef text, EntrySpec &entry, std::string &error) {
     if (bound.symbol.empty() || low.trim().getAsInteger(10, bound.lower) ||
         (single ? (bound.upper = bound.lower, false) : high.trim().getAsInteger(10, bound.upper)) ||
         bound.lower < 0 || bound.upper < bound.lower || bound.upper > (int64_t(1) << 40)) {
-      error = "expected dim=n or dim=a..b with 0 <= a <= b, not '" + part.trim().str() + "'";
+      error = "--entry '" + text.str() + "': expected dim=n or dim=a..b with 0 <= a <= b, not '" +
+              part.trim().str() + "'";
       return false;
     }
     entry.bounds.push_back(bound);

@@ -6,10 +6,10 @@
 #include "passes/Offload/BuildProblem.h"
 #include "passes/Offload/Passes.h"
 
+#include "ir/Diagnostics.h"
 #include "ir/Graph/LibraryCall.h"
 #include "passes/Lower/Tiling.h"
 
-#include "llvm/Support/Format.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -21,17 +21,6 @@ namespace ciuic {
 } // namespace ciuic
 
 namespace {
-
-std::string gib(int64_t bytes) {
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  if (bytes >= int64_t(1) << 30) {
-    os << llvm::format("%.1f GiB", bytes / double(int64_t(1) << 30));
-  } else {
-    os << llvm::format("%.1f MiB", bytes / double(1 << 20));
-  }
-  return text;
-}
 
 /// Rebuilds one entry after the plan.
 class EntryRewrite {
@@ -339,17 +328,17 @@ struct ApplyOffloadPass : ciuic::impl::ApplyOffloadBase<ApplyOffloadPass> {
                     IntegerAttr::get(IntegerType::get(&getContext(), 64), nearest));
     std::string alive;
     for (size_t i = 0; i < std::min<size_t>(problem.alive.size(), 6); ++i) {
-      alive += "\n  " + gib(problem.alive[i].bytes) + "  " + problem.alive[i].name;
+      alive += "\n  " + ciuic::sizeText(problem.alive[i].bytes) + "  " + problem.alive[i].name;
     }
     if (problem.alive.size() > 6) {
       alive += "\n  and " + std::to_string(problem.alive.size() - 6) + " more";
     }
     module.emitError("[infeasible.budget] the budget is too small: entry '")
-        << problem.entryName << "' needs " << gib(budget + problem.bytesOver + reserve)
+        << problem.entryName << "' needs " << ciuic::sizeText(budget + problem.bytesOver + reserve)
         << " at step " << problem.step << " (" << problem.stepName << "), budget is "
-        << gib(budget + reserve) << " (" << problem.bytesOver
-        << " bytes over); nearest budget that fits: " << nearest / 1024 << "K (" << gib(nearest)
-        << ")\nalive at that step:" << alive;
+        << ciuic::sizeText(budget + reserve) << " (" << problem.bytesOver
+        << " bytes over); nearest budget that fits: " << nearest / 1024 << "K ("
+        << ciuic::sizeText(nearest) << ")\nalive at that step:" << alive;
   }
 
   void apply(ciuic::ModuleView &view, const ciuic::solver::OffloadPlan &plan) {

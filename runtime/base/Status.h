@@ -44,7 +44,7 @@ public:
   StatusClass cls() const { return info ? info->cls : StatusClass::Ok; }
   const std::string &code() const;
   const std::string &message() const;
-  /// The least budget that would do, when the class is Budget; 0 otherwise.
+  /// The least budget that would do, where the class is Infeasible; 0 elsewhere.
   int64_t nearestBudget() const { return info ? info->nearestBudget : 0; }
   Status withNearestBudget(int64_t bytes) &&;
   /// Puts "context: " before the message.

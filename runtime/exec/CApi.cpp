@@ -500,7 +500,9 @@ ciuic_status *ciuic_session_get_stats(const ciuic_session *session, ciuic_run_st
 }
 
 uint32_t ciuic_session_trace_size(const ciuic_session *session) {
-  return session ? static_cast<uint32_t>(session->session->traceSize()) : 0;
+  return session && session->session->checkIdle().isOk()
+             ? static_cast<uint32_t>(session->session->traceSize())
+             : 0;
 }
 ciuic_status *ciuic_session_get_trace_event(const ciuic_session *session, uint32_t index,
                                             ciuic_trace_event *out) {

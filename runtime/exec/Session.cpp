@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <new>
 #include <system_error>
 
 namespace ciuic {
@@ -162,7 +163,7 @@ Status Session::begin() {
 
 Status Session::run(std::string_view entry) {
   CIUIC_TRY(begin());
-  Status status = execute(entry);
+  Status status = executeCaught(entry);
   std::lock_guard lock(mutex);
   busy = false;
   return status;
@@ -182,7 +183,7 @@ Status Session::runAsync(std::string_view entry) {
           asyncPending = false;
           std::string name = asyncEntry;
           lock.unlock();
-          Status status = execute(name);
+          Status status = executeCaught(name);
           lock.lock();
           asyncStatus = std::move(status);
           asyncDone = true;
@@ -228,6 +229,17 @@ Status Session::cancelledStatus() const {
   return failure(StatusClass::Cancelled, "cancelled", "the run was cancelled");
 }
 
+/// A run that throws, for want of memory, must not leave the session busy or end its thread.
+Status Session::executeCaught(std::string_view name) {
+  try {
+    return execute(name);
+  } catch (const std::exception &e) {
+    bool noMemory = dynamic_cast<const std::bad_alloc *>(&e);
+    return failure(noMemory ? StatusClass::Environment : StatusClass::Internal,
+                   noMemory ? "memory.host" : "internal", "the run ended early: %s", e.what());
+  }
+}
+
 Status Session::execute(std::string_view name) {
   runStartNs = nowNs();
   PreparedEntry *e = nullptr;
@@ -235,27 +247,27 @@ Status Session::execute(std::string_view name) {
   for (const auto &use : e->entry->states) {
     CIUIC_TRY(checkState(use->state));
   }
+  CIUIC_TRY(evaluateShapes(*e));
+  // From here on the pass touches the device: until it has ended well, what slots and states hold
+  // is unknown.
   lastEntry = nullptr;
   times.clear();
   lastStats = {};
   lastStats.entry = static_cast<uint32_t>(e - entries.data());
   lastStats.peakDeviceBytes = deviceBytes();
   lastStats.unpinnedBytes = context->unpinnedBytes();
+  for (const auto &use : e->entry->states) {
+    stateBroken[use->state] = program().states[use->state]->grow_axis < 0;
+  }
   Status status = executeEntry(*e);
   lastStats.peakDeviceBytes = std::max(lastStats.peakDeviceBytes, deviceBytes());
-  if (!status.isOk()) {
-    slotsHold = -1;
-    for (const auto &use : e->entry->states) {
-      if (program().states[use->state]->grow_axis < 0) {
-        stateBroken[use->state] = true;
-      }
-    }
-    return status;
-  }
+  CIUIC_TRY(std::move(status));
   for (const auto &use : e->entry->states) {
+    stateBroken[use->state] = false;
     stateLengths[use->state] = *evaluate(*use->after, e->symbols); // bounded by bindSymbols
   }
   lastEntry = e;
+  lastSymbols = e->symbols; // choosing the next entry overwrites those
   times.assign(e->times.begin(), e->times.end());
   lastStats.latencyMs = static_cast<double>(nowNs() - runStartNs) / 1e6;
   return Status::ok();
@@ -321,8 +333,9 @@ void Session::count(const device::RunCounters &counters) {
       measured ? lastStats.stallMs + static_cast<double>(counters.stallNs) / 1e6 : -1;
 }
 
-Status Session::executeEntry(PreparedEntry &e) {
-  // What can be refused is refused before anything moves.
+/// What the steps are told of the shapes of this run. What can be refused is refused here, before
+/// anything moves.
+Status Session::evaluateShapes(PreparedEntry &e) {
   for (size_t i = 0; i < e.outputs.size(); ++i) {
     int64_t bytes = 0;
     CIUIC_TRY(portBytes(*e.entry->outputs[i], e.symbols, &bytes));
@@ -351,9 +364,15 @@ Status Session::executeEntry(PreparedEntry &e) {
     }
     e.shapes[i] = *value;
   }
+  return Status::ok();
+}
+
+Status Session::executeEntry(PreparedEntry &e) {
   context->beginRun();
   device::RunCounters counters;
-  if (!e.prologueAmounts.empty() && (!e.keepsSlots || slotsHold != e.slotGroup)) {
+  bool slotsAreFull = e.keepsSlots && slotsHold == e.slotGroup;
+  slotsHold = -1;
+  if (!e.prologueAmounts.empty() && !slotsAreFull) {
     device::RunValues values;
     values.amounts = e.prologueAmounts;
     values.cancel = &cancelFlag;
@@ -362,7 +381,6 @@ Status Session::executeEntry(PreparedEntry &e) {
     lastStats.prologue = true;
     count(counters);
   }
-  slotsHold = -1;
   CIUIC_TRY(moveInputs(e));
   CIUIC_TRY(context->run(*e.pass,
                          {.amounts = e.amounts,
@@ -388,7 +406,7 @@ Status Session::outputDims(const std::string &name, std::vector<int64_t> &dims) 
     if (port->name == name) {
       dims.clear();
       for (const auto &dim : port->dims) {
-        dims.push_back(evaluate(*dim, lastEntry->symbols).value_or(0));
+        dims.push_back(evaluate(*dim, lastSymbols).value_or(0));
       }
       return Status::ok();
     }

@@ -115,10 +115,13 @@ private:
   Status openDisk(const SessionOptions &options);
   Status loadWeights();
   Status prepareEntry(const format::EntryT &entry);
+  int slotGroupOf(const format::EntryT &entry) const;
   Status checkHeld() const;
   Status begin();
   Status choose(std::string_view name, PreparedEntry **out);
   Status execute(std::string_view name);
+  Status executeCaught(std::string_view name);
+  Status evaluateShapes(PreparedEntry &e);
   Status executeEntry(PreparedEntry &e);
   Status moveInputs(PreparedEntry &e);
   Status moveOutputs(PreparedEntry &e);
@@ -140,7 +143,8 @@ private:
   std::vector<bool> stateBroken; // replaced as a whole by a run that did not end well
   int slotsHold = -1;            // slot group that the last pass left behind
   RunStats lastStats;
-  PreparedEntry *lastEntry = nullptr;
+  PreparedEntry *lastEntry = nullptr; // of the last run, if it ended well, and its symbols
+  std::vector<int64_t> lastSymbols;
   std::vector<device::CommandTime> times;
   int64_t runStartNs = 0;
 

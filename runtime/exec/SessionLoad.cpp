@@ -297,6 +297,93 @@ static bool keepsSlots(const EntryT &entry) {
   return true;
 }
 
+/// A step as the device takes it. `expr`, where there is one, gives its amount of work or bytes
+/// from the shapes of a run; else it is `amount`.
+struct StepCommand {
+  device::Command command;
+  const ExprT *expr = nullptr;
+  int64_t amount = 0;
+};
+
+/// `upper` gives the upper bound of an expression of the entry's symbols.
+template <class Upper>
+static StepCommand commandOf(const StepT &step, const ProgramT &program,
+                             const std::vector<uint32_t> &kernels, Upper upper) {
+  StepCommand made;
+  device::Command &c = made.command;
+  if (const LaunchT *l = step.body.AsLaunch()) {
+    c.kind = device::CommandKind::Launch;
+    c.kernel = kernels[l->kernel];
+    for (const Arg &arg : l->args) {
+      c.args.push_back({arg.offset(), arg.bytes()});
+    }
+    c.params = l->params;
+    made.expr = l->grid.get();
+    c.maxAmount = upper(*made.expr);
+    for (const auto &extent : l->shape) {
+      c.maxShape.push_back(upper(*extent));
+    }
+  } else if (const CopyT *copy = step.body.AsCopy()) {
+    c = copyCommand(*copy);
+    made.amount = copy->bytes;
+  } else if (const CopyBackT *back = step.body.AsCopyBack()) {
+    c.kind = device::CommandKind::Upload;
+    c.args = {{back->arena_offset, back->bytes}};
+    c.hostOffset = back->host_offset;
+    made.expr = back->extent.get();
+    made.amount = back->bytes;
+  } else if (const CopyOutT *down = step.body.AsCopyOut()) {
+    c.kind = device::CommandKind::Download;
+    c.args = {{down->arena_offset, down->bytes}};
+    c.hostOffset = down->host_offset;
+    c.rowBytes = down->row_bytes;
+    c.hostPitch = down->host_pitch;
+    made.expr = down->row_bytes > 0 ? down->rows.get() : down->extent.get();
+    made.amount = down->bytes;
+  } else if (const HostGatherT *g = step.body.AsHostGather()) {
+    c.kind = device::CommandKind::Gather;
+    c.kernel = kernels[g->kernel];
+    c.params = g->params;
+    c.args = {{g->ids_offset, g->ids_bytes}, {g->arena_offset, g->bytes}};
+    c.hostOffset = g->ids_host_offset;
+    c.stagingOffset = g->staging_host_offset;
+    c.tableOffset = program.weights[g->weight]->host_offset;
+    c.tableBytes = program.weights[g->weight]->bytes;
+    c.rowBytes = g->row_bytes;
+    made.expr = g->rows.get();
+    c.maxAmount = upper(*made.expr);
+  } else if (const FillT *f = step.body.AsFill()) {
+    c.kind = device::CommandKind::Fill;
+    c.args = {{f->arena_offset, f->bytes}};
+    c.fill = f->value;
+    made.amount = f->bytes;
+  }
+  c.stream = static_cast<device::Stream>(step.stream);
+  c.waits = step.waits;
+  return made;
+}
+
+/// The first prepared entry whose prologue loads what this one's does, or the entry itself; -1: it
+/// has no prologue.
+int Session::slotGroupOf(const EntryT &entry) const {
+  if (entry.prologue.empty()) {
+    return -1;
+  }
+  auto loads = [](const EntryT &x) {
+    std::vector<std::tuple<int64_t, int64_t, int64_t>> list;
+    for (const auto &c : x.prologue) {
+      list.emplace_back(c->arena_offset, c->host_offset, c->bytes);
+    }
+    std::sort(list.begin(), list.end());
+    return list;
+  };
+  size_t i = 0;
+  while (i < entries.size() && loads(*entries[i].entry) != loads(entry)) {
+    ++i;
+  }
+  return static_cast<int>(i);
+}
+
 Status Session::prepareEntry(const EntryT &entry) {
   PreparedEntry e;
   e.entry = &entry;
@@ -309,62 +396,15 @@ Status Session::prepareEntry(const EntryT &entry) {
   };
   std::vector<device::Command> commands;
   for (const auto &step : entry.steps) {
-    device::Command c;
-    const ExprT *expr = nullptr;
-    int64_t amount = 0;
+    StepCommand made = commandOf(*step, program(), kernels, upper);
     if (const LaunchT *l = step->body.AsLaunch()) {
-      c.kind = device::CommandKind::Launch;
-      c.kernel = kernels[l->kernel];
-      for (const Arg &arg : l->args) {
-        c.args.push_back({arg.offset(), arg.bytes()});
-      }
-      c.params = l->params;
-      expr = l->grid.get();
-      c.maxAmount = upper(*expr);
       for (const auto &extent : l->shape) {
-        c.maxShape.push_back(upper(*extent));
         e.shapeExprs.push_back(extent.get());
       }
-    } else if (const CopyT *copy = step->body.AsCopy()) {
-      c = copyCommand(*copy);
-      amount = copy->bytes;
-    } else if (const CopyBackT *back = step->body.AsCopyBack()) {
-      c.kind = device::CommandKind::Upload;
-      c.args = {{back->arena_offset, back->bytes}};
-      c.hostOffset = back->host_offset;
-      expr = back->extent.get();
-      amount = back->bytes;
-    } else if (const CopyOutT *down = step->body.AsCopyOut()) {
-      c.kind = device::CommandKind::Download;
-      c.args = {{down->arena_offset, down->bytes}};
-      c.hostOffset = down->host_offset;
-      c.rowBytes = down->row_bytes;
-      c.hostPitch = down->host_pitch;
-      expr = down->row_bytes > 0 ? down->rows.get() : down->extent.get();
-      amount = down->bytes;
-    } else if (const HostGatherT *g = step->body.AsHostGather()) {
-      c.kind = device::CommandKind::Gather;
-      c.kernel = kernels[g->kernel];
-      c.params = g->params;
-      c.args = {{g->ids_offset, g->ids_bytes}, {g->arena_offset, g->bytes}};
-      c.hostOffset = g->ids_host_offset;
-      c.stagingOffset = g->staging_host_offset;
-      c.tableOffset = program().weights[g->weight]->host_offset;
-      c.tableBytes = program().weights[g->weight]->bytes;
-      c.rowBytes = g->row_bytes;
-      expr = g->rows.get();
-      c.maxAmount = upper(*expr);
-    } else if (const FillT *f = step->body.AsFill()) {
-      c.kind = device::CommandKind::Fill;
-      c.args = {{f->arena_offset, f->bytes}};
-      c.fill = f->value;
-      amount = f->bytes;
     }
-    c.stream = static_cast<device::Stream>(step->stream);
-    c.waits = step->waits;
-    e.amountExprs.push_back(expr);
-    e.amounts.push_back(amount);
-    commands.push_back(std::move(c));
+    e.amountExprs.push_back(made.expr);
+    e.amounts.push_back(made.amount);
+    commands.push_back(std::move(made.command));
   }
   CIUIC_TRY(context->prepare(std::move(commands), entry.dims_offset, &e.pass));
   commands.clear();
@@ -378,29 +418,14 @@ Status Session::prepareEntry(const EntryT &entry) {
   e.prologueTimes.resize(traced ? entry.prologue.size() : 0);
   e.predictedStart = predictStarts(entry);
   e.keepsSlots = keepsSlots(entry);
+  e.slotGroup = slotGroupOf(entry);
   e.symbols.reserve(entry.symbols.size());
+  lastSymbols.reserve(std::max(lastSymbols.capacity(), entry.symbols.size()));
   for (const auto &port : entry.inputs) {
     e.inputs.push_back(&inputs[port->name]);
   }
   for (const auto &port : entry.outputs) {
     e.outputs.push_back(&outputs[port->name]);
-  }
-  if (!entry.prologue.empty()) {
-    auto loads = [](const EntryT &x) {
-      std::vector<std::tuple<int64_t, int64_t, int64_t>> list;
-      for (const auto &c : x.prologue) {
-        list.emplace_back(c->arena_offset, c->host_offset, c->bytes);
-      }
-      std::sort(list.begin(), list.end());
-      return list;
-    };
-    e.slotGroup = static_cast<int>(entries.size());
-    for (size_t i = 0; i < entries.size(); ++i) {
-      if (entries[i].slotGroup == static_cast<int>(i) && loads(*entries[i].entry) == loads(entry)) {
-        e.slotGroup = static_cast<int>(i);
-        break;
-      }
-    }
   }
   entries.push_back(std::move(e));
   return Status::ok();

@@ -49,10 +49,10 @@ Expected<std::unique_ptr<ProgramWriter>> ProgramWriter::create(const std::string
       return writer;
     }
     if (errno != EEXIST) {
-      return systemFailure(path, "create a file beside it", errno);
+      return systemFailure(path, "make a file in its folder", errno);
     }
   }
-  return systemFailure(path, "create a file beside it", EEXIST);
+  return systemFailure(path, "make a file in its folder", EEXIST);
 }
 
 ProgramWriter::~ProgramWriter() {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Checks the pages: IR is quoted from a lit test, links lead somewhere, every pass is described and has a test, every
-error code is listed, every folder has its README.
+error code and decision is listed, every folder has its README, the operators are as many as the front page says.
 
     docs.py SOURCE
 """
@@ -67,9 +67,26 @@ def codes(root):
                     yield f"docs/errors.md does not list {code} ({path.relative_to(root)})"
 
 
+def lists(root):
+    """What the pages count or list, as it is."""
+    table = (root / "passes" / "Legalize" / "OpTable.cpp").read_text()
+    operators = len(re.findall(r'^\s*\{"[a-z.]*", "', table, re.MULTILINE))
+    if f"| operators | {operators} of " not in (root / "README.md").read_text():
+        yield f"README.md does not say that there are {operators} operators"
+    decisions = root / "docs" / "decisions"
+    listed = (decisions / "README.md").read_text()
+    for page in sorted(decisions.glob("*.md")):
+        if page.name != "README.md" and f"]({page.name})" not in listed:
+            yield f"docs/decisions/README.md does not list {page.name}"
+    titles = (root / "docs" / "performance.md").read_text()
+    for title in re.findall(r"^## (.*)$", titles, re.MULTILINE):
+        if not any(title in row for row in titles.splitlines() if row.startswith("|")):
+            yield f"docs/performance.md does not list its section '{title}'"
+
+
 def main():
     root = Path(sys.argv[1])
-    problems = list(passes(root)) + list(codes(root))
+    problems = list(passes(root)) + list(codes(root)) + list(lists(root))
     problems += [f"{folder}/ has no README.md" for folder in FOLDERS if not (root / folder / "README.md").is_file()]
     for page in pages(root):
         if page.is_file():

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Sessions whose streamed weights are on the disk: the same values whichever way they are read and
 // at any rate; entries that take turns; files that change under a session.
-#include "test/runtime/PlanBuilder.h"
-#include "test/runtime/StatusChecks.h"
-
-#include "ciuic/ciuic.h"
+#include "test/runtime/OpenSession.h"
 
 #include <algorithm>
 #include <cstring>
@@ -17,51 +14,14 @@ using namespace ciuic::test;
 
 namespace {
 
-std::vector<float> ramp(int64_t n) {
-  std::vector<float> x(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) {
-    x[i] = static_cast<float>(i % 17);
-  }
-  return x;
+Failure runOnce(Opened &o, const std::vector<float> &x, std::vector<float> &y) {
+  auto n = static_cast<int64_t>(x.size());
+  y.assign(x.size(), -1);
+  EXPECT_EQ(take(ciuic_session_bind_input(o.session, "x", CIUIC_F32, 1, &n, x.data())).cls,
+            CIUIC_OK);
+  EXPECT_EQ(take(ciuic_session_bind_output(o.session, "y", y.data(), y.size() * 4)).cls, CIUIC_OK);
+  return take(ciuic_session_run(o.session, nullptr));
 }
-
-struct Opened {
-  ciuic_program *program = nullptr;
-  ciuic_device *device = nullptr;
-  ciuic_session *session = nullptr;
-  std::string path = scratchPath("disk.ciuic");
-  ~Opened() {
-    ciuic_session_destroy(session);
-    ciuic_device_close(device);
-    ciuic_program_destroy(program);
-  }
-  ciuic_run_stats stats() {
-    ciuic_run_stats s = {};
-    s.struct_size = sizeof s;
-    EXPECT_EQ(take(ciuic_session_get_stats(session, &s)).cls, CIUIC_OK);
-    return s;
-  }
-  Failure open(PlanBuilder &b, ciuic_session_options options) {
-    Status written = b.write(path, testKernels());
-    EXPECT_TRUE(written.isOk()) << written.message();
-    if (Failure f = take(ciuic_program_load_path(path.c_str(), &program)); f.cls != CIUIC_OK) {
-      return f;
-    }
-    if (Failure f = take(ciuic_device_open("host", &device)); f.cls != CIUIC_OK) {
-      return f;
-    }
-    options.struct_size = sizeof options;
-    return take(ciuic_session_create(program, device, &options, &session));
-  }
-  Failure runOnce(const std::vector<float> &x, std::vector<float> &y) {
-    auto n = static_cast<int64_t>(x.size());
-    y.assign(x.size(), -1);
-    EXPECT_EQ(take(ciuic_session_bind_input(session, "x", CIUIC_F32, 1, &n, x.data())).cls,
-              CIUIC_OK);
-    EXPECT_EQ(take(ciuic_session_bind_output(session, "y", y.data(), y.size() * 4)).cls, CIUIC_OK);
-    return take(ciuic_session_run(session, nullptr));
-  }
-};
 
 // The same bits whether streamed weights come from memory or from the file, whichever way it is
 // read, at any rate.
@@ -82,7 +42,7 @@ TEST(DiskSession, WeightsComeFromTheDisk) {
       EXPECT_NE(std::string(ciuic_session_disk_mode(o.session)), "");
       for (int pass = 0; pass < 20; ++pass) {
         std::vector<float> x = ramp(pass % 3 ? 1024 : 9), y;
-        Failure ran = o.runOnce(x, y);
+        Failure ran = runOnce(o, x, y);
         ASSERT_EQ(ran.cls, CIUIC_OK) << ran.message;
         for (size_t i = 0; i < x.size(); ++i) {
           ASSERT_EQ(y[i], x[i] + w[0][i] + w[1][i] + w[2][i] + w[3][i]) << pass << " " << i;
@@ -102,7 +62,7 @@ TEST(DiskSession, EntriesTakeTurnsAtTheDisk) {
   b.program.entries.push_back(std::move(twin.program.entries[0]));
   moveToDisk(b);
   Opened o;
-  ASSERT_EQ(o.open(b, {}).cls, CIUIC_OK);
+  ASSERT_EQ(o.open(b).cls, CIUIC_OK);
   std::vector<float> x = ramp(1024), y(1024);
   int64_t n = 1024;
   OK(ciuic_session_bind_input(o.session, "x", CIUIC_F32, 1, &n, x.data()));
@@ -128,7 +88,7 @@ TEST(DiskSession, AFileThatChangesIsAnErrorOfTheRun) {
     options.buffered_disk = buffered;
     ASSERT_EQ(o.open(b, options).cls, CIUIC_OK);
     std::vector<float> x = ramp(100), y;
-    ASSERT_EQ(o.runOnce(x, y).cls, CIUIC_OK);
+    ASSERT_EQ(runOnce(o, x, y).cls, CIUIC_OK);
     std::vector<char> whole;
     {
       std::ifstream in(o.path, std::ios::binary);
@@ -147,12 +107,12 @@ TEST(DiskSession, AFileThatChangesIsAnErrorOfTheRun) {
     Failure failed;
     for (int pass = 0; pass < 20 && failed.cls == CIUIC_OK;
          ++pass) { // what was read ahead is used up
-      failed = o.runOnce(x, y);
+      failed = runOnce(o, x, y);
     }
     EXPECT_EQ(failed.code, "format.F10") << failed.message;
-    EXPECT_EQ(o.runOnce(x, y).code, "format.F10");
+    EXPECT_EQ(runOnce(o, x, y).code, "format.F10");
     put(whole);
-    Failure again = o.runOnce(x, y);
+    Failure again = runOnce(o, x, y);
     EXPECT_EQ(again.cls, CIUIC_OK) << again.message;
     for (size_t i = 0; i < x.size(); ++i) {
       ASSERT_EQ(y[i], x[i] + w[0][i] + w[1][i] + w[2][i] + w[3][i]);
@@ -160,7 +120,7 @@ TEST(DiskSession, AFileThatChangesIsAnErrorOfTheRun) {
     ASSERT_EQ(::truncate(o.path.c_str(), 4096), 0);
     failed = {};
     for (int pass = 0; pass < 20 && failed.cls == CIUIC_OK; ++pass) {
-      failed = o.runOnce(x, y);
+      failed = runOnce(o, x, y);
     }
     EXPECT_EQ(failed.code, "io.truncated") << failed.message;
   }

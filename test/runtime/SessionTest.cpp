@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Sessions over the C API: streaming through slots, wrap-around, alternating entries, states,
 // spills, gathers, cancel, throttle, and what is refused. Expected values are computed here.
-#include "test/runtime/PlanBuilder.h"
-#include "test/runtime/StatusChecks.h"
-
-#include "ciuic/ciuic.h"
+#include "test/runtime/OpenSession.h"
 
 #include <algorithm>
 #include <chrono>
@@ -19,49 +16,6 @@ using namespace ciuic;
 using namespace ciuic::test;
 
 namespace {
-
-struct Opened {
-  ciuic_program *program = nullptr;
-  ciuic_device *device = nullptr;
-  ciuic_session *session = nullptr;
-  ~Opened() {
-    ciuic_session_destroy(session);
-    ciuic_device_close(device);
-    ciuic_program_destroy(program);
-  }
-  Failure open(PlanBuilder &b, int threads = 1, double gbps = 0, int64_t budget = 0) {
-    std::string path = scratchPath("session.ciuic");
-    Status written = b.write(path, testKernels());
-    EXPECT_TRUE(written.isOk()) << written.message();
-    if (Failure f = take(ciuic_program_load_path(path.c_str(), &program)); f.cls != CIUIC_OK) {
-      return f;
-    }
-    if (Failure f = take(ciuic_device_open("host", &device)); f.cls != CIUIC_OK) {
-      return f;
-    }
-    ciuic_session_options o = {sizeof o, budget, threads, gbps, 0, 0, 0, 0};
-    return take(ciuic_session_create(program, device, &o, &session));
-  }
-  ciuic_run_stats stats() {
-    ciuic_run_stats s = {};
-    s.struct_size = sizeof s;
-    EXPECT_EQ(take(ciuic_session_get_stats(session, &s)).cls, CIUIC_OK);
-    return s;
-  }
-  int64_t length(uint32_t state) {
-    int64_t n = -1;
-    EXPECT_EQ(take(ciuic_session_state_length(session, state, &n)).cls, CIUIC_OK);
-    return n;
-  }
-};
-
-std::vector<float> ramp(int64_t n) {
-  std::vector<float> x(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) {
-    x[i] = static_cast<float>(i % 17);
-  }
-  return x;
-}
 
 TEST(Session, StreamsThroughTwoSlotsAndWrapsAround) {
   std::vector<std::vector<float>> w;
@@ -213,6 +167,31 @@ TEST(Session, AlternatingEntriesRefillTheSlots) {
 
 // Without wrapped copies: slots that a pass overwrites are filled before each pass, slots that it
 // leaves alone only once.
+// Nothing has moved: the slots are still full, and the last run is still told of.
+TEST(Session, RefusedRunLeavesWhatTheLastOneDid) {
+  PlanBuilder b = streamingChain();
+  Opened o;
+  ASSERT_EQ(o.open(b).cls, CIUIC_OK);
+  std::vector<float> x = ramp(7), y(7);
+  int64_t dim = 0;
+  uint32_t rank = 1;
+  auto run = [&](int64_t n, size_t capacity) {
+    take(ciuic_session_bind_input(o.session, "x", CIUIC_F32, 1, &n, x.data()));
+    take(ciuic_session_bind_output(o.session, "y", y.data(), capacity));
+    return take(ciuic_session_run(o.session, nullptr)).code;
+  };
+  ASSERT_EQ(run(5, 20), "");
+  EXPECT_TRUE(o.stats().prologue);
+  EXPECT_EQ(run(7, 20), "usage.capacity");
+  EXPECT_EQ(run(5000, 20), "shape.bound");
+  OK(ciuic_session_get_output_dims(o.session, "y", &rank, &dim));
+  EXPECT_EQ(dim, 5);
+  ASSERT_EQ(run(7, 28), "");
+  EXPECT_FALSE(o.stats().prologue);
+  OK(ciuic_session_get_output_dims(o.session, "y", &rank, &dim));
+  EXPECT_EQ(dim, 7);
+}
+
 TEST(Session, PrologueWithoutWrapRunsWhenItMust) {
   for (bool overwrite : {true, false}) {
     std::vector<std::vector<float>> w;

@@ -3,7 +3,7 @@
 // position_ids; and the output logits.
 #include "tools/ciuic-bench/Generate.h"
 
-#include "ciuic/ciuic.h"
+#include "tools/CApi.h"
 #include "tools/ciuic-bench/HostMachine.h"
 #include "tools/ciuic-run/Elements.h"
 
@@ -16,23 +16,7 @@
 namespace ciuic::bench {
 namespace {
 
-Status fromC(ciuic_status *status) {
-  if (!status) {
-    return Status::ok();
-  }
-  Status result(static_cast<StatusClass>(ciuic_status_get_class(status)), ciuic_status_code(status),
-                ciuic_status_message(status));
-  ciuic_status_free(status);
-  return result;
-}
-#define TRY_C(call) CIUIC_TRY(fromC(call))
-
-template <class T>
-T sized() {
-  T value = {};
-  value.struct_size = sizeof(T);
-  return value;
-}
+using tool::sized;
 
 template <class T, void (*destroy)(T *)>
 struct Destroy {

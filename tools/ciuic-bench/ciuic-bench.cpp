@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // ciuic-bench: what this machine does. --calibrate measures the constants of a device profile and
 // writes it for ciuicc --profile; --generate runs a language model's program.
+#include "ir/Diagnostics.h"
 #include "tools/ciuic-bench/Calibration.h"
 #include "tools/ciuic-bench/Generate.h"
 
@@ -15,8 +16,14 @@ namespace {
 /// Exit statuses of docs/errors.md.
 constexpr int kUsage = 2, kEnvironment = 6;
 
+/// Says what failed as the other tools do. `text` may begin with a code: "[usage.device] …".
 int fail(int status, const std::string &text) {
-  std::cerr << "error: " << text << "\n";
+  auto [code, message] = ciuic::splitErrorCode(text);
+  std::cerr << "ciuic-bench: error: " << message;
+  if (!code.empty()) {
+    std::cerr << " [" << code << "]";
+  }
+  std::cerr << "\n";
   return status;
 }
 
@@ -52,13 +59,13 @@ int generate(const ciuic::bench::GenerateOptions &options, bool json, const std:
 
 int run(int argc, char **argv) {
   CLI::App app("Measures what this machine does.", "ciuic-bench");
-  app.set_version_flag("--version", "ciuic-bench " CIUIC_BENCH_VERSION);
+  app.set_version_flag("--version", "ciuic-bench " CIUIC_TOOL_VERSION);
   ciuic::bench::CalibrationOptions calibration;
   ciuic::bench::GenerateOptions generation;
   bool calibrates = false, json = false;
   int threads = 0;
   std::string output, device;
-  auto *what = app.add_option_group("what");
+  auto *what = app.add_option_group("What to measure");
   what->add_flag("--calibrate", calibrates, "Measure a device profile for ciuicc --profile");
   what->add_option("--generate", generation.program,
                    "Measure prompt processing and token rate of a decoder's program")
@@ -84,8 +91,10 @@ int run(int argc, char **argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError &e) {
-    const int status = app.exit(e);
-    return status == 0 ? 0 : kUsage;
+    if (dynamic_cast<const CLI::Success *>(&e)) {
+      return app.exit(e); // help and version
+    }
+    return fail(kUsage, "[usage.argument] " + std::string(e.what()) + "; --help lists the options");
   }
   calibration.threads = generation.threads = threads;
   if (calibrates) {

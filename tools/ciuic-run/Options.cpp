@@ -1,33 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "tools/ciuic-run/Options.h"
 
+#include "tools/ByteSize.h"
+
 #include <CLI/CLI.hpp>
-#include <cmath>
 #include <iostream>
 
 namespace ciuic::run {
 
-static Status parseSize(const std::string &text, int64_t *out) {
-  size_t used = 0;
-  double value = -1;
-  try {
-    value = std::stod(text, &used);
-  } catch (const std::exception &) {
-    used = 0;
-  }
-  std::string unit = text.substr(used);
-  double scale = unit.empty()                 ? 1
-                 : unit == "K" || unit == "k" ? 1024.0
-                 : unit == "M" || unit == "m" ? 1024.0 * 1024
-                 : unit == "G" || unit == "g" ? 1024.0 * 1024 * 1024
-                                              : 0;
-  if (used == 0 || scale == 0 || !(value > 0) || !(value * scale < 9e18)) {
+static Status parseBudget(const std::string &text, int64_t *out) {
+  std::optional<int64_t> bytes = tool::parseByteSize(text);
+  if (!bytes) {
     return failure(StatusClass::Usage, "usage.vram",
-                   "--vram %s: a size is a number of bytes, or of K, M or G (512M, 16.5G)",
+                   "--vram '%s': a size is a number of bytes, or of K, M or G (512M, 16.5G)",
                    text.c_str());
   }
-  *out = static_cast<int64_t>(std::floor(value * scale));
+  *out = *bytes;
   return Status::ok();
+}
+
+/// What CLI11's own check of a positive number says ends in the largest double, written out.
+static CLI::Validator rate() {
+  return CLI::Validator(
+      [](std::string &text) {
+        std::string_view rest = text;
+        return tool::takePositive(rest) && rest.empty()
+                   ? std::string()
+                   : "'" + text + "' is not a rate: give a number above 0, in 10^9 bytes/s";
+      },
+      "");
 }
 
 static Status split(const std::string &text, const char *flag, bool fileOnly, Named *out) {
@@ -44,8 +45,8 @@ static Status split(const std::string &text, const char *flag, bool fileOnly, Na
 
 static Status convert(const std::vector<std::string> &dims, const std::vector<std::string> &inputs,
                       const std::vector<std::string> &outputs,
-                      const std::vector<std::string> &expects, const std::string &vram,
-                      Options &o) {
+                      const std::vector<std::string> &expects,
+                      const std::optional<std::string> &vram, Options &o) {
   for (const std::string &text : dims) {
     size_t at = text.rfind('=');
     char *end = nullptr;
@@ -68,14 +69,14 @@ static Status convert(const std::vector<std::string> &dims, const std::vector<st
   CIUIC_TRY(all(inputs, "--input", false, o.inputs));
   CIUIC_TRY(all(outputs, "--output", true, o.outputs));
   CIUIC_TRY(all(expects, "--expect", true, o.expects));
-  return vram.empty() ? Status::ok() : parseSize(vram, &o.vram);
+  return vram ? parseBudget(*vram, &o.vram) : Status::ok();
 }
 
 Parsed parseOptions(int argc, char **argv, Options &o) {
   CLI::App app("Runs a compiled program on a device.", "ciuic-run");
   std::vector<std::string> dims, inputs, outputs, expects;
-  std::string vram;
-  app.set_version_flag("--version", "ciuic-run " CIUIC_RUN_VERSION);
+  std::optional<std::string> vram;
+  app.set_version_flag("--version", "ciuic-run " CIUIC_TOOL_VERSION);
   app.add_option("PROGRAM", o.program, "The program, as ciuicc wrote it")->required();
   app.add_option("--device", o.device, "host, cuda or cuda:N; default: the kind the program is for")
       ->type_name("NAME");
@@ -108,13 +109,14 @@ Parsed parseOptions(int argc, char **argv, Options &o) {
       ->check(CLI::Range(1, 1024));
   app.add_option("--disk-gbps", o.diskGbps,
                  "Read weights that are on the disk at so many 10^9 bytes/s at most")
-      ->check(CLI::PositiveNumber);
+      ->type_name("GBPS")
+      ->check(rate());
   app.add_flag("--buffered-disk", o.bufferedDisk,
                "Read weights that are on the disk through the page cache, by threads");
   app.add_option("--link-gbps", o.linkGbps,
-                 "Rate between the tiers, in 10^9 bytes/s; default: no "
-                 "limit")
-      ->check(CLI::PositiveNumber);
+                 "Rate between the tiers, in 10^9 bytes/s; default: no limit")
+      ->type_name("GBPS")
+      ->check(rate());
   app.add_option("--state-in", o.stateIn, "Folder to read the states from before the run")
       ->type_name("DIR");
   app.add_option("--state-out", o.stateOut, "Folder to write the states to after the last run")

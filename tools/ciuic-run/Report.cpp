@@ -88,7 +88,7 @@ std::string jsonError(const Status &status) {
 std::string textReport(const Options &o, const Result &r) {
   auto mib = [](int64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   std::string text = formatText(
-      "entry %s on %s: %.3f ms (median of %d; predicted %.3f ms), load %.0f ms\n"
+      "entry %s on %s: %.3f ms (median of %d; predicted %.3f ms at its bounds), load %.0f ms\n"
       "device memory %.2f MiB of %.2f MiB; copied %.2f MiB in, %.2f MiB out%s\n",
       r.entry.name, r.device.c_str(), median(r.latencyMs), o.iterations, r.entry.predicted_ms,
       r.loadMs, mib(r.last.peak_device_bytes), mib(r.budgetBytes), mib(r.last.h2d_bytes),

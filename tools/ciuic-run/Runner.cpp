@@ -13,17 +13,6 @@
 
 namespace ciuic::run {
 
-Status fromC(ciuic_status *status) {
-  if (!status) {
-    return Status::ok();
-  }
-  Status made(static_cast<StatusClass>(ciuic_status_get_class(status)), ciuic_status_code(status),
-              ciuic_status_message(status));
-  int64_t nearest = ciuic_status_nearest_budget(status);
-  ciuic_status_free(status);
-  return std::move(made).withNearestBudget(nearest);
-}
-
 Runner::~Runner() {
   sampler.stop();
   ciuic_session_destroy(session);

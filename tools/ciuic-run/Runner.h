@@ -2,7 +2,7 @@
 // Loads, feeds, runs and measures one program through the C API.
 #pragma once
 
-#include "ciuic/ciuic.h"
+#include "tools/CApi.h"
 #include "tools/ciuic-run/MemorySampler.h"
 #include "tools/ciuic-run/Options.h"
 
@@ -46,17 +46,7 @@ struct Result {
   std::vector<Event> events;
 };
 
-/// Takes over a status of the C API.
-Status fromC(ciuic_status *status);
-#define TRY_C(call) CIUIC_TRY(::ciuic::run::fromC(call))
-
-/// A struct of the C API that says its size.
-template <class T>
-T sized() {
-  T value = {};
-  value.struct_size = sizeof(T);
-  return value;
-}
+using tool::sized;
 
 class Runner {
 public:

@@ -23,6 +23,7 @@
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Pass/PassManager.h"
 #include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
 #include "llvm/Support/ToolOutputFile.h"
 #include "llvm/Support/xxhash.h"
 
@@ -84,9 +85,12 @@ private:
           module->getOperation()->getAttrOfType<IntegerAttr>("mem.nearest_budget").getInt();
     }
     std::string line;
-    if (auto name = dyn_cast<NameLoc>(diagnostic.getLocation());
-        name && message.find("node \"") == std::string::npos) {
-      line = "node \"" + name.getName().str() + "\": ";
+    if (auto location = dyn_cast<NameLoc>(diagnostic.getLocation())) {
+      std::string name = location.getName().str();
+      bool isFile = name == options.model || name == llvm::sys::path::filename(options.model);
+      if (message.find(isFile ? name : "node \"") == std::string::npos) {
+        line = (isFile ? name : "node \"" + name + "\"") + ": ";
+      }
     }
     line += std::string(message);
     for (Diagnostic &note : diagnostic.getNotes()) {
@@ -144,6 +148,9 @@ private:
     }
     policy = std::get<compress::FormatPolicy>(policyOrError);
     policy.roundRows &= !device.target.cuda; // its kernels multiply rows as they are
+    if (!checkFolders()) {
+      return false;
+    }
 
     onStage("importing", -1);
     auto imported = frontend::importOnnx(options.model, context);
@@ -198,6 +205,19 @@ private:
     }
     summary = summarize(*module, options, report, budgetBytes, device.profile.reserveBytes);
     return (options.dryRun || write()) && (options.report.empty() || writeReport());
+  }
+
+  /// Minutes of compiling would be lost where a file cannot be made in the end.
+  bool checkFolders() {
+    auto canWrite = [&](const std::string &path, const char *code) {
+      llvm::StringRef folder = llvm::sys::path::parent_path(path);
+      std::error_code error =
+          llvm::sys::fs::access(folder.empty() ? "." : folder, llvm::sys::fs::AccessMode::Write);
+      return !error || fail(code, path + ": its folder cannot be written: " + error.message());
+    };
+    bool makesProgram = !options.dryRun && options.stopAfter.empty();
+    return (!makesProgram || canWrite(options.output, "environment.write-program")) &&
+           (options.report.empty() || canWrite(options.report, "environment.write-report"));
   }
 
   bool legalizeEntries() {
@@ -334,7 +354,7 @@ private:
                                   : generateForHost(kernels, info, libraries))) {
       return false;
     }
-    info.producer = "ciuicc 0.1.0";
+    info.producer = "ciuicc " CIUIC_TOOL_VERSION;
     info.quality = options.quality;
     info.profileName = device.profile.name;
     info.profileHash = cost::profileHash(device.profile);
@@ -407,8 +427,7 @@ private:
     return success();
   }
 
-  /// Of the plan and the model's name-independent text: two models with the same hash compute the
-  /// same steps.
+  /// Of the plan's text: two programs with the same hash take the same steps.
   uint64_t modelHash() {
     std::string text;
     llvm::raw_string_ostream os(text);

@@ -3,10 +3,10 @@
 #include "tools/ciuicc/Options.h"
 
 #include "ir/Diagnostics.h"
+#include "tools/ByteSize.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 namespace ciuic::tool {
@@ -17,38 +17,19 @@ std::variant<Budget, std::string> parseBudget(const std::string &text) {
     budget.kind = Budget::Kind::Auto;
     return budget;
   }
-  size_t used = 0;
-  double number = 0;
-  try {
-    number = std::stod(text, &used);
-  } catch (const std::exception &) {
-    used = 0;
-  }
-  std::string unit = used ? text.substr(used) : text;
-  std::string problem =
-      "--vram '" + text +
-      "': give bytes, a size like 6G or 1.5M (base 2), a share of the need like 50%, or auto";
-  if (used == 0 || !std::isfinite(number) || number <= 0) {
-    return problem;
-  }
-  if (unit == "%") {
+  std::string_view rest = text;
+  if (std::optional<double> share = takePositive(rest); share && rest == "%") {
     budget.kind = Budget::Kind::Percent;
-    budget.percent = number;
+    budget.percent = *share;
     return budget;
   }
-  int shift = unit.empty()  ? 0
-              : unit == "K" ? 10
-              : unit == "M" ? 20
-              : unit == "G" ? 30
-              : unit == "T" ? 40
-                            : -1;
-  double bytes = shift < 0 ? 0 : number * std::ldexp(1.0, shift);
-  if (shift < 0 || bytes < 1 || bytes > 9e15) {
-    return problem;
+  if (std::optional<int64_t> bytes = parseByteSize(text)) {
+    budget.kind = Budget::Kind::Bytes;
+    budget.bytes = *bytes;
+    return budget;
   }
-  budget.kind = Budget::Kind::Bytes;
-  budget.bytes = static_cast<int64_t>(bytes);
-  return budget;
+  return "--vram '" + text +
+         "': give bytes, a size like 6G or 1.5M (base 2), a share of the need like 50%, or auto";
 }
 
 std::variant<Target, std::string> parseTarget(const std::vector<std::string> &parts) {
@@ -103,48 +84,65 @@ Exit status: 0 done, 2 usage, 3 the model is damaged, 4 the model asks for what 
 
 std::variant<Options, int> parseOptions(int argc, char **argv) {
   Options options;
-  std::string vram, hostMemory;
+  std::optional<std::string> vram, hostMemory;
   std::vector<std::string> targets;
   CLI::App app{"Compiles an ONNX model into one program that runs inside a hard memory budget.",
                "ciuicc"};
   app.footer(footer);
-  app.set_version_flag("--version", "ciuicc 0.1.0");
-  app.add_option("MODEL", options.model, "The ONNX model")->required();
+  app.set_version_flag("--version", "ciuicc " CIUIC_TOOL_VERSION);
+  app.add_option("MODEL", options.model, "The ONNX model")->type_name("FILE")->required();
   app.add_option("-o,--output", options.output,
-                 "The program to write (default: MODEL with .ciuic); with --stop-after, the text");
-  app.add_option("--vram", vram,
-                 "The budget: SIZE (bytes, or a number with K, M, G), PERCENT of the need, or auto "
-                 "(what is free); default: the need");
+                 "The program to write (default: MODEL with .ciuic); with --stop-after, the text")
+      ->type_name("FILE");
+  app.add_option(
+         "--vram", vram,
+         "The budget: bytes, or a number with K, M, G; a share of the need, like 50%; or auto: "
+         "97 % of what the GPU has free, half of the host's free memory; default: the need")
+      ->type_name("SIZE|PERCENT|auto");
   app.add_option("--host-memory", hostMemory,
-                 "SIZE: the most host memory for weights that stream; the others are read from the "
-                 "program's file each time they are copied (default: no limit)");
+                 "The most host memory for weights that stream; the others are read from the "
+                 "program's file each time they are copied (default: no limit)")
+      ->type_name("SIZE");
   app.add_option("--target", targets,
                  "host, cuda (this machine's GPU) or cuda:sm_80,sm_90,… (default: the profile's "
                  "device, else what this machine has)")
+      ->type_name("TARGET")
       ->delimiter(',');
   app.add_option("--entry", options.entries,
-                 "A shape profile NAME:dim=a..b,…; repeat it for several over the same weights");
+                 "A shape profile NAME:dim=a..b,…; repeat it for several over the same weights")
+      ->type_name("ENTRY");
   app.add_option("--profile", options.profile,
                  "Device profile to plan with: a name (h100, rtx4090, …) or a JSON file (default: "
-                 "that of this machine's GPU, or host-generic)");
-  app.add_option("--quality", options.quality, "exact, near, balanced or small")
+                 "that of this machine's GPU, or host-generic)")
+      ->type_name("NAME|FILE");
+  app.add_option(
+         "--quality", options.quality,
+         "What the weights may lose: nothing, or as much as the budget asks for within a bound "
+         "on the predicted loss")
+      ->type_name("WORD")
       ->check(CLI::IsMember({"exact", "near", "balanced", "small"}))
       ->capture_default_str();
   app.add_option("--formats", options.formats,
                  "Weight formats that --quality may use, comma-separated: f16, bf16, int8, "
-                 "int4g32, int4g64, int4g128");
+                 "int4g32, int4g64, int4g128")
+      ->type_name("LIST");
   app.add_option("--state", options.states,
-                 "INPUT=OUTPUT: an output that continues an input and stays in the session");
+                 "INPUT=OUTPUT: an output that continues an input and stays in the session")
+      ->type_name("STATE");
   app.add_flag("--no-state", options.noState,
                "Keep plain ONNX semantics: every input and output is passed at each run");
   app.add_flag("--dry-run", options.dryRun, "Plan only; write no program");
   app.add_flag("--json", options.json, "Print exactly one JSON object on stdout");
   app.add_option("--report", options.report,
-                 "Write an HTML page: memory over time with every buffer, copy and stall");
+                 "Write an HTML page: memory over time with every buffer, copy and stall")
+      ->type_name("FILE");
   app.add_option("--stop-after", options.stopAfter,
-                 "Print the text of a level and stop: onnx, graph, mem or plan")
+                 "Write the text of a level to -o, or print it, and stop; no program is written")
+      ->type_name("WORD")
       ->check(CLI::IsMember({"onnx", "graph", "mem", "plan"}));
-  app.add_option("-j,--jobs", options.threads, "Threads that compile kernels (default: all)");
+  app.add_option("-j,--jobs", options.threads,
+                 "Threads that compile kernels and pack weights (default, and 0: one a CPU)")
+      ->type_name("N");
   app.add_flag("--disable-raise", options.disableRaise,
                "Do not recognise composite operations (for comparison)");
   app.add_flag("--disable-fusion", options.disableFusion,
@@ -157,7 +155,7 @@ std::variant<Options, int> parseOptions(int argc, char **argv) {
                                    {"nearest_budget_bytes", nullptr}};
       printf("%s\n", nlohmann::ordered_json{{"error", error}}.dump().c_str());
     }
-    fprintf(stderr, "ciuicc: %s\n", message.c_str());
+    fprintf(stderr, "ciuicc: error: %s\n", message.c_str());
     return static_cast<int>(ErrorClass::Usage);
   };
   try {
@@ -174,23 +172,19 @@ std::variant<Options, int> parseOptions(int argc, char **argv) {
     }
     return usage(std::string(e.what()) + "\nRun ciuicc --help for the options.");
   }
-  if (!vram.empty()) {
-    auto budget = parseBudget(vram);
+  if (vram) {
+    auto budget = parseBudget(*vram);
     if (auto *error = std::get_if<std::string>(&budget)) {
       return usage(*error);
     }
     options.budget = std::get<Budget>(budget);
   }
-  if (hostMemory == "0") {
-    options.hostMemory = 0;
-  } else if (!hostMemory.empty()) {
-    auto size = parseBudget(hostMemory);
-    auto *budget = std::get_if<Budget>(&size);
-    if (!budget || budget->kind != Budget::Kind::Bytes) {
-      return usage("--host-memory " + hostMemory +
-                   ": give a size in bytes, or a number with K, M or G");
+  if (hostMemory) {
+    options.hostMemory = *hostMemory == "0" ? 0 : parseByteSize(*hostMemory);
+    if (!options.hostMemory) {
+      return usage("--host-memory '" + *hostMemory +
+                   "': give a size in bytes, or a number with K, M or G");
     }
-    options.hostMemory = budget->bytes;
   }
   if (!targets.empty()) {
     auto target = parseTarget(targets);

@@ -2,6 +2,7 @@
 // See Summary.h.
 #include "tools/ciuicc/Summary.h"
 
+#include "ir/Diagnostics.h"
 #include "ir/Plan/Plan.h"
 
 #include "llvm/Support/Format.h"
@@ -11,20 +12,6 @@ using namespace mlir;
 using json = nlohmann::ordered_json;
 
 namespace ciuic::tool {
-
-std::string humanBytes(int64_t bytes) {
-  std::string text;
-  llvm::raw_string_ostream os(text);
-  double b = static_cast<double>(bytes);
-  if (bytes >= int64_t(1) << 30) {
-    os << llvm::format("%.2f GiB", b / (1 << 30));
-  } else if (bytes >= 1 << 20) {
-    os << llvm::format("%.1f MiB", b / (1 << 20));
-  } else {
-    os << llvm::format("%.1f KiB", b / 1024);
-  }
-  return text;
-}
 
 static json entryJson(plan::EntryOp entry, const legalize::LegalizeReport &report) {
   DictionaryAttr prediction = entry.getPrediction();
@@ -134,7 +121,7 @@ json summarize(ModuleOp module, const Options &options, const legalize::Legalize
 std::string toText(const json &s) {
   std::string text;
   llvm::raw_string_ostream os(text);
-  auto bytes = [&](const char *key) { return humanBytes(s[key].get<int64_t>()); };
+  auto bytes = [&](const char *key) { return sizeText(s[key].get<int64_t>()); };
   os << "budget " << bytes("budget_bytes") << ", peak " << bytes("peak_bytes") << ", need "
      << bytes("need_bytes") << "; weights " << bytes("weights_bytes") << ": "
      << bytes("resident_bytes") << " resident, " << bytes("streamed_bytes") << " streamed ("

@@ -20,7 +20,4 @@ nlohmann::ordered_json summarize(mlir::ModuleOp module, const Options &options,
 /// The same for people.
 std::string toText(const nlohmann::ordered_json &summary);
 
-/// "1.5 GiB", "12.3 MiB", "4.0 KiB".
-std::string humanBytes(int64_t bytes);
-
 } // namespace ciuic::tool

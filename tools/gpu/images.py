@@ -4,10 +4,11 @@ diffusers' offloading.
 
     python3 tools/gpu/images.py KIND REQUEST     (JSON in, JSON out: a peer in a process of its own)
 
-KIND is reference (the same weights in f32, for errors), eager, compile (channels last) or group (diffusers' group
-offloading, leaf by leaf over a stream of its own).
+KIND is reference (the same weights in f32, for errors), eager, compile (channels last), both (of the two, in one process) or group
+(diffusers' group offloading, leaf by leaf over a stream of its own).
 """
 import contextlib
+import faulthandler
 import importlib.util
 import json
 import sys
@@ -123,7 +124,7 @@ ROWS = {"sd15-unet": sd15, "sdxl-unet": sdxl, "vae-decode": vae}
 
 
 def answer(kind, request):
-    """What computes the result, and what times it (None: nothing does)."""
+    """(figures, result)"""
     import torch
 
     name, dtype = request["name"], torch.float32 if kind == "reference" else torch.float16
@@ -136,21 +137,28 @@ def answer(kind, request):
 
         apply_group_offloading(module, onload_device=torch.device("cuda"), offload_device=torch.device("cpu"),
                                offload_type="leaf_level", use_stream=True)
-    if kind == "compile":
+    if kind in ("compile", "both"):
         module = module.to(memory_format=torch.channels_last)
         values = [v.to(memory_format=torch.channels_last) if v.dim() == 4 else v for v in values]
-    call = module if kind != "compile" else torch.compile(module)
-    call = torch.inference_mode()(lambda call=call: call(*values))
-    return call, None if kind == "reference" else lambda: measure.peer(call, request["iterations"], 1 if kind == "group" else 3)
+    plain = lambda: module(*values)  # noqa: E731
+    compiled = torch.compile(module) if kind in ("compile", "both") else None
+    call = plain if compiled is None else lambda: compiled(*values)
+    times = lambda call: measure.peer(call, request["iterations"], 1 if kind == "group" else 3)  # noqa: E731
+    with torch.inference_mode():
+        if kind == "reference":
+            return {}, plain()
+        if kind == "both":
+            return measure.beside(request.get("go"), plain, call, times), call()
+        measure.turn(request.get("go"), [call])
+        return measure.figures(times(call)), call()
 
 
 def main():
+    faulthandler.enable()
     kind, request = sys.argv[1], json.loads(sys.argv[2])
     with contextlib.redirect_stdout(sys.stderr):
-        call, time = answer(kind, request)
-        measure.turn(request.get("go"), call)
-        found = {"ms": time(), "process_device_bytes": measure.own_bytes(), "reserved_bytes": measure.reserved_bytes()} if time else {}
-        np.save(request["result"], call().float().cpu().numpy())
+        found, result = answer(kind, request)
+        np.save(request["result"], result.float().cpu().numpy())
     print(json.dumps(found))
 
 

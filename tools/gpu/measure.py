@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Times and memory on a GPU: our programs as processes of their own, peers in this process."""
+import ctypes
 import json
 import subprocess
 import sys
@@ -10,11 +11,26 @@ from pathlib import Path
 import numpy as np
 
 
+def devices():
+    """Bus addresses of the devices that programs see here, in their order; CUDA_VISIBLE_DEVICES chooses them."""
+    driver = ctypes.CDLL("libcuda.so.1")
+    count, name = ctypes.c_int(), ctypes.create_string_buffer(32)
+    if error := driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        raise RuntimeError(f"no GPU answers here: the driver says {error}")
+    found = []
+    for ordinal in range(count.value):
+        if error := driver.cuDeviceGetPCIBusId(name, len(name), ordinal):
+            raise RuntimeError(f"cuDeviceGetPCIBusId: {error}")
+        found.append(name.value.decode())
+    return found
+
+
 def _nvml():
+    """The driver's management library, and its handle of the first device that programs see."""
     import pynvml
 
     pynvml.nvmlInit()
-    return pynvml, pynvml.nvmlDeviceGetHandleByIndex(0)
+    return pynvml, pynvml.nvmlDeviceGetHandleByPciBusId(devices()[0].encode())
 
 
 def card():
@@ -80,19 +96,40 @@ def ours(bin, program, arguments, iterations, warmup=3, **options):
     return report, sampler.bytes
 
 
-def turn(go, call):
+def turn(go, calls):
     """Where several processes make ready side by side: computes until all is compiled, says so beside the file `go`, and
     waits until that file is there."""
     if not go:
         return
     import torch
 
-    for _ in range(4):
-        call()
+    for call in calls:
+        for _ in range(4):
+            call()
     torch.cuda.synchronize()
     Path(go + ".ready").touch()
     while not Path(go).exists():
         time.sleep(0.02)
+
+
+def figures(ms):
+    """What a peer's process says of itself beside its times. It may have taken more of the device than it holds now: what
+    its allocator gave back since counts."""
+    import torch
+
+    held, most = own_bytes(), torch.cuda.max_memory_reserved()
+    return {"ms": ms, "process_device_bytes": held and held + most - torch.cuda.memory_reserved(), "reserved_bytes": most}
+
+
+def beside(go, plain, compiled, times):
+    """A module as it is and compiled, in one process: {"eager": figures, the compiled one's figures}. What the process holds
+    before anything is compiled is the plain module's."""
+    for _ in range(2):
+        plain()
+    before = figures(None)
+    turn(go, [compiled])
+    eager = before | {"ms": times(plain)}
+    return {"eager": eager} | figures(times(compiled))
 
 
 def own_bytes():
@@ -105,12 +142,6 @@ def own_bytes():
     except pynvml.NVMLError:
         return None
     return held.get(os.getpid())
-
-
-def reserved_bytes():
-    import torch
-
-    return torch.cuda.max_memory_reserved()
 
 
 def spread(values):

@@ -4,11 +4,12 @@ loading and runs, is then the whole process'.
 
     python3 tools/gpu/peers.py KIND REQUEST     (JSON in, JSON out; tools/gpu/bench calls it)
 
-KIND is reference or references (the same weights in f32, for errors), eager, compile, flextensor or accelerate. The offloaders' weights
-are views on the model's file, so that no copy of them is made but an offloader's own, and they keep no cache: their token
-is the forward pass of one position.
+KIND is reference or references (the same weights in f32, for errors), eager, compile, both (of the two, in one process),
+flextensor or accelerate. The offloaders' weights are views on the model's file, so that no copy of them is made but an offloader's own,
+and they keep no cache: their token is the forward pass of one position.
 """
 import contextlib
+import faulthandler
 import importlib.util
 import json
 import sys
@@ -68,22 +69,21 @@ def device_module(path, dtype):
     return module.requires_grad_(False)
 
 
-def by_flextensor(request):
+def by_flextensor(module, request):
     """As its documentation has it: decoder layers are offloaded, the rest is on the card, the target a share of the card."""
     import flextensor
     import torch
 
     total = torch.cuda.get_device_properties(0).total_memory
     config = flextensor.OffloadConfig(include_patterns=["model.layers.*"], max_gpu_mem_fraction=request["budget"] / total)
-    module = flextensor.offload(host_module(request["model"]), config=config)
+    module = flextensor.offload(module, config=config)
     return module, config.discovery_iters + config.profiling_iters + 2
 
 
-def by_accelerate(request):
+def by_accelerate(module, request):
     """Layers in order on the card until the budget is full, less what context and activations take; the others on the CPU."""
     from accelerate import dispatch_model, infer_auto_device_map
 
-    module = host_module(request["model"])
     activations = int(np.load(request["ids"]).size) * 200_000
     most = {0: max(request["budget"] - CONTEXT_BYTES - activations, 1 << 30), "cpu": 100 << 30}
     where = infer_auto_device_map(module, max_memory=most, no_split_module_classes=["LlamaDecoderLayer"])
@@ -91,7 +91,8 @@ def by_accelerate(request):
 
 
 def cached_step(module, forward, ids, context):
-    """A token behind `context` zeros in a cache of fixed length, as torch.compile wants it."""
+    """A token behind `context` zeros in a cache of fixed length, as torch.compile wants it; every call goes one position
+    further, until `rewind` takes the cache back. (call, rewind)"""
     import torch
     from transformers import StaticCache
 
@@ -101,7 +102,12 @@ def cached_step(module, forward, ids, context):
     for i in range(config.num_hidden_layers):
         cache.update(zeros, zeros, i, {"cache_position": torch.arange(context, device="cuda")})
     position, where = torch.full((1, 1), context, device="cuda"), torch.tensor([context], device="cuda")
-    return lambda: forward(input_ids=ids, position_ids=position, past_key_values=cache, use_cache=True, cache_position=where).logits
+
+    def rewind():
+        for layer in cache.layers:
+            layer.cumulative_length.fill_(context)
+
+    return lambda: forward(input_ids=ids, position_ids=position, past_key_values=cache, use_cache=True, cache_position=where).logits, rewind
 
 
 def after_zeros(module, ids, context):
@@ -116,24 +122,52 @@ def after_zeros(module, ids, context):
     return module(input_ids=ids, position_ids=torch.full((1, 1), context, device="cuda"), past_key_values=past, use_cache=True).logits
 
 
-def answer(kind, request):
-    """What computes the logits, and what times it (None: nothing does)."""
+def logits_of(request):
+    """A forward pass that keeps no cache, of the last position's logits."""
     import torch
 
     ids = torch.from_numpy(np.load(request["ids"])).cuda()
-    context, iterations = request.get("context"), request["iterations"]
-    plain = lambda forward: lambda: forward(input_ids=ids, use_cache=False, logits_to_keep=1).logits  # noqa: E731
-    if kind in OFFLOADERS:  # they write to their parameters
-        module, warmup = {"flextensor": by_flextensor, "accelerate": by_accelerate}[kind](request)
-        call = torch.no_grad()(plain(module))
-        return call, lambda: measure.clock(call, iterations, warmup)
+    return ids, lambda forward: lambda: forward(input_ids=ids, use_cache=False, logits_to_keep=1).logits
+
+
+def offloaded(kind, request):
+    """(figures, logits) of an offloader. They write to their parameters, so gradients are off and inference mode is not on."""
+    import torch
+
+    def waits(which):
+        if kind == which:
+            measure.turn(request.get("go"), [])
+
+    module = host_module(request["model"])
+    waits("accelerate")  # it fills the card at once
+    module, warmup = {"flextensor": by_flextensor, "accelerate": by_accelerate}[kind](module, request)
+    waits("flextensor")  # its pinned copies of the weights take longest
+    call = torch.no_grad()(logits_of(request)[1](module))
+    return measure.figures(measure.clock(call, request["iterations"], warmup)), call()
+
+
+def by_torch(kind, request):
+    """(figures, logits) of torch: reference, eager, compile, or both of these."""
+    import torch
+
+    ids, plain = logits_of(request)
+    context, iterations, go = request.get("context"), request["iterations"], request.get("go")
     module = device_module(request["model"], "float32" if kind == "reference" else "float16")
-    if kind == "reference":
-        return torch.inference_mode()((lambda: after_zeros(module, ids, context)) if context else plain(module)), None
-    forward = module if kind == "eager" else torch.compile(module, mode="reduce-overhead" if context else "default")
+    compiled = torch.compile(module, mode="reduce-overhead" if context else "default")
+    times = lambda call: measure.peer(call, iterations, 6 if context else 3)  # noqa: E731
     with torch.inference_mode():
-        call = torch.inference_mode()(cached_step(module, forward, ids, context) if context else plain(forward))
-    return call, lambda: measure.peer(call, iterations, 6 if context else 3)
+        if kind == "reference":
+            return {}, after_zeros(module, ids, context) if context else plain(module)()
+        steps = {name: cached_step(module, forward, ids, context) if context else (plain(forward), lambda: None)
+                 for name, forward in (("eager", module), ("compile", compiled)) if kind in ("both", name)}
+        call, rewind = steps["eager" if kind == "eager" else "compile"]
+        if kind == "both":
+            found = measure.beside(go, steps["eager"][0], call, times)
+        else:
+            measure.turn(go, [call])
+            found = measure.figures(times(call))
+        rewind()
+        return found, call()
 
 
 def references(request):
@@ -149,16 +183,15 @@ def references(request):
 
 
 def main():
+    faulthandler.enable()
     kind, request = sys.argv[1], json.loads(sys.argv[2])
     with contextlib.redirect_stdout(sys.stderr):
         if kind == "references":
             references(request)
             found = {}
         else:
-            call, time = answer(kind, request)
-            measure.turn(request.get("go"), call)
-            found = {"ms": time(), "process_device_bytes": measure.own_bytes(), "reserved_bytes": measure.reserved_bytes()} if time else {}
-            np.save(request["logits"], call().float().cpu().numpy())
+            found, logits = (offloaded if kind in OFFLOADERS else by_torch)(kind, request)
+            np.save(request["logits"], logits.float().cpu().numpy())
     print(json.dumps(found))
 
 

@@ -135,12 +135,18 @@ Value integerPower(Scalars &s, Value base, int64_t n) {
   return result;
 }
 
+/// The two operands of a node whose operands have one element type.
+LogicalResult readPair(Node &node, SmallVector<Tensor *> &operands) {
+  operands = allInputs(node);
+  return operands.size() == 2 ? sameElement(node, operands) : node.invalid("needs two operands");
+}
+
 } // namespace
 
 LogicalResult importBinary(Node &node) {
-  auto operands = allInputs(node);
-  if (operands.size() != 2 || failed(sameElement(node, operands))) {
-    return operands.size() != 2 ? node.invalid("needs two operands") : failure();
+  SmallVector<Tensor *> operands;
+  if (failed(readPair(node, operands))) {
+    return failure();
   }
   StringRef name = node.op.getOpType();
   bool isUnsigned = operands[0]->isUnsigned, floors = node.attr("fmod", 0) == 0;
@@ -238,9 +244,9 @@ LogicalResult importPow(Node &node) {
 }
 
 LogicalResult importCompare(Node &node) {
-  auto operands = allInputs(node);
-  if (operands.size() != 2 || failed(sameElement(node, operands))) {
-    return operands.size() != 2 ? node.invalid("needs two operands") : failure();
+  SmallVector<Tensor *> operands;
+  if (failed(readPair(node, operands))) {
+    return failure();
   }
   StringRef name = node.op.getOpType();
   bool isUnsigned = operands[0]->isUnsigned || operands[0]->isBool();

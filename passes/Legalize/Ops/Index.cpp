@@ -52,16 +52,16 @@ Value flatPositions(Node &node, Tensor &indices, ArrayRef<AffineExpr> dims, int6
   });
 }
 
-/// Whether the indices (input 1) of an *Elements operator may stand where they do: beside the axis
-/// they reach no further than the input.
-bool within(Node &node, ArrayRef<AffineExpr> dims, int64_t axis) {
-  for (size_t d = 0; d < dims.size(); ++d) {
-    if (static_cast<int64_t>(d) != axis &&
-        node.importer.lessOrEqual(node.in(1).dims[d], dims[d]) == false) {
-      return false;
+/// The axis of an *Elements operator on x, along which its indices (input 1) count. Beside it they
+/// may reach no further than x.
+FailureOr<int64_t> indexedAxis(Node &node, Tensor &x) {
+  auto axis = node.axis(node.attr("axis", 0), x.rank());
+  for (int64_t d = 0; succeeded(axis) && d < x.rank(); ++d) {
+    if (d != *axis && node.importer.lessOrEqual(node.in(1).dims[d], x.dims[d]) == false) {
+      return node.invalid("indices reach beyond the input");
     }
   }
-  return true;
+  return axis;
 }
 
 bool hasIndices(Node &node, unsigned i) {
@@ -76,9 +76,9 @@ LogicalResult importGatherElements(Node &node) {
   if (!hasIndices(node, 1) || node.in(1).rank() != x.rank() || x.rank() == 0) {
     return node.invalid("needs integer indices of the input's rank");
   }
-  auto axis = node.axis(node.attr("axis", 0), x.rank());
-  if (failed(axis) || !within(node, x.dims, *axis)) {
-    return failed(axis) ? failure() : node.invalid("indices reach beyond the input");
+  auto axis = indexedAxis(node, x);
+  if (failed(axis)) {
+    return failure();
   }
   Value positions = flatPositions(node, node.in(1), x.dims, *axis);
   Value flat = node.reshape(node.value(x), {canonical(graph::productOf(x.dims, node.context))});
@@ -185,9 +185,9 @@ LogicalResult importScatterElements(Node &node) {
   if (node.attrString("reduction", "none") != "none") {
     return node.unsupported("a reduction");
   }
-  auto axis = node.axis(node.attr("axis", 0), x.rank());
-  if (failed(axis) || !within(node, x.dims, *axis)) {
-    return failed(axis) ? failure() : node.invalid("indices reach beyond the input");
+  auto axis = indexedAxis(node, x);
+  if (failed(axis)) {
+    return failure();
   }
   Value positions = flatPositions(node, node.in(1), x.dims, *axis);
   AffineExpr many = canonical(graph::productOf(node.in(1).dims, node.context));

@@ -134,54 +134,61 @@ static AffineExpr clampBound(Importer &importer, AffineExpr v, AffineExpr extent
   return v ? foldMinimum(importer, v, high) : v;
 }
 
-LogicalResult importSlice(Node &node) {
-  Tensor &x = node.in(0);
+/// What a Slice says, one of each for an axis that it names.
+struct SliceBounds {
   SmallVector<AffineExpr> starts, ends;
   SmallVector<int64_t> axes, steps;
+};
+
+static FailureOr<SliceBounds> readSliceBounds(Node &node) {
+  SliceBounds r;
   if (auto attribute = node.attrInts("starts")) {
     auto endsAttr = node.attrInts("ends");
     if (!endsAttr || endsAttr->size() != attribute->size()) {
       return node.invalid("starts and ends differ in length");
     }
     for (auto [s, e] : llvm::zip(*attribute, *endsAttr)) {
-      starts.push_back(node.cst(s));
-      ends.push_back(node.cst(e));
+      r.starts.push_back(node.cst(s));
+      r.ends.push_back(node.cst(e));
     }
-    if (auto given = node.attrInts("axes")) {
-      axes = *given;
-    }
+    r.axes = node.attrInts("axes").value_or(SmallVector<int64_t>());
   } else {
     auto s = node.knownInts(1, "starts"), e = node.knownInts(2, "ends");
     if (failed(s) || failed(e)) {
       return failure();
     }
-    starts = *s;
-    ends = *e;
-    if (node.has(3)) {
-      auto a = node.constantInts(3, "axes");
-      if (failed(a)) {
-        return failure();
+    r.starts = *s;
+    r.ends = *e;
+    for (auto [input, what, out] : {std::tuple(3u, "axes", &r.axes), {4u, "steps", &r.steps}}) {
+      if (node.has(input)) {
+        auto known = node.constantInts(input, what);
+        if (failed(known)) {
+          return failure();
+        }
+        *out = *known;
       }
-      axes = *a;
-    }
-    if (node.has(4)) {
-      auto t = node.constantInts(4, "steps");
-      if (failed(t)) {
-        return failure();
-      }
-      steps = *t;
     }
   }
-  if (axes.empty()) {
-    for (size_t i = 0; i < starts.size(); ++i) {
-      axes.push_back(i);
+  if (r.axes.empty()) {
+    for (size_t i = 0; i < r.starts.size(); ++i) {
+      r.axes.push_back(i);
     }
   }
-  steps.resize(steps.empty() ? starts.size() : steps.size(), 1);
-  if (ends.size() != starts.size() || axes.size() != starts.size() ||
-      steps.size() != starts.size()) {
+  r.steps.resize(r.steps.empty() ? r.starts.size() : r.steps.size(), 1);
+  if (r.ends.size() != r.starts.size() || r.axes.size() != r.starts.size() ||
+      r.steps.size() != r.starts.size()) {
     return node.invalid("starts, ends, axes and steps differ in length");
   }
+  return r;
+}
+
+LogicalResult importSlice(Node &node) {
+  Tensor &x = node.in(0);
+  auto read = readSliceBounds(node);
+  if (failed(read)) {
+    return failure();
+  }
+  auto &[starts, ends, axes, steps] = *read;
   SmallVector<AffineExpr> offsets(x.rank(), node.cst(0)), dims(x.dims);
   SmallVector<int64_t> strides(x.rank(), 1);
   Importer &importer = node.importer;
@@ -419,9 +426,14 @@ LogicalResult importTile(Node &node) {
                   x.isUnsigned);
 }
 
-LogicalResult importPad(Node &node) {
-  Tensor &x = node.in(0);
-  int64_t rank = x.rank();
+/// What a Pad adds before and after each dim; negative numbers crop.
+struct Pads {
+  SmallVector<int64_t> low, high;
+
+  bool padsAt(int64_t dim) const { return low[dim] != 0 || high[dim] != 0; }
+};
+
+static FailureOr<Pads> readPads(Node &node, int64_t rank) {
   SmallVector<int64_t> pads, axes;
   if (auto attribute = node.attrInts("pads")) {
     pads = *attribute;
@@ -445,103 +457,142 @@ LogicalResult importPad(Node &node) {
   if (pads.size() != 2 * axes.size()) {
     return node.invalid("needs two pads per dim");
   }
-  SmallVector<int64_t> low(rank, 0), high(rank, 0);
-  bool any = false, negative = false;
+  Pads result{SmallVector<int64_t>(rank, 0), SmallVector<int64_t>(rank, 0)};
+  constexpr int64_t kMost = int64_t(1) << 40; // sums of two and an extent do not overflow
   for (size_t i = 0; i < axes.size(); ++i) {
     auto axis = node.axis(axes[i], rank);
     if (failed(axis)) {
       return failure();
     }
-    low[*axis] = pads[i];
-    high[*axis] = pads[i + axes.size()];
-    any |= pads[i] != 0 || pads[i + axes.size()] != 0;
-    negative |= pads[i] < 0 || pads[i + axes.size()] < 0;
-    if (std::abs(pads[i]) > (int64_t(1) << 40) ||
-        std::abs(pads[i + axes.size()]) > (int64_t(1) << 40)) {
+    int64_t before = pads[i], after = pads[i + axes.size()];
+    if (before < -kMost || before > kMost || after < -kMost || after > kMost) {
       return node.invalid("a pad is out of range");
     }
+    result.low[*axis] = before;
+    result.high[*axis] = after;
   }
-  if (!any) {
+  return result;
+}
+
+/// Crops where pads are negative, and leaves the others in `pads`.
+static FailureOr<Value> cropped(Node &node, Value v, Pads &pads) {
+  SmallVector<AffineExpr> offsets, dims = graph::dimsOf(v);
+  bool any = false;
+  for (auto [dim, low, high] : llvm::zip(dims, pads.low, pads.high)) {
+    int64_t cropLow = std::max<int64_t>(0, -low), cropHigh = std::max<int64_t>(0, -high);
+    any |= cropLow > 0 || cropHigh > 0;
+    offsets.push_back(node.cst(cropLow));
+    dim = canonical(dim - (cropLow + cropHigh));
+    low = std::max<int64_t>(0, low);
+    high = std::max<int64_t>(0, high);
+    graph::Interval range = node.importer.interval(dim);
+    if (cropLow + cropHigh > 0 && (!range.lower || *range.lower < 0)) {
+      return node.invalid("crops more than there is");
+    }
+  }
+  return any ? node.slice(v, offsets, SmallVector<int64_t>(dims.size(), 1), dims) : v;
+}
+
+/// What the constant mode pads with.
+static FailureOr<TypedAttr> readPadValue(Node &node, Type element) {
+  if (isa<FloatType>(element)) {
+    SmallVector<double> value{node.attrFloat("value", 0)};
+    if (node.has(2)) {
+      auto known = node.constantFloats(2, "the value");
+      if (failed(known)) {
+        return failure();
+      }
+      value = *known;
+    }
+    if (value.size() != 1) {
+      return node.invalid("the value to pad with needs one element");
+    }
+    return TypedAttr(node.b.getFloatAttr(element, value[0]));
+  }
+  SmallVector<int64_t> value{0};
+  if (node.hasAttr("value") && !node.has(2)) {
+    return node.unsupported("padding of integers with an attribute, which is a float");
+  }
+  if (node.has(2)) {
+    auto known = node.constantInts(2, "the value");
+    if (failed(known)) {
+      return failure();
+    }
+    value = *known;
+  }
+  if (value.size() != 1) {
+    return node.invalid("the value to pad with needs one element");
+  }
+  return TypedAttr(node.b.getIntegerAttr(element, value[0]));
+}
+
+/// Pads one dim with elements of the tensor itself: it is gathered along computed positions.
+static Value paddedFromInside(Node &node, Value v, int64_t dim, const Pads &pads, StringRef mode) {
+  SmallVector<AffineExpr> dims = graph::dimsOf(v);
+  AffineExpr extent = dims[dim];
+  int64_t low = pads.low[dim];
+  dims[dim] = canonical(extent + (low + pads.high[dim]));
+  Type i64 = node.b.getI64Type();
+  Value indices = node.mapWith({}, {}, {dims[dim]}, i64, [&](Scalars &s, ArrayRef<Value>) -> Value {
+    Value at = graph::IndexOp::create(s.b, s.loc, i64, s.b.getI64IntegerAttr(0));
+    at = arith::SubIOp::create(s.b, s.loc, at, s.i(low, i64));
+    Value n = s.extent(extent), zero = s.i(0, i64), lastIndex = s.extent(canonical(extent - 1));
+    if (mode == "wrap") {
+      Value r = arith::RemSIOp::create(s.b, s.loc, at,
+                                       Value(arith::MaxSIOp::create(s.b, s.loc, n, s.i(1, i64))));
+      Value below = arith::CmpIOp::create(s.b, s.loc, arith::CmpIPredicate::slt, r, zero);
+      return arith::SelectOp::create(s.b, s.loc, below,
+                                     Value(arith::AddIOp::create(s.b, s.loc, r, n)), r);
+    }
+    if (mode == "reflect") { // Mirrored at both ends without repeating the edge.
+      Value mirrored = math::AbsIOp::create(s.b, s.loc, at);
+      Value beyond = arith::SubIOp::create(s.b, s.loc, lastIndex, mirrored);
+      at = arith::SubIOp::create(s.b, s.loc, lastIndex,
+                                 Value(math::AbsIOp::create(s.b, s.loc, beyond)));
+    }
+    Value bounded = arith::MaxSIOp::create(s.b, s.loc, at, zero);
+    return arith::MinSIOp::create(s.b, s.loc, bounded, lastIndex);
+  });
+  auto type = graph::tensorOf(dims, cast<RankedTensorType>(v.getType()).getElementType());
+  return graph::GatherOp::create(node.b, node.loc, type, v, indices, node.b.getI64IntegerAttr(dim));
+}
+
+LogicalResult importPad(Node &node) {
+  Tensor &x = node.in(0);
+  auto pads = readPads(node, x.rank());
+  if (failed(pads)) {
+    return failure();
+  }
+  auto dimsOfX = llvm::seq<int64_t>(0, x.rank());
+  if (llvm::none_of(dimsOfX, [&](int64_t i) { return pads->padsAt(i); })) {
     return node.alias(0, 0);
   }
   std::string mode = node.attrString("mode", "constant");
-  Value v = node.value(x);
-  if (negative) { // A negative pad crops.
-    SmallVector<AffineExpr> offsets, dims;
-    for (int64_t i = 0; i < rank; ++i) {
-      int64_t cropLow = std::max<int64_t>(0, -low[i]), cropHigh = std::max<int64_t>(0, -high[i]);
-      offsets.push_back(node.cst(cropLow));
-      dims.push_back(canonical(x.dims[i] - (cropLow + cropHigh)));
-      low[i] = std::max<int64_t>(0, low[i]);
-      high[i] = std::max<int64_t>(0, high[i]);
-      graph::Interval range = node.importer.interval(dims.back());
-      if (!range.lower || *range.lower < 0) {
-        return node.invalid("crops more than there is");
-      }
-    }
-    v = node.slice(v, offsets, SmallVector<int64_t>(rank, 1), dims);
-  }
-  auto dims = graph::dimsOf(v);
-  SmallVector<AffineExpr> padded;
-  for (int64_t i = 0; i < rank; ++i) {
-    padded.push_back(canonical(dims[i] + (low[i] + high[i])));
-  }
-  if (mode == "constant") {
-    TypedAttr value = cast<TypedAttr>(node.b.getZeroAttr(x.element));
-    if (node.has(2) || node.hasAttr("value")) {
-      auto known =
-          node.has(2)
-              ? node.constantFloats(2, "the value")
-              : FailureOr<SmallVector<double>>(SmallVector<double>{node.attrFloat("value", 0)});
-      if (failed(known) || known->size() != 1) {
-        return failure();
-      }
-      value = x.isFloat()
-                  ? TypedAttr(node.b.getFloatAttr(x.element, (*known)[0]))
-                  : TypedAttr(node.b.getIntegerAttr(x.element, static_cast<int64_t>((*known)[0])));
-    }
-    auto type = graph::tensorOf(padded, x.element);
-    return node.set(0,
-                    Value(graph::PadOp::create(node.b, node.loc, type, v,
-                                               node.b.getDenseI64ArrayAttr(low), value)),
-                    x.isUnsigned);
-  }
-  if (mode != "edge" && mode != "reflect" && mode != "wrap") {
+  if (mode != "constant" && mode != "edge" && mode != "reflect" && mode != "wrap") {
     return node.invalid("unknown mode '" + mode + "'");
   }
-  // Each padded dim reads through computed positions.
-  for (int64_t i = 0; i < rank; ++i) {
-    if (low[i] == 0 && high[i] == 0) {
-      continue;
+  auto inner = cropped(node, node.value(x), *pads);
+  if (failed(inner)) {
+    return failure();
+  }
+  Value v = *inner;
+  if (mode == "constant") {
+    auto value = readPadValue(node, x.element);
+    if (failed(value)) {
+      return failure();
     }
-    auto current = graph::dimsOf(v);
-    AffineExpr extent = current[i];
-    Type i64 = node.b.getI64Type();
-    Value indices =
-        node.mapWith({}, {}, {padded[i]}, i64, [&](Scalars &s, ArrayRef<Value>) -> Value {
-          Value at = graph::IndexOp::create(s.b, s.loc, i64, s.b.getI64IntegerAttr(0));
-          at = arith::SubIOp::create(s.b, s.loc, at, s.i(low[i], i64));
-          Value n = s.extent(extent), zero = s.i(0, i64),
-                lastIndex = s.extent(canonical(extent - 1));
-          if (mode == "wrap") {
-            Value r = arith::RemSIOp::create(
-                s.b, s.loc, at, Value(arith::MaxSIOp::create(s.b, s.loc, n, s.i(1, i64))));
-            Value below = arith::CmpIOp::create(s.b, s.loc, arith::CmpIPredicate::slt, r, zero);
-            return arith::SelectOp::create(s.b, s.loc, below,
-                                           Value(arith::AddIOp::create(s.b, s.loc, r, n)), r);
-          }
-          if (mode == "reflect") { // Mirrored at both ends without repeating the edge.
-            Value mirrored = math::AbsIOp::create(s.b, s.loc, at);
-            Value beyond = arith::SubIOp::create(s.b, s.loc, lastIndex, mirrored);
-            at = arith::SubIOp::create(s.b, s.loc, lastIndex,
-                                       Value(math::AbsIOp::create(s.b, s.loc, beyond)));
-          }
-          Value bounded = arith::MaxSIOp::create(s.b, s.loc, at, zero);
-          return arith::MinSIOp::create(s.b, s.loc, bounded, lastIndex);
-        });
-    current[i] = padded[i];
-    auto type = graph::tensorOf(current, x.element);
-    v = graph::GatherOp::create(node.b, node.loc, type, v, indices, node.b.getI64IntegerAttr(i));
+    SmallVector<AffineExpr> dims = graph::dimsOf(v);
+    for (auto [dim, low, high] : llvm::zip(dims, pads->low, pads->high)) {
+      dim = canonical(dim + (low + high));
+    }
+    v = graph::PadOp::create(node.b, node.loc, graph::tensorOf(dims, x.element), v,
+                             node.b.getDenseI64ArrayAttr(pads->low), *value);
+    return node.set(0, v, x.isUnsigned);
+  }
+  for (int64_t i : dimsOfX) {
+    if (pads->padsAt(i)) {
+      v = paddedFromInside(node, v, i, *pads, mode);
+    }
   }
   return node.set(0, v, x.isUnsigned);
 }

@@ -40,8 +40,8 @@
 // INFEASIBLE: error: [infeasible.budget] the budget is too small: entry 'main' needs 1.1 MiB at step 0 (k), budget is 1.1 MiB (4096 bytes over); nearest budget that fits: 1216K (1.2 MiB)
 // INFEASIBLE: alive at that step:
 // INFEASIBLE-NEXT: 1.0 MiB w0
-// INFEASIBLE-NEXT: 0.1 MiB x
-// INFEASIBLE-NEXT: 0.1 MiB a
+// INFEASIBLE-NEXT: 64.0 KiB x
+// INFEASIBLE-NEXT: 64.0 KiB a
 
 module attributes {mem.budget = "BUDGET"} {
   mem.weight @w0 "w0" : tensor<512x512xf32> format "plain" layout "rowmajor" {bytes = 1048576 : i64, tile_bytes = 1048576 : i64, file = 0 : i64, file_offset = 0 : i64, file_bytes = 1048576 : i64}

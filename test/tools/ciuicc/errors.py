@@ -45,11 +45,13 @@ def usage():
     expect(2, "usage.profile", TINY, "--target", "host", "--profile", "h100", words=("h100", "host"))
     expect(2, "usage.arguments", TINY, "--no-such-option", words=["--no-such-option"])
     expect(2, "usage.arguments", words=["MODEL"])
-    for vram in ("lots", "-1", "0", "12Q", "nan"):
+    for vram in ("lots", "-1", "0", "12Q", "nan", "1e30G", "5G%"):
         expect(2, "usage.arguments", TINY, "--vram=" + vram, words=["--vram", "6G"])
     expect(2, "usage.arguments", TINY, "--quality", "perfect", words=["perfect"])
     expect(2, "usage.arguments", TINY, "--target", "abacus", words=["abacus"])
-    expect(2, "usage.entry", TINY, "--entry", "main:batch=9..1")
+    expect(2, "usage.arguments", TINY, "--vram", "", words=["--vram", "6G"])
+    expect(2, "usage.arguments", TINY, "--host-memory=50%", words=["--host-memory", "50%"])
+    expect(2, "usage.entry", TINY, "--entry", "main:batch=9..1", words=["--entry", "batch=9..1"])
     expect(2, "usage.profile", TINY, "--profile", "no-such-machine", words=["no-such-machine"])
 
 
@@ -93,9 +95,10 @@ def infeasible():
 
 def environment():
     code = json.loads(run(FOLDER / "absent.onnx", "--json").stdout)["error"]["code"]
-    expect(6, code, FOLDER / "absent.onnx", words=["absent.onnx"])
-    code = json.loads(run(TINY, "-o", FOLDER / "no" / "such" / "folder.ciuic", "--json").stdout)["error"]["code"]
-    expect(6, code, TINY, "-o", FOLDER / "no" / "such" / "folder.ciuic", words=["folder.ciuic"])
+    error = expect(6, code, FOLDER / "absent.onnx", words=["absent.onnx"])
+    assert "node" not in error["message"], error
+    expect(6, "environment.write-program", TINY, "-o", FOLDER / "no" / "such" / "folder.ciuic", words=["folder.ciuic"])
+    expect(6, "environment.write-report", TINY, "--report", FOLDER / "no" / "page.html", words=["page.html"])
     expect(6, "environment.write-text", TINY, "--stop-after", "graph", "-o", FOLDER / "no" / "graph.mlir")
 
 
