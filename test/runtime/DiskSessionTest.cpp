@@ -4,7 +4,6 @@
 #include "test/runtime/OpenSession.h"
 
 #include <algorithm>
-#include <cstring>
 #include <fstream>
 #include <gtest/gtest.h>
 #include <unistd.h>
