@@ -182,7 +182,7 @@ def halved(name):
                                tolerance=tolerance, exact=lambda: model.path())
 
 
-HALVED = ("minilm", "resnet50", "smollm2", "paraphrase-minilm-l3", "magika-v3.3", "ppocr-v6-det-small", "vit-s-focus")
+HALVED = ["minilm", "resnet50", "smollm2", "paraphrase-minilm-l3", "magika-v3.3", "ppocr-v6-det-small", "vit-s-focus"]
 
 
 def generate():
@@ -193,3 +193,4 @@ def generate():
             model.path = lambda name=name: making.make(name, generated=True)
         elif stand_ins.place(name).exists():
             model.path = lambda name=name: stand_ins.fill(name)
+    HALVED.remove("ppocr-v6-det-small")  # of drawn weights, a quarter of its map hangs on their last bits, whoever computes it
