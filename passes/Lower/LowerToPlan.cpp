@@ -4,7 +4,6 @@
 // awaits. The runtime's loader proves the result free of races again, knowing nothing of this pass.
 #include "ir/Graph/LibraryCall.h"
 #include "passes/Lower/Passes.h"
-#include "passes/Lower/Tiling.h"
 
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"

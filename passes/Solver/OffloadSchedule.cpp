@@ -8,7 +8,6 @@
 #include "passes/Solver/OffloadParts.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace ciuic::solver {
 

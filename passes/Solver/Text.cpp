@@ -5,7 +5,6 @@
 #include "passes/Solver/Text.h"
 
 #include <charconv>
-#include <cmath>
 
 namespace ciuic::solver {
 

@@ -131,8 +131,8 @@ std::string toText(const json &s) {
   }
   os << "\n";
   for (const json &entry : s["entries"]) {
-    os << "entry " << entry["name"].get<std::string>() << ": ";
-    const char *separator = "";
+    os << "entry " << entry["name"].get<std::string>();
+    const char *separator = ": ";
     for (const json &symbol : entry["symbols"]) {
       os << separator << symbol["name"].get<std::string>() << "=";
       if (symbol.contains("equals")) {

@@ -3,8 +3,6 @@
 
 #include "test/passes/Solver/Instances.h"
 
-#include "passes/Solver/Random.h"
-
 #include <gtest/gtest.h>
 
 #include <functional>
