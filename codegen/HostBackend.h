@@ -6,7 +6,6 @@
 
 #include "ir/Graph/Graph.h"
 
-#include <string>
 #include <vector>
 
 namespace ciuic::codegen {

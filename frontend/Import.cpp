@@ -190,39 +190,10 @@ LogicalResult Importer::checkCallGraph() {
   return success();
 }
 
-LogicalResult Importer::inlineCall(const ::onnx::FunctionProto &function,
-                                   const ::onnx::NodeProto &node, Scope &scope,
-                                   const Call *caller) {
-  if (++nesting > kDeepestNesting) {
-    return error(kErrorLimit, node, caller)
-           << "functions and graphs are nested more than " << kDeepestNesting << " deep";
-  }
-  // Calls are counted like nodes: functions that only call each other make no node and yet take
-  // time.
-  if (++callCount > options.limits.nodes) {
-    return error(kErrorLimit) << "the model has more than " << options.limits.nodes
-                              << " calls of functions";
-  }
-  if (!spend(function.input_size() + function.attribute_size() + function.attribute_proto_size())) {
-    return tooMuchWork();
-  }
-  if (node.input_size() > function.input_size() || node.output_size() > function.output_size()) {
-    return error(kErrorFunction, node, caller)
-           << "calls a function of " << function.input_size() << " inputs and "
-           << function.output_size() << " outputs with " << node.input_size() << " and "
-           << node.output_size();
-  }
-
-  Call call{&function, caller, {}, {}};
-  std::string own = node.name().empty() && node.output_size() > 0 ? node.output(0) : node.name();
-  call.name = caller && !caller->name.empty() ? caller->name + "/" + own : own;
-  prefixBytes += static_cast<int64_t>(call.name.size()) * function.node_size();
-  if (prefixBytes > kMostPrefixBytes) {
-    call.name.clear();
-  }
-
-  // Parameters: values by position, attributes by name, defaults for what is not given.
-  Scope body;
+// Values go by position, attributes by name; what is not given has its default.
+LogicalResult Importer::bindParameters(const ::onnx::NodeProto &node, const Scope &scope,
+                                       const Call *caller, Call &call, Scope &body) {
+  const ::onnx::FunctionProto &function = *call.function;
   for (auto [index, name] : llvm::enumerate(function.input())) {
     bool given =
         static_cast<int>(index) < node.input_size() && !node.input(static_cast<int>(index)).empty();
@@ -263,7 +234,44 @@ LogicalResult Importer::inlineCall(const ::onnx::FunctionProto &function,
     }
     call.attributes[attribute.name()] = bound;
   }
+  return success();
+}
 
+LogicalResult Importer::inlineCall(const ::onnx::FunctionProto &function,
+                                   const ::onnx::NodeProto &node, Scope &scope,
+                                   const Call *caller) {
+  if (++nesting > kDeepestNesting) {
+    return error(kErrorLimit, node, caller)
+           << "functions and graphs are nested more than " << kDeepestNesting << " deep";
+  }
+  // Calls are counted like nodes: functions that only call each other make no node and yet take
+  // time.
+  if (++callCount > options.limits.nodes) {
+    return error(kErrorLimit) << "the model has more than " << options.limits.nodes
+                              << " calls of functions";
+  }
+  if (!spend(function.input_size() + function.attribute_size() + function.attribute_proto_size())) {
+    return tooMuchWork();
+  }
+  if (node.input_size() > function.input_size() || node.output_size() > function.output_size()) {
+    return error(kErrorFunction, node, caller)
+           << "calls a function of " << function.input_size() << " inputs and "
+           << function.output_size() << " outputs with " << node.input_size() << " and "
+           << node.output_size();
+  }
+
+  Call call{&function, caller, {}, {}};
+  std::string own = node.name().empty() && node.output_size() > 0 ? node.output(0) : node.name();
+  call.name = caller && !caller->name.empty() ? caller->name + "/" + own : own;
+  prefixBytes += static_cast<int64_t>(call.name.size()) * function.node_size();
+  if (prefixBytes > kMostPrefixBytes) {
+    call.name.clear();
+  }
+
+  Scope body;
+  if (failed(bindParameters(node, scope, caller, call, body))) {
+    return failure();
+  }
   for (const auto &inner : function.node()) {
     if (failed(importNode(inner, body, &call))) {
       return failure();

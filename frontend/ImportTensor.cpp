@@ -99,6 +99,46 @@ LogicalResult Importer::importInitializer(const ::onnx::TensorProto &tensor, Sco
   return define(scope, tensor.name(), result, where);
 }
 
+/// The elements that protobuf's own fields hold, as bytes of their type. False: one of them does
+/// not fit it.
+static bool appendFields(const ::onnx::TensorProto &tensor, Type element,
+                         SmallVector<char> &buffer) {
+  int64_t width = std::max<int64_t>(ciuic::onnx::elementBits(element) / 8, 1);
+  bool fits = true;
+  auto append = [&](auto value) {
+    const char *p = reinterpret_cast<const char *>(&value);
+    buffer.append(p, p + sizeof(value));
+  };
+  auto appendNarrow = [&](int64_t value) {
+    fits &= width >= 8 ||
+            (value >= -(int64_t{1} << (8 * width - 1)) && value < int64_t{1} << (8 * width));
+    const char *p = reinterpret_cast<const char *>(&value);
+    buffer.append(p, p + std::min<int64_t>(width, 8));
+  };
+  switch (typedField(element)) {
+  case kFloatData:
+    llvm::for_each(tensor.float_data(), append);
+    break;
+  case kDoubleData:
+    llvm::for_each(tensor.double_data(), append);
+    break;
+  case kInt32Data:
+    llvm::for_each(tensor.int32_data(), appendNarrow);
+    break;
+  case kInt64Data:
+    llvm::for_each(tensor.int64_data(), appendNarrow);
+    break;
+  case kUint64Data:
+    for (uint64_t value : tensor.uint64_data()) {
+      fits &= width == 8 || value <= UINT32_MAX;
+      const char *p = reinterpret_cast<const char *>(&value);
+      buffer.append(p, p + width);
+    }
+    break;
+  }
+  return fits;
+}
+
 FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor,
                                             const std::string &where) {
   Type element = elementType(tensor.data_type());
@@ -124,7 +164,6 @@ FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor,
   auto type = RankedTensorType::get(shape, element);
   bool external = tensor.data_location() == ::onnx::TensorProto::EXTERNAL;
   bool payload = tensor.has_segment();
-  int typed = typedField(element);
   int given = payload + external + tensor.has_raw_data() + (tensor.float_data_size() > 0) +
               (tensor.int32_data_size() > 0) + (tensor.int64_data_size() > 0) +
               (tensor.double_data_size() > 0) + (tensor.uint64_data_size() > 0) +
@@ -141,82 +180,22 @@ FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor,
     return failed(weight) ? FailureOr<Attribute>(failure()) : inlineIfSmall(*weight, where);
   }
 
-  auto wrongSize = [&](int64_t have, const char *unit) {
-    return error(kErrorTensor, where)
-           << "has " << have << " " << unit << " of data, its shape and type " << type
-           << " ask for " << bytes << " bytes";
-  };
   if (payload) {
-    const Payload &data = payloads[tensor.segment().begin()];
-    if (data.field != kRawData && data.field != typed) {
-      return error(kErrorTensor, where)
-             << "has its data in a field that does not go with its type " << type;
-    }
-    bool varint = data.field == kInt32Data || data.field == kInt64Data || data.field == kUint64Data;
-    if (!varint && data.bytes != bytes) {
-      return wrongSize(data.bytes, "bytes");
-    }
-    auto weight = WeightAttr::get(&context, 0, data.offset, data.bytes,
-                                  varint ? Encoding::Varint : Encoding::Raw, type);
-    std::string message;
-    if (varint && !spend(data.bytes / 16)) {
-      return tooMuchWork();
-    }
-    if (varint && !files.checkVarints(weight, message)) {
-      auto [code, text] = splitErrorCode(message);
-      return error(ErrorCode{code}, where) << StringRef(text);
-    }
-    return inlineIfSmall(weight, where);
+    return importPayload(payloads[tensor.segment().begin()], type, bytes, where);
   }
-
-  // Short data, through protobuf.
   SmallVector<char> buffer;
-  auto append = [&](auto value) {
-    const char *p = reinterpret_cast<const char *>(&value);
-    buffer.append(p, p + sizeof(value));
-  };
   if (tensor.has_raw_data()) {
     buffer.append(tensor.raw_data().begin(), tensor.raw_data().end());
   } else if (given == 1) {
-    int64_t width = std::max<int64_t>(onnx::elementBits(element) / 8, 1);
-    bool fits = true;
-    auto appendNarrow = [&](int64_t value) {
-      fits &= width >= 8 ||
-              (value >= -(int64_t{1} << (8 * width - 1)) && value < int64_t{1} << (8 * width));
-      const char *p = reinterpret_cast<const char *>(&value);
-      buffer.append(p, p + std::min<int64_t>(width, 8));
-    };
-    switch (typed) {
-    case kFloatData:
-      llvm::for_each(tensor.float_data(), append);
-      break;
-    case kDoubleData:
-      llvm::for_each(tensor.double_data(), append);
-      break;
-    case kInt32Data:
-      llvm::for_each(tensor.int32_data(), appendNarrow);
-      break;
-    case kInt64Data:
-      llvm::for_each(tensor.int64_data(), appendNarrow);
-      break;
-    case kUint64Data:
-      for (uint64_t value : tensor.uint64_data()) {
-        fits &= width == 8 || value <= UINT32_MAX;
-        const char *p = reinterpret_cast<const char *>(&value);
-        buffer.append(p, p + width);
-      }
-      break;
-    }
-    if (!fits) {
+    if (!appendFields(tensor, element, buffer)) {
       return error(kErrorTensor, where) << "has an element that does not fit its type " << element;
     }
     if (buffer.empty()) {
-      return error(kErrorTensor, where)
-             << "has its data in a field that does not go with its type " << type;
+      return wrongField(type, where);
     }
   }
   if (static_cast<int64_t>(buffer.size()) != bytes) {
-    return wrongSize(static_cast<int64_t>(buffer.size()), "bytes");
+    return wrongSize(static_cast<int64_t>(buffer.size()), type, bytes, where);
   }
   if (bytes > onnx::kInlineBytes) {
     // Only unpacked repeated fields come here: no writer in use makes them this long.
@@ -225,6 +204,39 @@ FailureOr<Attribute> Importer::importTensor(const ::onnx::TensorProto &tensor,
            << "load and save the model with the onnx package";
   }
   return Attribute(makeDense(type, buffer));
+}
+
+InFlightDiagnostic Importer::wrongSize(int64_t have, Type type, int64_t bytes,
+                                       const std::string &where) {
+  return error(kErrorTensor, where) << "has " << have << " bytes of data, its shape and type "
+                                    << type << " ask for " << bytes << " bytes";
+}
+
+InFlightDiagnostic Importer::wrongField(Type type, const std::string &where) {
+  return error(kErrorTensor, where)
+         << "has its data in a field that does not go with its type " << type;
+}
+
+FailureOr<Attribute> Importer::importPayload(const Payload &data, RankedTensorType type,
+                                             int64_t bytes, const std::string &where) {
+  if (data.field != kRawData && data.field != typedField(type.getElementType())) {
+    return wrongField(type, where);
+  }
+  bool varint = data.field == kInt32Data || data.field == kInt64Data || data.field == kUint64Data;
+  if (!varint && data.bytes != bytes) {
+    return wrongSize(data.bytes, type, bytes, where);
+  }
+  auto weight = WeightAttr::get(&context, 0, data.offset, data.bytes,
+                                varint ? Encoding::Varint : Encoding::Raw, type);
+  std::string message;
+  if (varint && !spend(data.bytes / 16)) {
+    return tooMuchWork();
+  }
+  if (varint && !files.checkVarints(weight, message)) {
+    auto [code, text] = splitErrorCode(message);
+    return error(ErrorCode{code}, where) << StringRef(text);
+  }
+  return inlineIfSmall(weight, where);
 }
 
 FailureOr<Attribute> Importer::inlineIfSmall(WeightAttr weight, const std::string &where) {

@@ -81,6 +81,9 @@ private:
   const ::onnx::FunctionProto *findFunction(const ::onnx::NodeProto &node) const;
   mlir::LogicalResult inlineCall(const ::onnx::FunctionProto &function,
                                  const ::onnx::NodeProto &node, Scope &scope, const Call *caller);
+  /// Gives a function's body the values and attributes of a call.
+  mlir::LogicalResult bindParameters(const ::onnx::NodeProto &node, const Scope &scope,
+                                     const Call *caller, Call &call, Scope &body);
 
   // ImportGraph.cpp
   mlir::LogicalResult importMainGraph(const ::onnx::GraphProto &graph,
@@ -108,6 +111,11 @@ private:
   /// DenseElementsAttr, DenseStringElementsAttr or WeightAttr.
   mlir::FailureOr<mlir::Attribute> importTensor(const ::onnx::TensorProto &tensor,
                                                 const std::string &where);
+  mlir::FailureOr<mlir::Attribute> importPayload(const Payload &data, mlir::RankedTensorType type,
+                                                 int64_t bytes, const std::string &where);
+  mlir::InFlightDiagnostic wrongSize(int64_t have, mlir::Type type, int64_t bytes,
+                                     const std::string &where);
+  mlir::InFlightDiagnostic wrongField(mlir::Type type, const std::string &where);
   mlir::FailureOr<onnx::WeightAttr> importExternal(const ::onnx::TensorProto &tensor,
                                                    mlir::RankedTensorType type, int64_t bytes,
                                                    const std::string &where);

@@ -8,7 +8,6 @@
 #include "frontend/WireScan.h"
 #include "frontend/ErrorCodes.h"
 #include <algorithm>
-#include <cstring>
 #include <span>
 
 using namespace ciuic;

@@ -7,7 +7,6 @@
 // are params[3] elements apart.
 #include "codegen/Kernel/Library.h"
 
-#include "ir/Graph/Weights.h"
 #include "kernels/host/Abi.h"
 
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"

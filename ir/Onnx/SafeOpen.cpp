@@ -3,7 +3,6 @@
 // component.
 #include "ir/Onnx/SafeOpen.h"
 #include <cerrno>
-#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>

@@ -9,7 +9,6 @@
 // hard link may be another user's secret), unless the caller allows several.
 #pragma once
 #include "ir/Diagnostics.h"
-#include <cstdint>
 #include <string>
 #include <string_view>
 

@@ -11,8 +11,6 @@
 
 #include "mlir/IR/BuiltinOps.h"
 
-#include <functional>
-#include <span>
 #include <string>
 #include <variant>
 #include <vector>

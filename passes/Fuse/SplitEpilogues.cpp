@@ -114,13 +114,17 @@ private:
     auto isAdded = [&](Operation *op, unsigned operand) {
       return op == first && (operand == match.bias || operand == match.residual);
     };
+    // What the call computes: the product, or the map that it does as a whole.
+    auto isSum = [&](Value operand) {
+      return operand == product || (match.isWholeMap && operand == first.getResult(0));
+    };
     SmallVector<Value> sources; // of the inputs, in the old body
     for (Operation *op : rest) {
       for (auto [i, operand] : llvm::enumerate(op->getOperands())) {
-        bool outside = operand == product || isa<BlockArgument>(operand);
+        bool outside = isSum(operand) || isa<BlockArgument>(operand);
         if (outside && !isAdded(op, i) && !llvm::is_contained(sources, operand)) {
           sources.push_back(operand);
-          inputs.push_back(operand == product ? sum : outer(operand));
+          inputs.push_back(isSum(operand) ? sum : outer(operand));
         }
       }
     }

@@ -2,7 +2,6 @@
 // From a program file to memory that is ready to run: budget, kernels, weights, passes.
 #include "runtime/exec/Session.h"
 
-#include "runtime/base/Checked.h"
 #include "runtime/format/Expr.h"
 #include "runtime/format/program_generated.h"
 

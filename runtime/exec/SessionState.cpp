@@ -3,7 +3,6 @@
 // contiguous values at the present length of the axis that grows.
 #include "runtime/exec/Session.h"
 
-#include "runtime/base/Checked.h"
 #include "runtime/format/Validate.h"
 #include "runtime/format/program_generated.h"
 

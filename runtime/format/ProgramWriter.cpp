@@ -4,7 +4,6 @@
 // was cut short never carries a valid one.
 #include "runtime/format/ProgramWriter.h"
 
-#include "runtime/base/Checked.h"
 #include "runtime/base/Hash.h"
 #include "runtime/format/Layout.h"
 #include "runtime/format/Validate.h"

@@ -5,7 +5,6 @@
 // their readers. That proves every run of the plan free of data races, whatever the timing.
 #include "runtime/format/Validate.h"
 
-#include "runtime/base/Checked.h"
 #include "runtime/format/Rules.h"
 #include "runtime/format/program_generated.h"
 

@@ -8,8 +8,6 @@
 #include "runtime/format/program_generated.h"
 
 #include <algorithm>
-#include <cmath>
-#include <numeric>
 #include <set>
 
 namespace ciuic::format {

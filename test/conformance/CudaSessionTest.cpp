@@ -10,16 +10,12 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
 #include <gtest/gtest.h>
 
 using namespace ciuic;
 using namespace ciuic::test;
 
 namespace {
-
-constexpr int64_t kReserve = int64_t(900) << 20;
 
 class CudaSession : public testing::TestWithParam<bool> {
 protected:
@@ -36,23 +32,6 @@ protected:
     }
   }
   static void check(const Status &s) { ASSERT_TRUE(s.isOk()) << s.code() << ": " << s.message(); }
-  /// The same plan for cuda: each launch says where its number of units is, symbol 0.
-  static void forCuda(PlanBuilder &b) {
-    b.program.device_kind = "cuda";
-    for (auto &kernel : b.program.kernels) {
-      kernel->block_threads = 128;
-      kernel->max_grid = 8;
-    }
-    for (auto &entry : b.program.entries) {
-      for (auto &step : entry->steps) {
-        if (LaunchT *launch = step->body.AsLaunch()) {
-          launch->params.push_back(0);
-        }
-      }
-    }
-    b.program.reserve_bytes = kReserve;
-    b.program.budget_bytes = b.program.arena_bytes + kReserve;
-  }
   Status open(PlanBuilder &b, const SessionOptions &options = {},
               const std::string &variant = "compute_75") {
     std::string path = scratchPath("session.ciuic");
@@ -162,28 +141,14 @@ TEST_P(CudaSession, WeightsComeFromTheDisk) {
       EXPECT_TRUE(right()) << pass;
       EXPECT_EQ(session->stats().diskBytes, (pass == 0 ? 6 : 4) * kChainLength * 4);
     }
-    std::string path = scratchPath("session.ciuic");
-    std::vector<char> whole;
-    {
-      std::ifstream in(path, std::ios::binary);
-      whole.assign(std::istreambuf_iterator<char>(in), {});
-    }
-    auto put = [&](const std::vector<char> &bytes) {
-      std::fstream out(path, std::ios::binary | std::ios::in | std::ios::out);
-      out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    };
-    std::vector<char> damaged = whole;
-    const auto *first = reinterpret_cast<const char *>(w[2].data());
-    auto at = std::search(damaged.begin(), damaged.end(), first, first + 64);
-    ASSERT_NE(at, damaged.end());
-    *at ^= 1;
-    put(damaged);
+    ChangingFile file(scratchPath("session.ciuic"));
+    file.damage(w[2]);
     Status failed;
     for (int pass = 0; pass < 20 && failed.isOk(); ++pass) {
       failed = session->run("");
     }
     EXPECT_EQ(failed.code(), "format.F10") << failed.message();
-    put(whole);
+    file.restore();
     check(session->run(""));
     EXPECT_TRUE(right());
   }

@@ -37,7 +37,6 @@ struct Event {
 
 struct Machine {
   FakeGpu *gpu = nullptr;
-  bool lost = false;
   NodeList pending;
   std::vector<Stream *> streams;
   std::map<DeviceAddress, size_t> allocations;
@@ -67,29 +66,6 @@ struct Machine {
   }
 };
 Machine machine;
-
-Result gate(const char *name) {
-  FakeGpu &gpu = *machine.gpu;
-  if (machine.lost) {
-    ++gpu.afterLoss;
-    return gpu.failure;
-  }
-  if (gpu.calls++ == gpu.failAt) {
-    gpu.failed = name;
-    machine.lost = losesDevice(gpu.failure);
-    return gpu.failure;
-  }
-  return result::success;
-}
-/// Of what destroys: it never fails, but a lost device must not be asked.
-Result release() {
-  machine.gpu->afterLoss += machine.lost;
-  --machine.gpu->live;
-  return result::success;
-}
-#define GATE(name)                                                                                 \
-  if (Result gated = gate(name))                                                                   \
-  return gated
 
 // ---- order ------------------------------------------------------------------------------------
 
@@ -139,7 +115,6 @@ void enqueue(StreamHandle handle, std::function<void()> work) {
 }
 
 Result streamWaitEvent(StreamHandle handle, EventHandle eventHandle, unsigned) {
-  GATE("streamWaitEvent");
   Stream &s = *reinterpret_cast<Stream *>(handle);
   Event &e = *reinterpret_cast<Event *>(eventHandle);
   if (!e.list) {
@@ -161,7 +136,6 @@ Result streamWaitEvent(StreamHandle handle, EventHandle eventHandle, unsigned) {
 }
 
 Result eventRecord(EventHandle eventHandle, StreamHandle handle) {
-  GATE("eventRecord");
   Stream &s = *reinterpret_cast<Stream *>(handle);
   Event &e = *reinterpret_cast<Event *>(eventHandle);
   enqueue(handle, [&e, captured = s.capturing != nullptr] {
@@ -175,7 +149,6 @@ Result eventRecord(EventHandle eventHandle, StreamHandle handle) {
 }
 
 Result streamBeginCapture(StreamHandle handle, int) {
-  GATE("streamBeginCapture");
   drain();
   Stream &s = *reinterpret_cast<Stream *>(handle);
   s.capturing = machine.own(new NodeList());
@@ -184,7 +157,6 @@ Result streamBeginCapture(StreamHandle handle, int) {
 }
 
 Result streamEndCapture(StreamHandle handle, GraphHandle *graph) {
-  Result gated = gate("streamEndCapture");
   Stream &s = *reinterpret_cast<Stream *>(handle);
   NodeList *list = s.capturing;
   // Every node must lead to the end: a stream that was not joined is an error.
@@ -206,12 +178,11 @@ Result streamEndCapture(StreamHandle handle, GraphHandle *graph) {
       other->frontier.clear();
     }
   }
-  if (gated != result::success || !joined) {
+  if (!joined) {
     machine.drop(list);
     *graph = nullptr;
-    return gated != result::success ? gated : 904;
+    return 904;
   }
-  ++machine.gpu->live;
   *graph = reinterpret_cast<GraphHandle>(list);
   return result::success;
 }
@@ -248,17 +219,14 @@ const FakeKernel kKernels[] = {
 };
 
 Result moduleLoadDataEx(ModuleHandle *module, const void *image, unsigned, int *, void **) {
-  GATE("moduleLoadDataEx");
   if (std::strncmp(static_cast<const char *>(image), ".version", 8) != 0) {
     return result::invalidImage;
   }
-  ++machine.gpu->live;
   *module = reinterpret_cast<ModuleHandle>(&machine);
   return result::success;
 }
 
 Result moduleGetFunction(FunctionHandle *function, ModuleHandle, const char *name) {
-  GATE("moduleGetFunction");
   for (const FakeKernel &kernel : kKernels) {
     if (std::string(kernel.name) == name) {
       *function = reinterpret_cast<FunctionHandle>(const_cast<FakeKernel *>(&kernel));
@@ -270,7 +238,6 @@ Result moduleGetFunction(FunctionHandle *function, ModuleHandle, const char *nam
 
 Result launchKernel(FunctionHandle function, unsigned gridX, unsigned, unsigned, unsigned blockX,
                     unsigned, unsigned, unsigned, StreamHandle stream, void **arguments, void **) {
-  GATE("launchKernel");
   if (gridX == 0 || blockX == 0) {
     return 1;
   }
@@ -299,7 +266,6 @@ Result funcGetParamInfo(FunctionHandle function, size_t index, size_t *offset, s
 // ---- memory -----------------------------------------------------------------------------------
 
 Result memAlloc(DeviceAddress *address, size_t bytes) {
-  GATE("memAlloc");
   FakeGpu &gpu = *machine.gpu;
   if (static_cast<int64_t>(bytes) > gpu.memory - gpu.held) {
     return result::outOfMemory;
@@ -309,7 +275,6 @@ Result memAlloc(DeviceAddress *address, size_t bytes) {
   *address = reinterpret_cast<DeviceAddress>(data);
   machine.allocations[*address] = bytes;
   gpu.held += static_cast<int64_t>(bytes);
-  ++gpu.live;
   return result::success;
 }
 Result memFree(DeviceAddress address) {
@@ -317,44 +282,37 @@ Result memFree(DeviceAddress address) {
   machine.gpu->held -= static_cast<int64_t>(it->second);
   machine.allocations.erase(it);
   machine.drop(reinterpret_cast<void *>(address));
-  return release();
+  return result::success;
 }
 Result memAllocHost(void **address, size_t bytes) {
-  GATE("memAllocHost");
   *address = machine.ownBytes(std::malloc(bytes));
-  ++machine.gpu->live;
   return result::success;
 }
 Result memFreeHost(void *address) {
   machine.drop(address);
-  return release();
+  return result::success;
 }
 Result memHostRegister(void *, size_t bytes, unsigned) {
-  GATE("memHostRegister");
   if (static_cast<int64_t>(bytes) > machine.gpu->pinnable) {
     return 1;
   }
-  ++machine.gpu->live;
   return result::success;
 }
-Result copyAsync(const char *name, void *to, const void *from, size_t bytes, StreamHandle stream) {
-  GATE(name);
+Result copyAsync(void *to, const void *from, size_t bytes, StreamHandle stream) {
   enqueue(stream, [=] { std::memcpy(to, from, bytes); });
   return result::success;
 }
 
 template <class T, class Handle>
-Result create(const char *name, Handle *out) {
-  GATE(name);
+Result create(Handle *out) {
   auto *made = machine.own(new T());
   *out = reinterpret_cast<Handle>(made);
-  ++machine.gpu->live;
   return result::success;
 }
 template <class T, class Handle>
 Result destroy(Handle handle) {
   machine.drop(handle);
-  return release();
+  return result::success;
 }
 
 class Monitor final : public MemoryMonitor {
@@ -374,7 +332,6 @@ std::unique_ptr<MemoryMonitor> fakeMonitor(const std::string &) {
 Driver fakeDriver(FakeGpu &gpu) {
   machine.clear();
   machine.gpu = &gpu;
-  machine.lost = false;
   machine.pending.nodes.clear();
   machine.streams.clear();
   machine.allocations.clear();
@@ -383,33 +340,31 @@ Driver fakeDriver(FakeGpu &gpu) {
   d.driverGetVersion = [](int *v) -> Result { return *v = 13000, 0; };
   d.getErrorName = [](Result, const char **text) -> Result { return *text = "CUDA_ERROR", 0; };
   d.getErrorString = [](Result, const char **text) -> Result { return *text = "injected", 0; };
-  d.deviceGetCount = [](int *count) -> Result { return *count = 1, gate("deviceGetCount"); };
-  d.deviceGet = [](DeviceHandle *h, int ordinal) -> Result { return *h = ordinal, gate("get"); };
+  d.deviceGetCount = [](int *count) -> Result { return *count = 1, 0; };
+  d.deviceGet = [](DeviceHandle *h, int ordinal) -> Result { return *h = ordinal, 0; };
   d.deviceGetName = [](char *name, int bytes, DeviceHandle) -> Result {
     std::strncpy(name, "fake", static_cast<size_t>(bytes));
-    return gate("deviceGetName");
+    return result::success;
   };
   d.deviceGetUuid = [](Uuid *uuid, DeviceHandle) -> Result {
     *uuid = {};
-    return gate("deviceGetUuid");
+    return result::success;
   };
   d.deviceTotalMem = [](size_t *bytes, DeviceHandle) -> Result {
     *bytes = static_cast<size_t>(machine.gpu->memory);
-    return gate("deviceTotalMem");
+    return result::success;
   };
   d.deviceGetAttribute = [](int *value, int which, DeviceHandle) -> Result {
     *value = which == attribute::capabilityMajor     ? 9
              : which == attribute::maxSharedPerBlock ? 232448
                                                      : 0;
-    return gate("deviceGetAttribute");
+    return result::success;
   };
   d.primaryCtxRetain = [](ContextHandle *context, DeviceHandle) -> Result {
-    GATE("primaryCtxRetain");
     *context = reinterpret_cast<ContextHandle>(&machine);
-    ++machine.gpu->live;
     return 0;
   };
-  d.primaryCtxRelease = [](DeviceHandle) -> Result { return release(); };
+  d.primaryCtxRelease = [](DeviceHandle) -> Result { return result::success; };
   d.ctxPushCurrent = [](ContextHandle) -> Result { return 0; };
   d.ctxPopCurrent = [](ContextHandle *context) -> Result { return *context = nullptr, 0; };
   d.memGetInfo = [](size_t *free, size_t *total) -> Result {
@@ -422,21 +377,20 @@ Driver fakeDriver(FakeGpu &gpu) {
   d.memAllocHost = memAllocHost;
   d.memFreeHost = memFreeHost;
   d.memHostRegister = memHostRegister;
-  d.memHostUnregister = [](void *) -> Result { return release(); };
+  d.memHostUnregister = [](void *) -> Result { return result::success; };
   d.memHostGetDevicePointer = [](DeviceAddress *device, void *host, unsigned) -> Result {
     *device = reinterpret_cast<DeviceAddress>(host);
-    return gate("memHostGetDevicePointer");
+    return result::success;
   };
   d.memcpyHtoDAsync = [](DeviceAddress to, const void *from, size_t bytes,
                          StreamHandle stream) -> Result {
-    return copyAsync("memcpyHtoDAsync", reinterpret_cast<void *>(to), from, bytes, stream);
+    return copyAsync(reinterpret_cast<void *>(to), from, bytes, stream);
   };
   d.memcpyDtoHAsync = [](void *to, DeviceAddress from, size_t bytes,
                          StreamHandle stream) -> Result {
-    return copyAsync("memcpyDtoHAsync", to, reinterpret_cast<const void *>(from), bytes, stream);
+    return copyAsync(to, reinterpret_cast<const void *>(from), bytes, stream);
   };
   d.memcpy2DAsync = [](const Copy2D *given, StreamHandle stream) -> Result {
-    GATE("memcpy2DAsync");
     Copy2D copy = *given;
     if (copy.fromType != kMemoryDevice || copy.toType != kMemoryHost ||
         copy.fromPitch < copy.width || copy.toPitch < copy.width) {
@@ -453,14 +407,13 @@ Driver fakeDriver(FakeGpu &gpu) {
   };
   d.memsetD8Async = [](DeviceAddress to, unsigned char value, size_t bytes,
                        StreamHandle stream) -> Result {
-    GATE("memsetD8Async");
     enqueue(stream, [=] { std::memset(reinterpret_cast<void *>(to), value, bytes); });
     return 0;
   };
   d.moduleLoadDataEx = moduleLoadDataEx;
-  d.moduleUnload = [](ModuleHandle) -> Result { return release(); };
+  d.moduleUnload = [](ModuleHandle) -> Result { return result::success; };
   d.moduleGetFunction = moduleGetFunction;
-  d.funcSetAttribute = [](FunctionHandle, int, int) -> Result { return gate("funcSetAttribute"); };
+  d.funcSetAttribute = [](FunctionHandle, int, int) -> Result { return result::success; };
   d.launchKernel = launchKernel;
   d.launchKernelEx = [](const LaunchConfig *c, FunctionHandle function, void **arguments,
                         void **extra) -> Result {
@@ -470,12 +423,11 @@ Driver fakeDriver(FakeGpu &gpu) {
                         c->sharedBytes, c->stream, arguments, extra);
   };
   d.launchHostFunc = [](StreamHandle stream, HostFunction function, void *argument) -> Result {
-    GATE("launchHostFunc");
     enqueue(stream, [=] { function(argument); });
     return 0;
   };
   d.streamCreate = [](StreamHandle *stream, unsigned) -> Result {
-    Result made = create<Stream>("streamCreate", stream);
+    Result made = create<Stream>(stream);
     if (made == 0) {
       machine.streams.push_back(reinterpret_cast<Stream *>(*stream));
     }
@@ -487,38 +439,35 @@ Driver fakeDriver(FakeGpu &gpu) {
   };
   d.streamSynchronize = [](StreamHandle) -> Result {
     drain();
-    return gate("streamSynchronize");
+    return result::success;
   };
   d.streamWaitEvent = streamWaitEvent;
   d.streamBeginCapture = streamBeginCapture;
   d.streamEndCapture = streamEndCapture;
-  d.eventCreate = [](EventHandle *event, unsigned) -> Result {
-    return create<Event>("eventCreate", event);
-  };
+  d.eventCreate = [](EventHandle *event, unsigned) -> Result { return create<Event>(event); };
   d.eventDestroy = [](EventHandle event) -> Result { return destroy<Event>(event); };
   d.eventRecord = eventRecord;
   d.eventSynchronize = [](EventHandle) -> Result {
     drain();
-    return gate("eventSynchronize");
+    return result::success;
   };
   d.eventElapsedTime = [](float *ms, EventHandle begin, EventHandle end) -> Result {
     *ms = static_cast<float>(static_cast<double>(reinterpret_cast<Event *>(end)->ns -
                                                  reinterpret_cast<Event *>(begin)->ns) /
                              1e6);
-    return gate("eventElapsedTime");
+    return result::success;
   };
   d.graphDestroy = [](GraphHandle graph) -> Result { return destroy<NodeList>(graph); };
   d.graphInstantiate = [](GraphExecHandle *out, GraphHandle graph, unsigned long long) -> Result {
-    Result made = create<NodeList>("graphInstantiate", out);
+    Result made = create<NodeList>(out);
     if (made == 0) {
       *reinterpret_cast<NodeList *>(*out) = *reinterpret_cast<NodeList *>(graph);
       ++machine.gpu->instantiated;
     }
     return made;
   };
-  d.graphUpload = [](GraphExecHandle, StreamHandle) -> Result { return gate("graphUpload"); };
+  d.graphUpload = [](GraphExecHandle, StreamHandle) -> Result { return result::success; };
   d.graphLaunch = [](GraphExecHandle graph, StreamHandle stream) -> Result {
-    GATE("graphLaunch");
     enqueue(stream, [graph] { runNodes(*reinterpret_cast<NodeList *>(graph)); });
     return 0;
   };

@@ -2,8 +2,7 @@
 // A CUDA driver that computes on the CPU, for machines without a GPU: memory is malloc's, kernels
 // are those of the tests, streams, events, captures and graphs make a graph of what must come
 // before what. Work runs when somebody waits for it, each time in another order that the edges
-// allow, so that a missing edge gives wrong results. Any call can be made to fail, and everything
-// that was created must be destroyed.
+// allow, so that a missing edge gives wrong results.
 #pragma once
 
 #include "runtime/device/cuda/Driver.h"
@@ -19,14 +18,8 @@ struct FakeGpu {
   int64_t memory = int64_t(1) << 30;
   int64_t held = 0;             // of memory
   int64_t pinnable = INT64_MAX; // the longest registration that succeeds
-  int64_t live = 0;             // objects that were created and not destroyed
-  int64_t calls = 0;            // that can fail
-  int64_t failAt = -1;          // which of them does, counted from 0
-  device::cuda::Result failure = 1;
-  int64_t afterLoss = 0; // calls made after a failure that loses the device
   int64_t launches = 0, instantiated = 0;
-  int64_t early = 0;  // of the launches, those that may begin while the kernel before them ends
-  std::string failed; // name of the function that was made to fail
+  int64_t early = 0; // of the launches, those that may begin while the kernel before them ends
 };
 
 /// The driver over a new GPU. One at a time: the functions know the last one only.

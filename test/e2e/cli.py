@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Calls ciuicc and ciuic-run as a user would: options in, one JSON object out."""
+import contextlib
+import fcntl
 import json
 import os
 import re
@@ -22,19 +24,30 @@ class ToolError(Failure):
 
 
 class Tools:
-    def __init__(self, folder, timeout=900, target="host"):
-        self.folder, self.timeout, self.target = folder, timeout, target
+    def __init__(self, folder, timeout=900, target="host", turns=None):
+        self.folder, self.timeout, self.target, self.turns = folder, timeout, target, turns
         # The tools look for what set-up brought where a Python environment is active.
         self.environment = dict(os.environ)
         if sys.prefix != sys.base_prefix:
             self.environment.setdefault("VIRTUAL_ENV", sys.prefix)
+
+    @contextlib.contextmanager
+    def turn(self, tool):
+        """Programs of all processes that share the file `turns` run one at a time: each has the device alone."""
+        if tool != "ciuic-run" or not self.turns:
+            yield
+            return
+        with open(self.turns, "a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def call(self, tool, *arguments):
         """The tool's JSON object; ToolError if it refuses, Failure if it breaks the contract of its output."""
         command = [str(self.folder / tool), *map(str, arguments), "--json"]
         line = " ".join(command)
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=self.timeout, env=self.environment)
+            with self.turn(tool):
+                done = subprocess.run(command, capture_output=True, text=True, timeout=self.timeout, env=self.environment)
         except subprocess.TimeoutExpired:
             raise Failure(f"{line}: no end after {self.timeout} s") from None
         except OSError as e:

@@ -23,11 +23,14 @@ def run_model(suite, tools, model, work, full=False, short=False):
     def compare(program, compiled, name, case, inputs, wanted):
         narrow = {k: v.astype(np.float16) if model.exact and v.dtype == np.float32 else v for k, v in inputs.items()}
         ran, found = tools.run(program, work / "io", narrow, list(wanted))
+        worst = 0.0
         for output, array in wanted.items():
             wide = model.exact and found[output].dtype == np.float16
             error = relative_error(found[output].astype(np.float32) if wide else found[output], array)
             expect(error <= model.tolerance,
                    f"{output}: relative error {error:.2e}, at most {model.tolerance:.0e} is allowed")
+            worst = max(worst, error)
+        suite.measured(f"{model.name} {label(case)}", name, compiled, ran, worst)
         check_budget(compiled, ran)
         return {o["name"]: o["hash"] for o in ran["outputs"]}
 
@@ -50,7 +53,7 @@ def run_model(suite, tools, model, work, full=False, short=False):
         for case, inputs, wanted in references:
             with suite.case(f"{model.name}: {label(case)} at {percent} %"):
                 expect(compiled, "was not compiled")
-                found = compare(program, compiled, percent, case, inputs, wanted)
+                found = compare(program, compiled, f"{percent} %", case, inputs, wanted)
                 first = hashes.setdefault(label(case), found)
                 expect(found == first, f"outputs differ from those at 100 %: {found}, {first}")
         program.unlink(missing_ok=True)

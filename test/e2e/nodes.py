@@ -4,6 +4,9 @@ computes, we compute alike or refuse with a coded error; nothing ends in a crash
 
 Drawn from a seed, so that a failure can be repeated: its text has the number of the case.
 """
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -319,15 +322,20 @@ def check(tools, work, number):
 
 
 def run_nodes(suite, tools, work, full, short):
-    work.mkdir(parents=True, exist_ok=True)
     count = FEW if short else MANY if full else SOME
+
+    def attempt(number):
+        """(whether it was compared, what is wrong with it)"""
+        folder = work / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return check(tools, folder, number), None
+        except Failure as e:
+            return False, str(e)
+
     for first in range(0, count, BATCH):
-        with suite.case(f"nodes: {first} to {first + BATCH - 1}"):
-            faults, compared = [], 0
-            for number in range(first, first + BATCH):
-                try:
-                    compared += check(tools, work, number)
-                except Failure as e:
-                    faults.append(str(e))
+        with suite.case(f"nodes: {first} to {first + BATCH - 1}"), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            found = list(pool.map(attempt, range(first, first + BATCH)))
+            faults, compared = [f for _, f in found if f], sum(c for c, _ in found)
             expect(not faults, "\n".join(faults))
             expect(compared >= BATCH // 2, f"{compared} of {BATCH} nodes were compared: too much is refused")

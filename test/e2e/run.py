@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Runs the end-to-end tests and ends with the line `N passed, N failed[, N skipped]`."""
 import argparse
+import json
 import shutil
 import sys
 import tempfile
@@ -37,6 +38,9 @@ def main():
     much.add_argument("--short", action="store_true", help="for builds with sanitizers: each model at its first size and at 100 and "
                       "25 %% of its need, sessions at 25 %%, one repetition, no perplexities")
     p.add_argument("--junit", type=Path, metavar="FILE", help="write a JUnit report")
+    p.add_argument("--rows", type=Path, metavar="FILE", help="write what was measured of models: errors, memory")
+    p.add_argument("--turns", type=Path, metavar="FILE", help="where processes test side by side: programs run one at a time, in "
+                   "turns by a lock on this file, so that each has the device alone")
     p.add_argument("--work", type=Path, metavar="DIR", help="keep programs and arrays here; else a folder that goes away")
     p.add_argument("--target", default="host", metavar="T", help="what programs are compiled for: host, or a GPU's "
                    "cuda or cuda:sm_90")
@@ -51,7 +55,7 @@ def main():
     work = a.work or Path(tempfile.mkdtemp(prefix="ciuic-e2e-"))
     if a.generated:
         zoo.generate()
-    suite, tools = Suite(), Tools(a.bin.resolve(), a.timeout, a.target)
+    suite, tools = Suite(), Tools(a.bin.resolve(), a.timeout, a.target, a.turns)
     try:
         for name in chosen:
             if name == "session":
@@ -82,6 +86,8 @@ def main():
             shutil.rmtree(work, ignore_errors=True)
         if a.junit:
             suite.write_junit(a.junit)
+        if a.rows:
+            a.rows.write_text(json.dumps(suite.rows, indent=1) + "\n")
     print(suite.summary())
     return 1 if suite.count("failed") else 0
 

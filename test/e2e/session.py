@@ -57,6 +57,7 @@ def run_session(suite, tools, work, percents):
                 error = relative_error(found["logits"], wanted[i])
                 limit = zoo.MODELS["smollm2"].tolerance
                 expect(error <= limit, f"logits: relative error {error:.2e}, at most {limit:.0e} is allowed")
+                suite.measured(f"smollm2 session, {len(ids)} tokens after {past}", f"{percent} %", compiled, ran, error)
                 check_budget(compiled, ran)
                 answer = {o["name"]: o["hash"] for o in ran["outputs"]}
                 expect(set(answer) == {"logits"}, f"outputs {sorted(answer)}: the cache is state, not an output")

@@ -22,6 +22,7 @@ def expect(condition, text):
 class Suite:
     def __init__(self):
         self.cases = []  # (name, "passed" | "failed" | "skipped", text, seconds)
+        self.rows = []  # what models were measured to be
 
     @contextlib.contextmanager
     def case(self, name):
@@ -38,6 +39,11 @@ class Suite:
         seconds = time.monotonic() - begin
         self.cases.append((name, state, text, seconds))
         print(f"{state:8}{name} ({seconds:.1f} s)" + (f": {text}" if text else ""), flush=True)
+
+    def measured(self, workload, variant, compiled, ran, error):
+        """Notes a run of a program as a row of results. It is a process's first run, so its time says nothing."""
+        self.rows.append({"workload": workload, "system": "ciuic", "variant": variant, "process_device_bytes": ran["process_device_bytes"],
+                          "budget_bytes": ran["budget_bytes"], "predicted_bytes": compiled["peak_bytes"], "error": error})
 
     def count(self, state):
         return sum(1 for c in self.cases if c[1] == state)

@@ -2,10 +2,7 @@
 // Tensors: which field the data stand in, what stays in the file, and every way in which shape,
 // type and data disagree.
 #include "test/frontend/ModelBuilder.h"
-#include <cmath>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 
 using namespace ciuic::testing;

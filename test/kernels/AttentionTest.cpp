@@ -111,16 +111,7 @@ std::vector<float> byHead(const Case &c, const std::vector<float> &out) {
   return result;
 }
 
-class AttentionTest : public testing::TestWithParam<std::string> {
-protected:
-  void SetUp() override {
-    if (!cpuHas(GetParam())) {
-      GTEST_SKIP() << "this CPU does not run x86-64-" << GetParam();
-    }
-    library = std::make_unique<HostLibrary>(GetParam());
-  }
-  std::unique_ptr<HostLibrary> library;
-};
+class AttentionTest : public HostLibraryTest {};
 
 TEST_P(AttentionTest, AgreesWithTheReference) {
   for (const Case &c : kCases) {

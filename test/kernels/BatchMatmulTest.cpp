@@ -10,16 +10,7 @@ using namespace ciuic::kernels::test;
 
 namespace {
 
-class BatchMatmulTest : public testing::TestWithParam<std::string> {
-protected:
-  void SetUp() override {
-    if (!cpuHas(GetParam())) {
-      GTEST_SKIP() << "this CPU does not run x86-64-" << GetParam();
-    }
-    library = std::make_unique<HostLibrary>(GetParam());
-  }
-  std::unique_ptr<HostLibrary> library;
-};
+class BatchMatmulTest : public HostLibraryTest {};
 
 // Batches [2, 1, 3]; A is broadcast over the first, B over the last.
 TEST_P(BatchMatmulTest, AgreesWithTheReference) {

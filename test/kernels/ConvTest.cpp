@@ -68,16 +68,7 @@ std::vector<float> runConv(ciuic_library_kernel kernel, const std::vector<int64_
   return {whole.data(), whole.data() + outputs};
 }
 
-class ConvTest : public testing::TestWithParam<std::string> {
-protected:
-  void SetUp() override {
-    if (!cpuHas(GetParam())) {
-      GTEST_SKIP() << "this CPU does not run x86-64-" << GetParam();
-    }
-    library = std::make_unique<HostLibrary>(GetParam());
-  }
-  std::unique_ptr<HostLibrary> library;
-};
+class ConvTest : public HostLibraryTest {};
 
 const Case kConvs[] = {
     {1, 5, 5, 3, 4, 3, 3, 1, 1, 1, 1},    {2, 13, 17, 16, 32, 3, 3, 1, 1, 1, 1},

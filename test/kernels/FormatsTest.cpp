@@ -67,16 +67,7 @@ std::string kernelName(const char *op, WeightFormat format, const char *suffix =
   return std::string("ciuic_") + op + "_" + std::string(name(format)) + suffix;
 }
 
-class FormatsTest : public testing::TestWithParam<std::string> {
-protected:
-  void SetUp() override {
-    if (!cpuHas(GetParam())) {
-      GTEST_SKIP() << "this CPU does not run x86-64-" << GetParam();
-    }
-    library = std::make_unique<HostLibrary>(GetParam());
-  }
-  std::unique_ptr<HostLibrary> library;
-};
+class FormatsTest : public HostLibraryTest {};
 
 const int64_t kShapes[][3] = {{1, 1, 1},     {1, 64, 576}, {1, 100, 4},   {1, 77, 301},
                               {1, 16, 0},    {2, 33, 129}, {3, 16, 256},  {17, 130, 577},

@@ -53,6 +53,18 @@ private:
   ciuic_library_kernel (*lookup)(const char *) = nullptr;
 };
 
+// A suite that runs once a variant, "v3" and "v4", where this CPU does.
+class HostLibraryTest : public testing::TestWithParam<std::string> {
+protected:
+  void SetUp() override {
+    if (!cpuHas(GetParam())) {
+      GTEST_SKIP() << "this CPU does not run x86-64-" << GetParam();
+    }
+    library = std::make_unique<HostLibrary>(GetParam());
+  }
+  std::unique_ptr<HostLibrary> library;
+};
+
 // 64-byte aligned floats (or bytes) between guard zones that must stay untouched.
 template <typename T>
 class Guarded {

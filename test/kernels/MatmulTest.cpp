@@ -37,16 +37,7 @@ struct Shape {
   int64_t M, N, K;
 };
 
-class MatmulTest : public testing::TestWithParam<std::string> {
-protected:
-  void SetUp() override {
-    if (!cpuHas(GetParam())) {
-      GTEST_SKIP() << "this CPU does not run x86-64-" << GetParam();
-    }
-    library = std::make_unique<HostLibrary>(GetParam());
-  }
-  std::unique_ptr<HostLibrary> library;
-};
+class MatmulTest : public HostLibraryTest {};
 
 const Shape kShapes[] = {{1, 1, 1},    {1, 16, 7},    {1, 64, 576},   {1, 1000, 300}, {2, 33, 5},
                          {3, 80, 64},  {4, 100, 257}, {5, 17, 600},   {6, 64, 64},    {7, 48, 513},

@@ -6,7 +6,6 @@
 #include "runtime/format/ProgramFile.h"
 #include "runtime/format/VendorCalls.h"
 
-#include <cstring>
 #include <functional>
 #include <gtest/gtest.h>
 

@@ -4,8 +4,6 @@
 #include "test/runtime/OpenSession.h"
 
 #include <algorithm>
-#include <cstring>
-#include <fstream>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -89,21 +87,8 @@ TEST(DiskSession, AFileThatChangesIsAnErrorOfTheRun) {
     ASSERT_EQ(o.open(b, options).cls, CIUIC_OK);
     std::vector<float> x = ramp(100), y;
     ASSERT_EQ(runOnce(o, x, y).cls, CIUIC_OK);
-    std::vector<char> whole;
-    {
-      std::ifstream in(o.path, std::ios::binary);
-      whole.assign(std::istreambuf_iterator<char>(in), {});
-    }
-    auto put = [&](const std::vector<char> &bytes) {
-      std::fstream out(o.path, std::ios::binary | std::ios::in | std::ios::out);
-      out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    };
-    std::vector<char> damaged = whole;
-    const auto *first = reinterpret_cast<const char *>(w[2].data());
-    auto at = std::search(damaged.begin(), damaged.end(), first, first + 64);
-    ASSERT_NE(at, damaged.end());
-    *at ^= 1;
-    put(damaged);
+    ChangingFile file(o.path);
+    file.damage(w[2]);
     Failure failed;
     for (int pass = 0; pass < 20 && failed.cls == CIUIC_OK;
          ++pass) { // what was read ahead is used up
@@ -111,7 +96,7 @@ TEST(DiskSession, AFileThatChangesIsAnErrorOfTheRun) {
     }
     EXPECT_EQ(failed.code, "format.F10") << failed.message;
     EXPECT_EQ(runOnce(o, x, y).code, "format.F10");
-    put(whole);
+    file.restore();
     Failure again = runOnce(o, x, y);
     EXPECT_EQ(again.cls, CIUIC_OK) << again.message;
     for (size_t i = 0; i < x.size(); ++i) {

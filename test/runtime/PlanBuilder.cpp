@@ -254,6 +254,24 @@ void moveToDisk(PlanBuilder &b) {
   }
 }
 
+void forCuda(PlanBuilder &b) {
+  constexpr int64_t kReserve = int64_t(900) << 20; // for context, code and libraries
+  b.program.device_kind = "cuda";
+  for (auto &kernel : b.program.kernels) {
+    kernel->block_threads = 128;
+    kernel->max_grid = 8;
+  }
+  for (auto &entry : b.program.entries) {
+    for (auto &step : entry->steps) {
+      if (LaunchT *launch = step->body.AsLaunch()) {
+        launch->params.push_back(0);
+      }
+    }
+  }
+  b.program.reserve_bytes = kReserve;
+  b.program.budget_bytes = b.program.arena_bytes + kReserve;
+}
+
 PlanBuilder streamingChain(std::vector<std::vector<float>> *weights) {
   constexpr int64_t bytes = kChainLength * 4;
   constexpr int64_t x = 64, y = x + bytes, sum = y + bytes, slot0 = sum + bytes,
@@ -312,6 +330,21 @@ std::string readFile(const std::string &path) {
 
 void writeFile(const std::string &path, const std::string &bytes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
+  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+void ChangingFile::damage(const std::vector<float> &values) const {
+  std::string damaged = whole;
+  size_t at = whole.find(std::string(reinterpret_cast<const char *>(values.data()), 64));
+  if (at == std::string::npos) {
+    std::abort(); // the test's own mistake
+  }
+  damaged[at] ^= 1;
+  put(damaged);
+}
+
+void ChangingFile::put(const std::string &bytes) const {
+  std::fstream out(path, std::ios::binary | std::ios::in | std::ios::out);
   out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
 }
 

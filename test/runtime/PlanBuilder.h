@@ -63,6 +63,9 @@ inline std::unique_ptr<ExprT> sym(uint32_t s) { return symbolExpr(s); }
 /// Takes the weights of the host tier out of memory: they and the copies of them are on the disk.
 void moveToDisk(PlanBuilder &b);
 
+/// The same plan for cuda: each launch says where its number of units is, symbol 0.
+void forCuda(PlanBuilder &b);
+
 /// Four streamed weights through two slots, wrapped around: y = x + w0 + w1 + w2 + w3 over
 /// n = 1..1024 floats. `weights` receives the values. Input "x", output "y", entry "main".
 PlanBuilder streamingChain(std::vector<std::vector<float>> *weights = nullptr);
@@ -70,6 +73,20 @@ inline constexpr int64_t kChainLength = 1024;
 
 std::string readFile(const std::string &path);
 void writeFile(const std::string &path, const std::string &bytes);
+
+/// A file that changes, in place, under those who have opened it.
+class ChangingFile {
+public:
+  explicit ChangingFile(std::string path) : path(std::move(path)), whole(readFile(this->path)) {}
+  /// Turns a bit of the first of these values, which the file must hold.
+  void damage(const std::vector<float> &values) const;
+  void restore() const { put(whole); }
+
+private:
+  void put(const std::string &bytes) const;
+  std::string path, whole;
+};
+
 /// The shared object of the test kernels.
 std::string testKernels();
 /// A folder of this test process, removed at exit.

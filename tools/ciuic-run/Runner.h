@@ -6,7 +6,6 @@
 #include "tools/ciuic-run/MemorySampler.h"
 #include "tools/ciuic-run/Options.h"
 
-#include <memory>
 #include <string>
 #include <vector>
 

@@ -117,21 +117,38 @@ private:
             options.states};
   }
 
+  /// Writes a file, or standard output for "-". A file that cannot be written as a whole is
+  /// removed.
+  static std::error_code writeFile(const std::string &path,
+                                   llvm::function_ref<void(llvm::raw_ostream &)> write) {
+    std::error_code error;
+    llvm::ToolOutputFile file(path, error, llvm::sys::fs::OF_None);
+    if (error) {
+      return error;
+    }
+    write(file.os());
+    file.os().flush();
+    error = file.os().error();
+    file.os().clear_error(); // else its destructor ends the process
+    if (!error) {
+      file.keep();
+    }
+    return error;
+  }
+
   /// Prints the module and ends the compilation, if this is the level asked for.
   bool stopsAfter(const char *level) {
     if (options.stopAfter != level) {
       return false;
     }
-    std::error_code error;
-    llvm::ToolOutputFile file(options.output.empty() ? "-" : options.output, error,
-                              llvm::sys::fs::OF_Text);
-    if (error) {
-      fail("environment.write-text", options.output + ": " + error.message());
-      return true;
+    const std::string path = options.output.empty() ? "-" : options.output;
+    if (std::error_code error = writeFile(path, [&](llvm::raw_ostream &os) {
+          module->print(os);
+          os << '\n';
+        })) {
+      fail("environment.write-text",
+           (path == "-" ? "standard output" : path) + ": " + error.message());
     }
-    module->print(file.os());
-    file.os() << '\n';
-    file.keep();
     return true;
   }
 
@@ -350,18 +367,11 @@ private:
     for (const auto &row : summary["formats"]) {
       info.formats.push_back({row["name"], row["format"], row["bytes"], row["relative_error"]});
     }
-    std::error_code error;
-    llvm::ToolOutputFile file(options.report, error, llvm::sys::fs::OF_None);
-    if (!error) {
-      file.os() << htmlReport(offload, *plan, info);
-      file.os().flush();
-      error = file.os().error();
-      file.os().clear_error();
-    }
-    if (error) {
+    if (std::error_code error = writeFile(options.report, [&](llvm::raw_ostream &os) {
+          os << htmlReport(offload, *plan, info);
+        })) {
       return fail("environment.write-report", options.report + ": " + error.message());
     }
-    file.keep();
     return true;
   }
 

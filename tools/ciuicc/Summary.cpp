@@ -100,7 +100,7 @@ json summarize(ModuleOp module, const Options &options, const legalize::Legalize
   auto disk = module->getAttrOfType<IntegerAttr>("plan.disk_bytes");
   summary["host_bytes"] = module->getAttrOfType<IntegerAttr>("plan.host_bytes").getInt();
   summary["disk_bytes"] = disk ? disk.getInt() : 0;
-  summary["slot_bytes"] = integer("slot_bytes");
+  summary["slots_bytes"] = integer("slots_bytes");
   summary["policy"] = plan.getAs<StringAttr>("policy").str();
   json states = json::array();
   for (auto state : module.getOps<plan::StateOp>()) {
@@ -131,8 +131,8 @@ std::string toText(const json &s) {
   }
   os << "\n";
   for (const json &entry : s["entries"]) {
-    os << "entry " << entry["name"].get<std::string>() << ": ";
-    const char *separator = "";
+    os << "entry " << entry["name"].get<std::string>();
+    const char *separator = ": ";
     for (const json &symbol : entry["symbols"]) {
       os << separator << symbol["name"].get<std::string>() << "=";
       if (symbol.contains("equals")) {

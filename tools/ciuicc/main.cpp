@@ -26,6 +26,10 @@ int main(int argc, char **argv) {
     } else if (options.stopAfter.empty()) {
       printf("%s", tool::toText(outcome.summary).c_str());
     }
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+      fprintf(stderr, "ciuicc: error: standard output cannot be written\n");
+      return static_cast<int>(ErrorClass::Environment);
+    }
     return 0;
   }
   const tool::Failure &failure = outcome.failure;

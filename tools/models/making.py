@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Fills a committed graph with weights: NAME.onnx and weights.bin beside it. Idempotent."""
+import fcntl
 import hashlib
 from pathlib import Path
 
@@ -21,14 +22,20 @@ def stamp(text, generated):
 
 
 def make(name, out=None, generated=False):
-    """Path of NAME.onnx, made unless it is up to date."""
-    text = graph_text.committed(name)
+    """Path of NAME.onnx, made unless it is up to date. Processes that want the same one wait for each other."""
     out = Path(out) if out else packages.cache() / (name + ("-generated" if generated else ""))
+    out.mkdir(parents=True, exist_ok=True)
+    with open(out / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _made(name, out, generated)
+
+
+def _made(name, out, generated):
+    text = graph_text.committed(name)
     target, mark = out / f"{name}.onnx", out / f"{name}.stamp"
     current = stamp(text, generated)
     if target.exists() and mark.exists() and mark.read_text() == current:
         return target
-    out.mkdir(parents=True, exist_ok=True)
     mark.unlink(missing_ok=True)
     source = weights.generated(0) if generated else weights.SOURCES[name]()
     model = graph_text.read_text(text)

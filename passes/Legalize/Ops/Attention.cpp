@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Attention and rotary embeddings as operators of their own (opset 23 on). What exporters write in
 // many nodes instead is recognised by passes/Raise; com.microsoft's stand in ContribAttention.cpp.
-#include "passes/Legalize/DimExpr.h"
 #include "passes/Legalize/Ops.h"
 #include "passes/Legalize/Ops/AttentionParts.h"
 

@@ -16,7 +16,7 @@ namespace ciuic::legalize {
 namespace {
 
 struct Form {
-  int64_t bits, size, depth, columns, blocks;
+  int64_t bits = 0, size = 0, depth = 0, columns = 0, blocks = 0;
 };
 
 /// Where a parameter of the blocks is: in a file, or its elements where they are few.
@@ -131,16 +131,35 @@ bool areExact(Node &node, Tensor &scales, const Form &form) {
           }));
 }
 
-} // namespace
-
-LogicalResult importMatMulNBits(Node &node) {
-  // 1. The form, as its attributes and the sizes of its inputs say.
-  Tensor &a = node.in(0);
-  Form form{node.attr("bits", 4), node.attr("block_size", 0), node.attr("K", 0), node.attr("N", 0),
-            0};
+bool hasKnownBlocks(const Form &form) {
   bool power = form.size >= 16 && form.size <= (1 << 20) && (form.size & (form.size - 1)) == 0;
-  if ((form.bits != 2 && form.bits != 4 && form.bits != 8) || !power || form.depth < 1 ||
-      form.columns < 1 || form.depth > (int64_t(1) << 31) || form.columns > (int64_t(1) << 31)) {
+  return power && (form.bits == 2 || form.bits == 4 || form.bits == 8);
+}
+
+/// Zero points of a column: packed like the integers, or a number a block.
+int64_t zerosPerColumn(const Form &form, const Tensor &zeros) {
+  return zeros.isFloat() ? form.blocks : (form.blocks * form.bits + 7) / 8;
+}
+
+/// Where scales and zero points lie; null: there are none, or they are computed.
+struct Places {
+  Attribute scales, zeros;
+};
+
+Places placesOf(Node &node, const Form &form, Tensor *zeros) {
+  return {placeOf(node, node.in(2), {form.columns, form.blocks}),
+          zeros ? placeOf(node, *zeros, {form.columns, zerosPerColumn(form, *zeros)})
+                : Attribute()};
+}
+
+/// The form of a MatMulNBits, as its attributes and the sizes of its inputs say. `zeros`: its zero
+/// points, where they are not simply the middle of the range.
+LogicalResult readMatMulNBits(Node &node, Form &form, Tensor *&zeros) {
+  Tensor &a = node.in(0);
+  form = {node.attr("bits", 4), node.attr("block_size", 0), node.attr("K", 0), node.attr("N", 0),
+          0};
+  if (!hasKnownBlocks(form) || form.depth < 1 || form.columns < 1 ||
+      form.depth > (int64_t(1) << 31) || form.columns > (int64_t(1) << 31)) {
     return node.invalid("needs K, N, bits of 2, 4 or 8 and a block_size that is a power of two "
                         "from 16 on");
   }
@@ -163,19 +182,29 @@ LogicalResult importMatMulNBits(Node &node) {
       (node.in(5).element != a.element || !node.isVector(5, node.cst(form.columns)))) {
     return node.invalid("the bias must be a vector of N elements");
   }
-  Tensor *zeros = node.has(3) ? &node.in(3) : nullptr;
+  zeros = node.has(3) ? &node.in(3) : nullptr;
   if (zeros) {
-    bool packed = zeros->element.isInteger(8);
-    int64_t count = packed ? (form.blocks * form.bits + 7) / 8 : form.blocks;
-    if (!hasElements(*zeros, form.columns * count) || (!packed && zeros->element != a.element)) {
+    if ((!zeros->element.isInteger(8) && zeros->element != a.element) ||
+        !hasElements(*zeros, form.columns * zerosPerColumn(form, *zeros))) {
       return node.invalid("zero_points must be packed bytes or floats, one for each block");
     }
     if (areMiddles(node, *zeros, form)) {
       zeros = nullptr;
     }
   }
+  return success();
+}
 
-  // 2. The weight, where it lies.
+} // namespace
+
+LogicalResult importMatMulNBits(Node &node) {
+  Tensor &a = node.in(0), *zeros = nullptr;
+  Form form;
+  if (failed(readMatMulNBits(node, form, zeros))) {
+    return failure();
+  }
+
+  // 1. The weight, where it lies.
   Value x = node.value(0);
   auto add = [&](Value y, ArrayRef<Tensor *> more) -> Value {
     Tensor first = node.tensor(y);
@@ -201,9 +230,7 @@ LogicalResult importMatMulNBits(Node &node) {
     return failed(y) ? failure() : node.set(0, add(*y, addends));
   }
   Tensor &b = node.in(1);
-  int64_t zeroCount = zeros && !zeros->isFloat() ? (form.blocks * form.bits + 7) / 8 : form.blocks;
-  Attribute scales = placeOf(node, node.in(2), {form.columns, form.blocks});
-  Attribute zeroPlace = zeros ? placeOf(node, *zeros, {form.columns, zeroCount}) : Attribute();
+  auto [scales, zeroPlace] = placesOf(node, form, zeros);
   if (!scales || (zeros && !zeroPlace) || b.weight.getEncoding() != onnx::Encoding::Raw) {
     return node.unsupported("weights, scales or zero points that are computed or written as "
                             "varints");
@@ -225,7 +252,7 @@ LogicalResult importMatMulNBits(Node &node) {
     return failure();
   }
 
-  // 3. What zero points add.
+  // 2. What zero points add.
   if (!splits) {
     return node.set(0, add(*y, addends));
   }
@@ -250,12 +277,11 @@ LogicalResult importGatherBlockQuantized(Node &node) {
   // Integers of bytes, packed along the last dim, which is cut into blocks; rows are gathered.
   Tensor &data = node.in(0);
   Form form{node.attr("bits", 4), node.attr("block_size", 128), 0, 0, 0};
-  bool power = form.size >= 16 && form.size <= (1 << 20) && (form.size & (form.size - 1)) == 0;
   auto rows = data.rank() == 2 ? constantOf(data.dims[0]) : std::nullopt;
   auto bytes = data.rank() == 2 ? constantOf(data.dims[1]) : std::nullopt;
   int64_t quantised = node.attr("quantize_axis", 1);
-  if ((form.bits != 2 && form.bits != 4 && form.bits != 8) || !power || !node.has(1) ||
-      !node.has(2) || !isa<IntegerType>(node.in(1).element) || !node.in(2).isFloat()) {
+  if (!hasKnownBlocks(form) || !node.has(1) || !node.has(2) ||
+      !isa<IntegerType>(node.in(1).element) || !node.in(2).isFloat()) {
     return node.invalid("needs indices, scales, bits of 2, 4 or 8 and a block_size that is a power "
                         "of two from 16 on");
   }
@@ -268,17 +294,16 @@ LogicalResult importGatherBlockQuantized(Node &node) {
   form.columns = *rows;
   form.depth = *bytes * (8 / form.bits);
   form.blocks = (form.depth + form.size - 1) / form.size;
-  int64_t zeroCount = (form.blocks * form.bits + 7) / 8;
   Tensor *zeros = node.has(3) ? &node.in(3) : nullptr;
   if (form.depth % form.size != 0 || !hasElements(node.in(2), form.columns * form.blocks) ||
-      (zeros && (!zeros->element.isInteger(8) || !hasElements(*zeros, form.columns * zeroCount)))) {
+      (zeros && (!zeros->element.isInteger(8) ||
+                 !hasElements(*zeros, form.columns * zerosPerColumn(form, *zeros))))) {
     return node.unsupported("scales or zero points that are not one for each whole block");
   }
   if (zeros && areMiddles(node, *zeros, form)) {
     zeros = nullptr;
   }
-  Attribute scales = placeOf(node, node.in(2), {form.columns, form.blocks});
-  Attribute zeroPlace = zeros ? placeOf(node, *zeros, {form.columns, zeroCount}) : Attribute();
+  auto [scales, zeroPlace] = placesOf(node, form, zeros);
   if (!scales || (zeros && !zeroPlace)) {
     return node.unsupported("scales or zero points that are computed");
   }

@@ -252,94 +252,124 @@ LogicalResult importPool(Node &node) {
                                               node.attr("count_include_pad", 0) != 0)));
 }
 
-LogicalResult importResize(Node &node) {
-  Tensor &x = node.in(0);
-  bool upsample = node.op.getOpType() == "Upsample" || (node.opset != 0 && node.opset < 11);
-  unsigned scalesAt = upsample ? 1 : 2;
-  int64_t rank = x.rank();
-  if (rank < 3) {
-    return node.invalid("needs spatial dims");
-  }
+/// What a Resize says of every dim: a factor, or an extent; the other list is empty.
+struct ResizeTarget {
   SmallVector<double> scales;
   SmallVector<AffineExpr> sizes;
-  bool hasScales = node.has(scalesAt) && node.in(scalesAt).count() != 0;
-  if (hasScales) {
+
+  size_t count() const { return scales.empty() ? sizes.size() : scales.size(); }
+};
+
+static FailureOr<ResizeTarget> readResizeTarget(Node &node, bool upsample) {
+  Tensor &x = node.in(0);
+  unsigned scalesAt = upsample ? 1 : 2;
+  ResizeTarget target;
+  if (node.has(scalesAt) && node.in(scalesAt).count() != 0) {
     auto known = node.constantFloats(scalesAt, "scales");
     if (failed(known)) {
       return failure();
     }
-    scales = *known;
+    target.scales = *known;
   } else if (node.has(3)) {
     auto known = node.knownInts(3, "sizes");
     if (failed(known)) {
       return failure();
     }
-    sizes = *known;
+    target.sizes = *known;
   } else if (auto attribute = dyn_cast_or_null<DenseF32ArrayAttr>(node.op.getAttribute("scales"))) {
-    scales.append(attribute.asArrayRef().begin(), attribute.asArrayRef().end());
+    target.scales.append(attribute.asArrayRef().begin(), attribute.asArrayRef().end());
   }
   if (auto axes = node.attrInts("axes")) { // Opset 18 may name the dims.
-    SmallVector<double> allScales(rank, 1.0);
-    SmallVector<AffineExpr> allSizes(x.dims);
-    if (axes->size() != (scales.empty() ? sizes.size() : scales.size())) {
+    if (axes->size() != target.count()) {
       return node.invalid("axes and scales differ in length");
     }
+    ResizeTarget all{SmallVector<double>(target.scales.empty() ? 0 : x.rank(), 1.0),
+                     target.scales.empty() ? SmallVector<AffineExpr>(x.dims)
+                                           : SmallVector<AffineExpr>()};
     for (auto [i, a] : llvm::enumerate(*axes)) {
-      auto axis = node.axis(a, rank);
+      auto axis = node.axis(a, x.rank());
       if (failed(axis)) {
         return failure();
       }
-      if (scales.empty()) {
-        allSizes[*axis] = sizes[i];
+      if (target.scales.empty()) {
+        all.sizes[*axis] = target.sizes[i];
       } else {
-        allScales[*axis] = scales[i];
+        all.scales[*axis] = target.scales[i];
       }
     }
-    (scales.empty() ? void(sizes = allSizes) : void(scales = allScales));
+    target = all;
   }
-  if (static_cast<int64_t>(scales.empty() ? sizes.size() : scales.size()) != rank) {
+  if (static_cast<int64_t>(target.count()) != x.rank()) {
     return node.invalid("needs one scale or size per dim");
   }
-  if (!sizes.empty() && node.attrString("keep_aspect_ratio_policy", "stretch") != "stretch") {
+  if (!target.sizes.empty() &&
+      node.attrString("keep_aspect_ratio_policy", "stretch") != "stretch") {
     return node.unsupported("a keep_aspect_ratio_policy other than stretch");
   }
-  SmallVector<AffineExpr> dims;
-  for (int64_t i = 0; i < rank; ++i) {
-    if (scales.empty() || static_cast<int64_t>(dims.size()) != i) {
-      dims.push_back(sizes[i]);
-      continue;
+  return target;
+}
+
+/// floor(extent·scale).
+static FailureOr<AffineExpr> scaledExtent(Node &node, AffineExpr extent, double scale) {
+  if (!(scale > 0) || scale > 1e6) {
+    return node.invalid("a scale is not positive, or above 1e6");
+  }
+  if (auto known = constantOf(extent)) {
+    double scaled = std::floor(static_cast<double>(*known) * scale);
+    if (scaled > static_cast<double>(kMaxElements)) {
+      return node.invalid("a result has more than 2^48 elements");
     }
-    double s = scales[i];
-    if (!(s > 0) || s > 1e6) {
-      return node.invalid("a scale is not positive");
-    }
-    if (auto extent = constantOf(x.dims[i])) {
-      dims.push_back(node.cst(static_cast<int64_t>(std::floor(static_cast<double>(*extent) * s))));
-    } else if (s == std::floor(s)) {
-      dims.push_back(canonical(x.dims[i] * static_cast<int64_t>(s)));
-    } else {
-      int64_t denominator = 0; // A fraction with a small power of two below.
-      for (int64_t d = 2; d <= 1024 && !denominator; d *= 2) {
-        denominator = s * d == std::floor(s * d) ? d : 0;
-      }
-      if (!denominator) {
-        return node.unsupported("a dynamic dim with a scale that is no binary fraction");
-      }
-      dims.push_back(
-          canonical((x.dims[i] * static_cast<int64_t>(s * denominator)).floorDiv(denominator)));
+    return node.cst(static_cast<int64_t>(scaled));
+  }
+  // A fraction with a small power of two below.
+  for (int64_t denominator = 1; denominator <= 1024; denominator *= 2) {
+    double numerator = scale * static_cast<double>(denominator);
+    if (numerator == std::floor(numerator)) {
+      return canonical((extent * static_cast<int64_t>(numerator)).floorDiv(denominator));
     }
   }
-  if (scales.empty()) {
-    for (int64_t i = 0; i < rank; ++i) {
-      auto from = constantOf(x.dims[i]), to = constantOf(sizes[i]);
-      AffineExpr ratio = divideExactly(sizes[i], x.dims[i]);
-      if (from && to && *from > 0) {
-        scales.push_back(static_cast<double>(*to) / static_cast<double>(*from));
-      } else if (auto whole = ratio ? constantOf(ratio) : std::nullopt) {
-        scales.push_back(static_cast<double>(*whole));
-      } else {
-        return node.unsupported("sizes whose ratio to the input varies");
+  return node.unsupported("a dynamic dim with a scale that is no binary fraction");
+}
+
+/// The factor from one extent to another, where it does not vary.
+static FailureOr<double> scaleBetween(Node &node, AffineExpr extent, AffineExpr size) {
+  auto from = constantOf(extent), to = constantOf(size);
+  if (from && to && *from > 0) {
+    return static_cast<double>(*to) / static_cast<double>(*from);
+  }
+  AffineExpr ratio = divideExactly(size, extent);
+  if (auto whole = ratio ? constantOf(ratio) : std::nullopt) {
+    return static_cast<double>(*whole);
+  }
+  return node.unsupported("sizes whose ratio to the input varies");
+}
+
+LogicalResult importResize(Node &node) {
+  Tensor &x = node.in(0);
+  bool upsample = node.op.getOpType() == "Upsample" || (node.opset != 0 && node.opset < 11);
+  if (x.rank() < 3) {
+    return node.invalid("needs spatial dims");
+  }
+  // 1. Extents and factors: what is not said follows from what is.
+  auto target = readResizeTarget(node, upsample);
+  if (failed(target)) {
+    return failure();
+  }
+  auto &[scales, dims] = *target;
+  bool fromScales = !scales.empty();
+  for (int64_t i = 0; i < x.rank(); ++i) {
+    if (fromScales) {
+      auto extent = scaledExtent(node, x.dims[i], scales[i]);
+      if (failed(extent)) {
+        return failure();
       }
+      dims.push_back(*extent);
+    } else {
+      auto scale = scaleBetween(node, x.dims[i], dims[i]);
+      if (failed(scale)) {
+        return failure();
+      }
+      scales.push_back(*scale);
     }
   }
   if (scales[0] != 1 || scales[1] != 1) {
@@ -348,6 +378,7 @@ LogicalResult importResize(Node &node) {
   if (graph::sameDims(dims, x.dims) && llvm::all_of(scales, [](double s) { return s == 1; })) {
     return node.alias(0, 0);
   }
+  // 2. How an element is computed.
   std::string mode = node.attrString("mode", "nearest");
   std::string coordinates =
       node.attrString("coordinate_transformation_mode", upsample ? "asymmetric" : "half_pixel");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include "runtime/device/cuda/CudaContext.h"
 
-#include "runtime/base/Checked.h"
 #include "runtime/device/CommandCheck.h"
 #include "runtime/device/cuda/CudaPass.h"
 

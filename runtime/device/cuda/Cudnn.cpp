@@ -2,7 +2,6 @@
 // Types and numbers are those of cudnn_graph.h, version 9.
 #include "runtime/device/cuda/Cudnn.h"
 
-#include <algorithm>
 #include <array>
 #include <dlfcn.h>
 

@@ -6,7 +6,6 @@
 #include "runtime/device/cuda/Driver.h"
 
 #include <initializer_list>
-#include <span>
 
 namespace ciuic::device::cuda {
 

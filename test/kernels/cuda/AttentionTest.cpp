@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Attention against its float64 twin, on a GPU: AttentionTest MANY FEW PLAIN [quick], the modules
-// of AttentionKernels.cu. Heads of any width, grouped, causal, masked, misaligned, empty; caches
-// with room behind the keys that holds no numbers; rows that see nothing.
+// Attention against its float64 twin, on a GPU: AttentionTest MANY FEW PLAIN [all|quick|tiny
+// [TYPE]], the modules of AttentionKernels.cu. Heads of any width, grouped, causal, masked,
+// misaligned, empty; caches with room behind the keys that holds no numbers; rows that see nothing.
 #include "kernels/reference/Attention.h"
 #include "test/kernels/cuda/Suite.h"
 
@@ -133,18 +133,23 @@ Problem makeProblem(const Case &c, const std::string &type) {
 
 int main(int argc, char **argv) {
   if (argc < 4) {
-    std::printf("usage: AttentionTest MANY FEW PLAIN [quick]\n");
+    std::printf("usage: AttentionTest MANY FEW PLAIN [all|quick|tiny [TYPE]]\n");
     return 2;
   }
-  const bool quick = argc > 4; // under a sanitizer
+  const Effort effort = effortOf(argc > 4 ? argv[4] : "all");
   Suite suite;
   const CUmodule many = suite.driver.load(argv[1]), few = suite.driver.load(argv[2]);
   const CUmodule plain = suite.driver.load(argv[3]);
-  for (const Case &c : kCases) {
-    if (quick && (c.keys > 400 || c.heads > 20)) {
+  for (const std::string type : {"f16", "bf16", "f32"}) {
+    if (argc > 5 && type != argv[5]) {
       continue;
     }
-    for (const std::string type : {"f16", "bf16", "f32"}) {
+    for (const Case &c : kCases) {
+      const int64_t products = c.batch * c.heads * c.queries * c.keys * c.width;
+      if ((effort == Effort::Quick && (c.keys > 400 || c.heads > 20)) ||
+          (effort == Effort::Tiny && (products > 400000 || c.width > 128))) {
+        continue;
+      }
       Problem p = makeProblem(c, type);
       const int64_t bytes = static_cast<int64_t>(bytesOf(type));
       const std::vector<char> q = encode(p.q, type), k = encode(p.k, type), v = encode(p.v, type);
@@ -184,6 +189,7 @@ int main(int argc, char **argv) {
                                       : 4e-6,
                     what);
     }
+    suite.progress(type);
   }
   return suite.finish("attention");
 }

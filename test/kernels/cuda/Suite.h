@@ -61,6 +61,17 @@ inline double relativeError(const std::vector<double> &want, const std::vector<f
   return norm2 > 0 ? std::sqrt(error2 / norm2) : std::sqrt(error2);
 }
 
+/// How much of a test runs: all of it, what memcheck finishes in seconds, what racecheck does.
+enum class Effort { All, Quick, Tiny };
+
+inline Effort effortOf(const std::string &word) {
+  if (word != "all" && word != "quick" && word != "tiny") {
+    std::printf("'%s' is neither all, quick nor tiny\n", word.c_str());
+    std::exit(2);
+  }
+  return word == "all" ? Effort::All : word == "quick" ? Effort::Quick : Effort::Tiny;
+}
+
 class Suite {
 public:
   Driver driver;
@@ -119,6 +130,12 @@ public:
     if (!(error <= tolerance)) {
       fail(what + ": relative error " + std::to_string(error));
     }
+  }
+
+  /// For who has to end a slow run: how far it was.
+  void progress(const std::string &part) const {
+    std::printf("%s: %d checks so far, %d failures\n", part.c_str(), checks, failures);
+    std::fflush(stdout);
   }
 
   int finish(const char *name) const {

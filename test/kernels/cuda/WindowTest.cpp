@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Convolutions, pools, batch products and gathers against their float64 twins, on a GPU: WindowTest
-// MODULE [quick], the module of WindowKernels.cu. Odd, empty, strided, dilated, grouped, transposed
-// and misaligned shapes, and tiles of panels.
+// MODULE [all|quick|tiny [FAMILY]], the module of WindowKernels.cu; FAMILY is images, panels,
+// batches or gathers. Odd, empty, strided, dilated, grouped, transposed and misaligned shapes, and
+// tiles of panels.
 #include "kernels/pack/Pack.h"
 #include "kernels/reference/Conv.h"
 #include "test/kernels/cuda/Suite.h"
@@ -97,9 +98,11 @@ void checkTypes(Suite &suite, const std::string &family, const TestCall &base, i
   }
 }
 
-void checkImages(Suite &suite, bool quick) {
+void checkImages(Suite &suite, Effort effort) {
   for (const Image &i : kImages) {
-    if (quick && i.h * i.w > 2000) {
+    const int64_t products = i.n * i.h * i.w * i.c * i.oc * i.kh * i.kw / i.groups;
+    if ((effort == Effort::Quick && i.h * i.w > 2000) ||
+        (effort == Effort::Tiny && products > 600000)) {
       continue;
     }
     const std::string shape = " " + std::to_string(i.h) + "x" + std::to_string(i.w) + "x" +
@@ -154,7 +157,7 @@ void checkImages(Suite &suite, bool quick) {
 }
 
 /// Any run of panels alone gives the columns of the whole.
-void checkPanels(Suite &suite) {
+void checkPanels(Suite &suite, Effort) {
   const Image i = {1, 16, 16, 64, 130, 3, 3, 1, 1, 1, 1, 1, 1, 1};
   TestCall call = callOf(i, false);
   std::vector<float> input = normals(static_cast<size_t>(i.h * i.w * i.c), 5);
@@ -187,7 +190,7 @@ void checkPanels(Suite &suite) {
   }
 }
 
-void checkBatches(Suite &suite) {
+void checkBatches(Suite &suite, Effort effort) {
   struct Product {
     int64_t b1, b2, m, n, k, pad;
     bool shared; // one B for all batches
@@ -198,6 +201,9 @@ void checkBatches(Suite &suite) {
                               {3, 1, 17, 200, 100, 3, true},  {1, 1, 130, 8, 1000, 0, false},
                               {2, 16, 200, 264, 72, 0, false}};
   for (const Product &p : products) {
+    if (effort == Effort::Tiny && p.b1 * p.b2 * p.m * p.n * p.k > 500000) {
+      continue;
+    }
     for (int lying = 0; lying < 8; ++lying) { // A, B transposed; misaligned
       const bool ta = lying & 1, tb = lying & 2;
       const int64_t aRow = ta ? 1 : p.k + p.pad, aK = ta ? p.m + p.pad : 1;
@@ -260,7 +266,7 @@ void checkBatches(Suite &suite) {
   }
 }
 
-void checkGathers(Suite &suite) {
+void checkGathers(Suite &suite, Effort) {
   for (WeightFormat format :
        {WeightFormat::F32, WeightFormat::F16, WeightFormat::BF16, WeightFormat::I8,
         WeightFormat::I4G32, WeightFormat::I4G64, WeightFormat::I4G128}) {
@@ -319,14 +325,22 @@ void checkGathers(Suite &suite) {
 
 int main(int argc, char **argv) {
   if (argc < 2) {
-    std::printf("usage: WindowTest MODULE [quick]\n");
+    std::printf("usage: WindowTest MODULE [all|quick|tiny [FAMILY]]\n");
     return 2;
   }
+  const Effort effort = effortOf(argc > 2 ? argv[2] : "all");
+  constexpr std::pair<const char *, void (*)(Suite &, Effort)> kFamilies[] = {
+      {"images", checkImages},
+      {"panels", checkPanels},
+      {"batches", checkBatches},
+      {"gathers", checkGathers}};
   Suite suite;
   suite.module = suite.driver.load(argv[1]);
-  checkImages(suite, argc > 2);
-  checkPanels(suite);
-  checkBatches(suite);
-  checkGathers(suite);
+  for (auto [name, run] : kFamilies) {
+    if (argc < 4 || std::strcmp(argv[3], name) == 0) {
+      run(suite, effort);
+      suite.progress(name);
+    }
+  }
   return suite.finish("windows, batch products, gathers");
 }

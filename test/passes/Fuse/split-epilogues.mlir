@@ -153,3 +153,32 @@ func.func @channels(%x: tensor<1x8x8x16xf16>) -> tensor<1x8x8x3xf16> {
   return %y : tensor<1x8x8x3xf16>
 }
 }
+
+// -----
+
+// A sum that is stored and read again: the call does all of the first map, and the second reads what it stored.
+// CHECK-LABEL: func.func @stored
+// CHECK: %[[P:.*]] = graph.fusion matmul(%arg0, %{{.*}}, %arg1)
+// CHECK: arith.addf
+// CHECK: %[[Y:.*]] = graph.fusion flat(%[[P]])
+// CHECK-NOT: arith.addf
+// CHECK: arith.negf
+// CHECK: return %[[P]], %[[Y]]
+module attributes {graph.device = "cuda"} {
+func.func @stored(%x: tensor<64x128xf16>, %r: tensor<64x256xf16>) -> (tensor<64x256xf16>, tensor<64x256xf32>) {
+  %w = graph.weight "w" file 0 offset 0 bytes 65536 : tensor<128x256xf16>
+  %m = graph.matmul %x, %w : (tensor<64x128xf16>, tensor<128x256xf16>) -> tensor<64x256xf16>
+  %a = graph.map (%m, %r) [affine_map<(d0, d1) -> (d0, d1)>, affine_map<(d0, d1) -> (d0, d1)>] {
+  ^bb0(%p: f16, %q: f16):
+    %s = arith.addf %p, %q : f16
+    graph.yield %s : f16
+  } : (tensor<64x256xf16>, tensor<64x256xf16>) -> tensor<64x256xf16>
+  %n = graph.map (%a) [affine_map<(d0, d1) -> (d0, d1)>] {
+  ^bb0(%p: f16):
+    %u = arith.extf %p : f16 to f32
+    %v = arith.negf %u : f32
+    graph.yield %v : f32
+  } : (tensor<64x256xf16>) -> tensor<64x256xf32>
+  return %a, %n : tensor<64x256xf16>, tensor<64x256xf32>
+}
+}

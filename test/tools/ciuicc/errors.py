@@ -100,6 +100,13 @@ def environment():
     expect(6, "environment.write-program", TINY, "-o", FOLDER / "no" / "such" / "folder.ciuic", words=["folder.ciuic"])
     expect(6, "environment.write-report", TINY, "--report", FOLDER / "no" / "page.html", words=["page.html"])
     expect(6, "environment.write-text", TINY, "--stop-after", "graph", "-o", FOLDER / "no" / "graph.mlir")
+    full = Path("/dev/full")  # a disk without room
+    expect(6, "environment.write-text", TINY, "--stop-after", "graph", "-o", full, words=["/dev/full"])
+    expect(6, "environment.write-report", TINY, "--dry-run", "--report", full, words=["/dev/full"])
+    for options in (["--dry-run", "--json"], ["--dry-run"], ["--stop-after", "graph"]):
+        with full.open("w") as stdout:
+            proc = subprocess.run(["ciuicc", TINY, *options], stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=120)
+        assert proc.returncode == 6 and "standard output" in proc.stderr, (options, proc)
 
 
 for case in (usage, damaged, unsupported, infeasible, environment):
