@@ -32,6 +32,7 @@ struct Options {
   std::string cacheFormat = "native"; ///< of caches of keys and values: native or int8
   Budget budget;
   std::optional<int64_t> hostMemory; ///< bytes of streamed weights; none: unbounded
+  std::optional<int64_t> reserve;    ///< of the device's own software; none: the profile's
   bool noState = false, dryRun = false, json = false, disableRaise = false, disableFusion = false;
   unsigned threads = 0; ///< 0: as many as the machine has
 };

@@ -62,6 +62,20 @@ TEST(Profile, TheHashSeesEveryConstantAndNoLayout) {
   EXPECT_TRUE(changed([](Profile &p) { p.matmul[4].back().gigaflops += 1; }));
   EXPECT_TRUE(changed([](Profile &p) { p.toHost.latencyMicroseconds += 1; }));
   EXPECT_TRUE(changed([](Profile &p) { p.reserveBytes = 1; }));
+  EXPECT_TRUE(changed([](Profile &p) { p.reserveConvolutionBytes = 1; }));
+  EXPECT_TRUE(changed([](Profile &p) { p.reservePinnedShare = 0.5; }));
+}
+
+TEST(Profile, ConvolutionsAndPinnedMemoryHaveTheirPartsOfTheReserve) {
+  Profile profile = builtin("host-generic");
+  EXPECT_EQ(reserveOf(profile, true, int64_t{1} << 40), 0);
+  profile.reserveBytes = 1000;
+  profile.reserveConvolutionBytes = 10;
+  profile.reservePinnedShare = 1.0 / 512;
+  EXPECT_EQ(reserveOf(profile, false, 0), 1000);
+  EXPECT_EQ(reserveOf(profile, true, 0), 1010);
+  EXPECT_EQ(reserveOf(profile, false, int64_t{1} << 30), 1000 + (2 << 20));
+  EXPECT_EQ(reserveOf(profile, false, (int64_t{1} << 30) + 1), 1000 + (4 << 20));
 }
 
 TEST(Profile, WithoutARateForRoundedRowsTheyAreAsExactOnes) {
@@ -86,6 +100,63 @@ TEST(Predict, ConvolutionsOfF32FiltersMayHaveARateOfTheirOwn) {
   work.format = WeightFormat::F16;
   const double fast = predict(profile, work).microseconds - profile.launchMicroseconds;
   EXPECT_NEAR(slow / fast, 8, 1e-9);
+}
+
+// A class's least time stands in for the launch; products of few rows are launched like other
+// kernels.
+TEST(Predict, ClassesMayHaveALeastTime) {
+  Profile profile = builtin("host-generic");
+  profile.launchMicroseconds = 1;
+  profile.least = LeastTimes{2, 3, 4, 5};
+  auto least = [&](WorkClass kind, int64_t rows) {
+    return predict(profile, {.kind = kind, .rows = rows}).microseconds;
+  };
+  EXPECT_EQ(least(WorkClass::Matmul, 16), 1);
+  EXPECT_EQ(least(WorkClass::Matmul, 17), 2);
+  EXPECT_EQ(least(WorkClass::Convolution, 1), 3);
+  EXPECT_EQ(least(WorkClass::Attention, 1), 4);
+  EXPECT_EQ(least(WorkClass::GroupNorm, 1), 5);
+  EXPECT_EQ(least(WorkClass::Elementwise, 1), 1);
+  profile.least.reset();
+  EXPECT_EQ(least(WorkClass::Convolution, 1), 1);
+}
+
+// 3 us of operations beside 4 us of bytes: 4 where they hide each other, 5 with a blend of 2, 7
+// with one of 1.
+TEST(Predict, OperationsAndBytesBlend) {
+  Profile profile = builtin("host-generic");
+  profile.launchMicroseconds = 0;
+  profile.attentionGigaflops = 1000;
+  profile.memoryGigabytes = 1;
+  Work work{.kind = WorkClass::Attention, .flops = 3e6, .bytes = 4e3};
+  EXPECT_DOUBLE_EQ(predict(profile, work).microseconds, 4);
+  profile.blend = 2;
+  EXPECT_DOUBLE_EQ(predict(profile, work).microseconds, 5);
+  profile.blend = 1;
+  EXPECT_DOUBLE_EQ(predict(profile, work).microseconds, 7);
+  work.flops = work.bytes = 0;
+  EXPECT_EQ(predict(profile, work).microseconds, 0);
+}
+
+TEST(Predict, GroupNormsMayHaveARateOfTheirOwn) {
+  Profile profile = builtin("host-generic");
+  Work work{.kind = WorkClass::GroupNorm, .bytes = 1e9};
+  const double asOthers = predict(profile, work).microseconds - profile.launchMicroseconds;
+  profile.groupNormGigabytes = profile.memoryGigabytes / 4;
+  const double slower = predict(profile, work).microseconds - profile.launchMicroseconds;
+  EXPECT_NEAR(slower / asOthers, 4, 1e-9);
+}
+
+TEST(Profile, WhatOnlySomeHaveRoundTrips) {
+  Profile profile = builtin("host-generic");
+  const uint64_t hash = profileHash(profile);
+  profile.least = LeastTimes{2, 3, 4, 5};
+  profile.groupNormGigabytes = 7;
+  profile.blend = 1.5;
+  auto again = parseProfile(printProfile(profile));
+  ASSERT_TRUE(std::holds_alternative<Profile>(again)) << std::get<std::string>(again);
+  EXPECT_TRUE(std::get<Profile>(again) == profile);
+  EXPECT_NE(profileHash(profile), hash);
 }
 
 TEST(Profile, AlgorithmsOfAGpuRoundTrip) {
