@@ -49,8 +49,8 @@ void buildGraphPipeline(OpPassManager &manager, const PipelineOptions &options) 
   // What folding left without readers goes.
   function.addPass(createCanonicalizerPass());
   function.addPass(createCSEPass());
-  // Views have folded, so that weights stand at the products that read them; the maps it makes are
-  // fused next. For the host alone.
+  // Norms and attention are raised, which absorbs the casts inside them. Views have folded, so that
+  // weights stand at the products that read them; the maps it makes are fused next.
   function.addPass(createWidenHalves());
   if (options.fuse) {
     // Maps of maps before grouping: a group holds what could not become one map.

@@ -22,7 +22,7 @@ def Mem_Dialect : Dialect {
     * *weight*, *state*: bytes that outlive a pass; module symbols, shared by all entries.
     * *entry*: one shape profile; a straight list of ops in the order in which they run.
     * *buffer*: bytes of one tier; `alloc` to `free` is its life. Sizes are those at the bounds of the dims.
-    * *unit*: weights that one copy moves; *slot*: a fixed range that streamed units pass through.
+    * *unit*: weights that one copy moves; *slot*: the range of the arena that a streamed unit takes for a time.
     * *token*: the end of a copy; `await` orders a launch after it.
     After placing, every device buffer has its `offset` in the arena.
   }];
@@ -110,8 +110,10 @@ def Mem_UnitOp : Mem_Op<"unit", [Symbol]> {
 
 def Mem_EntryOp : Mem_Op<"entry", [Symbol, IsolatedFromAbove, NoTerminator, SingleBlock]> {
   let summary = "One shape profile of the model: its ops in the order in which they run";
-  let description = [{ `constraints` are expressions of the symbols that must be zero for a run to make sense. }];
+  let description = [{ `constraints` are expressions of the symbols that must be zero for a run to make sense. A pass finds `initial_units` in the
+    slots at `initial_slots`, and leaves them there. }];
   let arguments = (ins SymbolNameAttr:$sym_name, Mem_Symbols:$symbols, OptionalAttr<ArrayAttr>:$constraints, OptionalAttr<I64Attr>:$dims_offset,
+    OptionalAttr<DenseI64ArrayAttr>:$initial_units,
     OptionalAttr<DenseI64ArrayAttr>:$initial_slots, OptionalAttr<DictionaryAttr>:$prediction);
   let regions = (region SizedRegion<1>:$body);
   let assemblyFormat = "$sym_name `symbols` $symbols attr-dict-with-keyword $body";
@@ -148,7 +150,7 @@ def Mem_GetWeightOp : Mem_Op<"get_weight", [HasParent<"EntryOp">]> {
   let summary = "Names bytes [begin, end) of a weight as an operand";
   let description = [{
     Before placing the buffer is of the host tier and stands for the whole weight. After placing it is of the device
-    tier and has an `offset`: in a resident unit, or in the slot that a prefetch filled.
+    tier and has an `offset`: in a resident unit, or in the `slot` (by its offset) that a prefetch filled.
   }];
   let arguments = (ins FlatSymbolRefAttr:$weight, I64Attr:$begin, I64Attr:$end, OptionalAttr<I64Attr>:$offset,
     OptionalAttr<I64Attr>:$slot);
@@ -181,12 +183,12 @@ def Mem_LaunchOp : Mem_Op<"launch", [HasParent<"EntryOp">, AttrSizedOperandSegme
 }
 
 def Mem_PrefetchOp : Mem_Op<"prefetch", [HasParent<"EntryOp">]> {
-  let summary = "Starts copying a unit into a slot";
+  let summary = "Starts copying a unit into the slot at `offset`";
   let description = [{
     It may start once all launches before it in the entry are done. With `wrap` the next pass of this entry is the
     reader, and this op's token is unused.
   }];
-  let arguments = (ins FlatSymbolRefAttr:$unit, I64Attr:$slot, I64Attr:$offset, UnitAttr:$wrap, F64Attr:$microseconds);
+  let arguments = (ins FlatSymbolRefAttr:$unit, I64Attr:$offset, UnitAttr:$wrap, F64Attr:$microseconds);
   let results = (outs Mem_TokenType:$token);
   let assemblyFormat = "$unit attr-dict";
 }

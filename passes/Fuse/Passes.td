@@ -62,18 +62,22 @@ def SplitReductions : Pass<"ciuic-split-reductions", "::mlir::func::FuncOp"> {
 }
 
 def WidenHalves : Pass<"ciuic-widen-halves", "::mlir::func::FuncOp"> {
-  let summary = "Widen f16 and bf16 operands of products, windows and attention to f32";
+  let summary = "On the host, compute in f32 what is stored in f16 and bf16";
   let description = [{
-    The host library computes in f32. Weights that are read in panels stay halves; results keep their type, since the
-    kernel rounds where it stores.
+    Weights, arguments, states and results keep their types; what is computed between them is f32, as are the products'
+    and windows' kernels. Results are rounded once, where they are stored, and by casts that the model makes itself.
+    Weights that are read in panels and the scale of a norm are widened by the kernel that reads them.
     ```mlir
     %y = graph.matmul %x, %w : (tensor<4x8xf16>, tensor<8x8xf16>) -> tensor<4x8xf16>
+    return %y
     // becomes
     %f = graph.map (%x) … arith.extf … -> tensor<4x8xf32>
-    %y = graph.matmul %f, %w : (tensor<4x8xf32>, tensor<8x8xf16>) -> tensor<4x8xf16>
+    %y = graph.matmul %f, %w : (tensor<4x8xf32>, tensor<8x8xf16>) -> tensor<4x8xf32>
+    %h = graph.map (%y) … arith.truncf … -> tensor<4x8xf16>
+    return %h
     ```
-    Before maps are fused. CUDA's kernels read halves themselves; there only an attention's f32 mask becomes one
-    of its operands' type.
+    Before maps are fused. CUDA's kernels read and write halves themselves; there only an attention's f32 mask becomes
+    one of its operands' type.
   }];
   let dependentDialects = ["::ciuic::graph::GraphDialect", "::mlir::arith::ArithDialect"];
 }

@@ -113,7 +113,8 @@ public:
     entry = ciuic::mem::EntryOp::create(b, function.getLoc(), b.getStringAttr(function.getName()),
                                         symbols ? symbols : b.getArrayAttr({}),
                                         function->getAttrOfType<ArrayAttr>("graph.constraints"),
-                                        IntegerAttr(), DenseI64ArrayAttr(), DictionaryAttr());
+                                        IntegerAttr(), DenseI64ArrayAttr(), DenseI64ArrayAttr(),
+                                        DictionaryAttr());
     b.createBlock(&entry.getBody());
     for (BlockArgument argument : function.getArguments()) {
       if (failed(lowerArgument(argument))) {

@@ -111,19 +111,13 @@ private:
                          onHost ? b.getUnitAttr() : UnitAttr());
   }
 
-  int64_t slotOffset(int64_t slot) {
-    auto offsets = module->getAttrOfType<DictionaryAttr>("mem.plan").getAs<ArrayAttr>("slots");
-    return cast<IntegerAttr>(offsets[slot]).getInt();
-  }
-
   /// What the slots must hold when a pass starts.
   void prologue() {
-    auto slots = entry.getInitialSlots();
-    for (auto [slot, unit] : llvm::enumerate(slots ? *slots : ArrayRef<int64_t>())) {
-      if (unit >= 0) {
-        auto op = symbols.lookup<mem::UnitOp>("u" + std::to_string(unit));
-        copyPieces(op, slotOffset(slot), false, true, {}, 0);
-      }
+    for (auto [unit, offset] :
+         llvm::zip_equal(entry.getInitialUnits().value_or(ArrayRef<int64_t>()),
+                         entry.getInitialSlots().value_or(ArrayRef<int64_t>()))) {
+      copyPieces(symbols.lookup<mem::UnitOp>("u" + std::to_string(unit)), offset, false, true, {},
+                 0);
     }
   }
 
@@ -147,9 +141,16 @@ private:
 
   void copyUnit(mem::PrefetchOp prefetch) {
     auto unit = symbols.lookup<mem::UnitOp>(prefetch.getUnit());
+    // The last launch that read what the copy overwrites.
+    int64_t reader = -1;
+    for (const auto &[range, step] : slotReaders) {
+      bool overlaps = range.first < prefetch.getOffset() + static_cast<int64_t>(unit.getBytes()) &&
+                      prefetch.getOffset() < range.second;
+      reader = overlaps ? std::max(reader, step) : reader;
+    }
     SmallVector<int64_t> waits;
-    if (auto reader = slotReader.find(prefetch.getSlot()); reader != slotReader.end()) {
-      waits.push_back(reader->second);
+    if (reader >= 0) {
+      waits.push_back(reader);
     }
     int64_t last = copyPieces(unit, prefetch.getOffset(), prefetch.getWrap(), false, waits,
                               prefetch.getMicroseconds().convertToDouble());
@@ -214,7 +215,7 @@ private:
       for (Value read : launch.getReads()) {
         auto weight = read.getDefiningOp<mem::GetWeightOp>();
         if (weight && weight.getSlot()) {
-          slotReader[*weight.getSlot()] = steps;
+          slotReaders[{offsetOf(read), offsetOf(read) + bytesOf(read)}] = steps;
         }
       }
       plan::LaunchOp::create(b, launch.getLoc(), launch.getKernelAttr(), b.getArrayAttr(args),
@@ -293,10 +294,8 @@ private:
       }
     }
     auto slots = module->getAttrOfType<DictionaryAttr>("mem.plan");
-    int64_t slotBytes = slots.getAs<IntegerAttr>("slot_bytes").getInt();
-    for (auto [i, offset] : llvm::enumerate(slots.getAs<ArrayAttr>("slots"))) {
-      emit("slot " + std::to_string(i), "slot", cast<IntegerAttr>(offset).getInt(), slotBytes, 0,
-           end);
+    if (int64_t bytes = slots.getAs<IntegerAttr>("slots_bytes").getInt()) {
+      emit("slots", "slot", slots.getAs<IntegerAttr>("slots_offset").getInt(), bytes, 0, end);
     }
     emit("dims", "dims", *entry.getDimsOffset(),
          8 * std::max<int64_t>(1, entry.getSymbols().size()), 0, end);
@@ -311,9 +310,10 @@ private:
   int64_t steps = 0, lastLaunch = -1, spillBase = 0, hostEnd = 0;
   SmallVector<int64_t> pendingWaits;
   llvm::DenseMap<Value, int64_t> stepsOfToken;
-  llvm::DenseMap<int64_t, int64_t> slotReader; ///< the last launch that read each slot
-  llvm::DenseMap<Value, int64_t> hostPlace;    ///< of outputs in the host tier
-  llvm::DenseMap<int64_t, int64_t> spillStep;  ///< the copy out of each host place
+  /// The last launch that read each range of the slots.
+  llvm::MapVector<std::pair<int64_t, int64_t>, int64_t> slotReaders;
+  llvm::DenseMap<Value, int64_t> hostPlace;   ///< of outputs in the host tier
+  llvm::DenseMap<int64_t, int64_t> spillStep; ///< the copy out of each host place
   llvm::MapVector<Value, std::pair<int64_t, int64_t>> lives;
 };
 

@@ -57,8 +57,13 @@ public:
     from->erase();
     int64_t dims = plan.persistentOffset + view.dimsOffsets[index];
     old.setDimsOffset(dims);
-    old.setInitialSlots(
-        SmallVector<int64_t>(entryPlan.initialSlots.begin(), entryPlan.initialSlots.end()));
+    SmallVector<int64_t> initialUnits, initialSlots;
+    for (const ciuic::solver::Slot &slot : entryPlan.initialSlots) {
+      initialUnits.push_back(slot.unit);
+      initialSlots.push_back(slot.offset);
+    }
+    old.setInitialUnits(initialUnits);
+    old.setInitialSlots(initialSlots);
     auto f64 = [&](double v) -> Attribute { return b.getF64FloatAttr(v); };
     auto i64 = [&](int64_t v) -> Attribute { return b.getI64IntegerAttr(v); };
     old.setPredictionAttr(b.getDictionaryAttr(
@@ -99,7 +104,6 @@ private:
         bool wrap = copy.before >= static_cast<int>(entryPlan.launches.size());
         tokens[i] = PrefetchOp::create(b, old.getLoc(), token, unitName(copy.unit),
                                        b.getI64IntegerAttr(copy.slot),
-                                       b.getI64IntegerAttr(plan.slotOffsets[copy.slot]),
                                        wrap ? b.getUnitAttr() : UnitAttr(), b.getF64FloatAttr(us));
       } else if (copy.kind == ciuic::solver::CopyKind::TileOut) {
         tokens[i] = drain(copy, us);
@@ -240,8 +244,7 @@ private:
       onHost |= operand->hostGather;
       int64_t bytes = operand->end - operand->begin;
       auto tier = operand->hostGather ? Tier::host : Tier::device;
-      int64_t offset =
-          operand->unit < 0 ? operand->offset : plan.slotOffsets[operand->slot] + operand->offset;
+      int64_t offset = operand->unit < 0 ? operand->offset : operand->slot + operand->offset;
       reads.push_back(GetWeightOp::create(
           b, weight.getLoc(), BufferType::get(b.getContext(), tier, bytes), weight.getWeightAttr(),
           b.getI64IntegerAttr(operand->begin), b.getI64IntegerAttr(operand->end),
@@ -383,8 +386,8 @@ struct ApplyOffloadPass : ciuic::impl::ApplyOffloadBase<ApplyOffloadPass> {
              b.getNamedAttr("need_bytes", i64(plan.needBytes)),
              b.getNamedAttr("policy", b.getStringAttr(plan.policy)),
              b.getNamedAttr("resident_bytes", i64(plan.residentBytes)),
-             b.getNamedAttr("slot_bytes", i64(plan.slotBytes)),
-             b.getNamedAttr("slots", b.getI64ArrayAttr(plan.slotOffsets)),
+             b.getNamedAttr("slots_bytes", i64(plan.slotsBytes)),
+             b.getNamedAttr("slots_offset", i64(plan.slotsOffset)),
              b.getNamedAttr("streamed_bytes", i64(plan.streamedBytes))}));
   }
 };

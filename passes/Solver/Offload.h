@@ -6,7 +6,9 @@
 //   check(problem) -> solveOffload(problem) -> validate(problem, plan)     (solveOffload runs all
 //   three)
 //
-// The arena is [persistent][resident units][slots][activations]. Sizes are bytes, times are
+// The arena is [persistent][resident units][slots][activations]. A streamed unit passes through a
+// slot: a range of the slots' region that is as long as the unit, and free again once the last
+// launch that reads it is done. Sizes are bytes, times are
 // microseconds. All indices are positions in the vectors of the problem or the plan. Nothing here
 // keeps state: all functions are thread-safe.
 #pragma once
@@ -130,12 +132,12 @@ struct Unit {
 };
 
 /// Where a launch finds (part of) a weight. Arena address = offset for unit -1 (a run of resident
-/// units), else the slot's offset + `offset`.
+/// units), else slot + `offset`.
 struct Operand {
   int weight = 0;
   int64_t begin = 0, end = 0; // bytes of the weight
   int unit = -1;              // the streamed unit; -1: resident
-  int slot = -1;
+  int64_t slot = -1;          // arena offset of the streamed unit
   int64_t offset = 0;
   bool hostGather = false; // rows come from the host tier; unit, slot and offset mean nothing
   bool operator==(const Operand &) const = default;
@@ -158,16 +160,24 @@ inline bool leaves(CopyKind kind) { return kind == CopyKind::SwapOut || kind == 
 
 /// `after`: the copy may start when this launch of the same pass is done (-1: at the start of the
 /// pass). `before`: this launch waits for the copy; a value v >= launches.size() means launch v -
-/// launches.size() of the next pass (wrap-around prefetch; the same entry must run next, else see
-/// initialSlots).
+/// launches.size() of the next pass, for which the copy leaves its unit in the slot (the same entry
+/// must run next, else see initialSlots).
 struct Copy {
   CopyKind kind = CopyKind::LoadUnit;
-  int unit = -1, slot = -1; // LoadUnit
-  int segment = -1;         // SwapOut, TileOut: the one that leaves. SwapIn: the one that returns.
+  int unit = -1;     // LoadUnit
+  int64_t slot = -1; // LoadUnit: arena offset
+  int segment = -1;  // SwapOut, TileOut: the one that leaves. SwapIn: the one that returns.
   int after = -1, before = 0;
   int64_t bytes = 0;
   bool fromDisk = false; // LoadUnit
   bool operator==(const Copy &) const = default;
+};
+
+/// A streamed unit and where it is.
+struct Slot {
+  int unit = 0;
+  int64_t offset = 0; // in the arena
+  bool operator==(const Slot &) const = default;
 };
 
 /// An activation, or the part of its life between two swaps, at one place of the arena; or one of
@@ -183,16 +193,15 @@ struct Segment {
 
 struct EntryPlan {
   std::vector<Launch> launches;
-  std::vector<Copy> copies; // LoadUnit and SwapIn share the stream to the device, SwapOut and
-                            // TileOut the other; issue order
-  std::vector<int>
-      initialSlots; // unit that each slot holds when a pass starts, and again when it ends; -1: any
+  std::vector<Copy> copies;       // LoadUnit and SwapIn share the stream to the device, SwapOut and
+                                  // TileOut the other; issue order
+  std::vector<Slot> initialSlots; // held when a pass starts, and again when it ends
   std::vector<Segment> segments;
   int64_t activationBytes = 0; // height of its packing
   int64_t copiedToDevice = 0,
-          copiedToHost = 0;         // a pass in the steady state, host-gathered rows included
+          copiedToHost = 0;         // a pass, host-gathered rows included
   double computeMicroseconds = 0;   // all steps, no copy in the way
-  double predictedMicroseconds = 0; // a pass in the steady state
+  double predictedMicroseconds = 0; // a pass
   double stallMicroseconds = 0;     // of it, waiting for copies
   double lowerBoundMicroseconds = 0;
   double gap = 0; // (predicted - bound) / bound
@@ -204,10 +213,9 @@ struct OffloadPlan {
   std::vector<Unit> units;
   std::vector<bool>
       hostGathered; // by weight: it never comes to the device, every use gathers from the host tier
-  int64_t slotBytes = 0;
-  std::vector<int64_t> slotOffsets;
   std::vector<EntryPlan> entries;
-  int64_t persistentOffset = 0, residentOffset = 0, activationOffset = 0;
+  int64_t persistentOffset = 0, residentOffset = 0, slotsOffset = 0, activationOffset = 0;
+  int64_t slotsBytes = 0;                       // of the slots' region
   int64_t residentBytes = 0, streamedBytes = 0; // of weights
   int64_t arenaBytes = 0;                       // the peak
   int64_t needBytes = 0;                        // arena of the all-resident plan
@@ -231,9 +239,9 @@ struct Infeasible {
 };
 
 struct OffloadOptions {
-  int residencyLevels = 96; // resident capacities tried per slot size
-  bool streaming = true;    // false: the all-resident plan only
-  bool spill = true;        // swap activations out where weights alone do not reach the budget
+  int residencyLevels = 128; // resident capacities tried per slot size
+  bool streaming = true;     // false: the all-resident plan only
+  bool spill = true;         // swap activations out where weights alone do not reach the budget
   PackingOptions packing;
 };
 
@@ -252,8 +260,7 @@ std::variant<OffloadPlan, Infeasible, std::string> solveOffload(const OffloadPro
 /// how plans are found.
 std::optional<std::string> validate(const OffloadProblem &problem, const OffloadPlan &plan);
 
-/// When the launches and copies of one pass run, in microseconds from its start; wrap-around copies
-/// may end after it.
+/// When the launches and copies of one pass run, in microseconds from its start.
 struct Timeline {
   struct Span {
     double begin = 0, end = 0;
@@ -263,7 +270,7 @@ struct Timeline {
   std::vector<Span> copies;   // by EntryPlan::copies
 };
 
-/// The simulation behind the prediction, for reports: a pass in the steady state.
+/// The simulation behind the prediction, for reports.
 Timeline timelineOf(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan);
 
 /// Microseconds of one copy.

@@ -41,10 +41,10 @@ std::vector<int64_t> slotCandidates(const OffloadProblem &problem);
 enum class Policy : uint8_t { Strided, Prefix, Paced };
 const char *policyName(Policy policy);
 
-/// Chooses optional units to keep resident, of at most `capacity` bytes together. By unit; pinned
-/// units are true.
+/// Chooses optional units to keep resident, of at most `capacity` bytes together, where copies may
+/// run ahead of compute by `ahead` bytes. By unit; pinned units are true.
 std::vector<bool> chooseResident(const UnitSet &set, Policy policy, int64_t capacity,
-                                 int64_t alignment);
+                                 int64_t alignment, int64_t ahead);
 
 /// Marks streamed units, in order of use and evenly spread, until the weights of the others fit
 /// host memory; units with a table that is gathered from stay. A weight that is not whole in one
@@ -62,18 +62,27 @@ struct TiledOutput {
 /// Bytes of an output that bytes [begin, end) of the weight its step reads in tiles make.
 int64_t outputBytesOf(const Activation &buffer, const Weight &weight, int64_t begin, int64_t end);
 
-/// Fills launches, copies of units, initialSlots and compute time of one entry. Resident units have
-/// their offsets. False: a launch needs more streamed units at once than there are slots.
-bool scheduleEntry(const OffloadProblem &problem, const Entry &entry, const UnitSet &set, int slots,
-                   const std::vector<TiledOutput> &outputs, EntryPlan &plan);
-
-/// One pass in the steady state, in microseconds.
-struct Pass {
-  double time = 0, stall = 0;
+/// The slots' region of the arena, and the most bytes of it that hold units when a pass starts.
+struct SlotRegion {
+  int64_t offset = 0, bytes = 0;
+  int64_t initialBytes = 0;
 };
 
-/// Predicts the steady state: passes back to back, one compute stream, one copy stream a direction.
-/// Every copy but those of outputs takes `copyScale` times what the link says.
+/// Fills launches, copies of units, initialSlots and compute time of one entry. Resident units have
+/// their offsets. False: a launch needs more streamed units at once than the region holds.
+bool scheduleEntry(const OffloadProblem &problem, const Entry &entry, const UnitSet &set,
+                   const SlotRegion &region, const std::vector<TiledOutput> &outputs,
+                   EntryPlan &plan);
+
+/// One pass, in microseconds.
+struct Pass {
+  double time = 0, stall = 0;
+  double rest = 0; // of its first half, without a copy to the device
+};
+
+/// Predicts a pass that finds its initialSlots: one compute stream, one copy stream a direction. It
+/// ends with its last launch or copy, for a run returns no earlier. Every copy but those of outputs
+/// takes `copyScale` times what the link says.
 Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan,
               double copyScale = 1);
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Which units stay resident for a given number of bytes. Policies only rank; the simulator judges.
 //   strided  resident units round(i*n/k): streamed units are spread evenly, so copies never queue
-//   up at one end prefix   the first units that fit: the pattern of layer-count offloading, kept as
-//   a yardstick paced    streams bytes at an even rate over compute time: what a model needs whose
-//   layers differ in bytes per
-//            microsecond (convolutional networks); equal to strided where layers are alike
+//            up at one end
+//   prefix   the first units that fit: the pattern of layer-count offloading, kept as a yardstick
+//   paced    streams bytes at an even rate over compute time, ahead of it by no more than the slots
+//            hold: what a model needs whose layers differ in bytes per microsecond (convolutional
+//            networks); equal to strided where layers are alike
 // Room that is left is filled in golden-ratio order, which spreads the filled units too.
 
 #include "passes/Solver/OffloadParts.h"
@@ -47,13 +48,14 @@ void strided(const std::vector<int> &optional, const std::vector<int64_t> &rooms
 }
 
 /// Streams a unit whenever the link, at `rate` bytes a microsecond, has had the time for at least
-/// half of it.
+/// half of it. What it could not hold, `ahead` of the unit, it has not copied.
 int64_t pace(const UnitSet &set, const std::vector<int> &optional,
-             const std::vector<int64_t> &rooms, double rate, std::vector<bool> &resident) {
+             const std::vector<int64_t> &rooms, double rate, double ahead,
+             std::vector<bool> &resident) {
   int64_t kept = 0;
-  double credit = 0;
+  double credit = ahead;
   for (int u : optional) {
-    credit += rate * set.microseconds[u];
+    credit = std::min(credit + rate * set.microseconds[u], ahead);
     double bytes = static_cast<double>(set.units[u].bytes);
     bool stream = credit >= bytes / 2;
     credit -= stream ? bytes : 0;
@@ -64,7 +66,7 @@ int64_t pace(const UnitSet &set, const std::vector<int> &optional,
 }
 
 void paced(const UnitSet &set, const std::vector<int> &optional, const std::vector<int64_t> &rooms,
-           int64_t capacity, std::vector<bool> &resident) {
+           int64_t capacity, double ahead, std::vector<bool> &resident) {
   double total = 0;
   double time = 0;
   for (int u : optional) {
@@ -78,9 +80,9 @@ void paced(const UnitSet &set, const std::vector<int> &optional, const std::vect
   double high = total / time * 64;
   for (int i = 0; i < 40; ++i) {
     double middle = (low + high) / 2;
-    (pace(set, optional, rooms, middle, resident) <= capacity ? high : low) = middle;
+    (pace(set, optional, rooms, middle, ahead, resident) <= capacity ? high : low) = middle;
   }
-  if (pace(set, optional, rooms, high, resident) > capacity) {
+  if (pace(set, optional, rooms, high, ahead, resident) > capacity) {
     for (int u : optional) {
       resident[u] = false; // even at the highest rate the steps without time keep too much
     }
@@ -102,7 +104,7 @@ const char *policyName(Policy policy) {
 }
 
 std::vector<bool> chooseResident(const UnitSet &set, Policy policy, int64_t capacity,
-                                 int64_t alignment) {
+                                 int64_t alignment, int64_t ahead) {
   size_t count = set.units.size();
   std::vector<bool> resident(count, false);
   std::vector<int64_t> rooms(count, 0);
@@ -117,7 +119,7 @@ std::vector<bool> chooseResident(const UnitSet &set, Policy policy, int64_t capa
   if (policy == Policy::Strided) {
     strided(optional, rooms, capacity, resident);
   } else if (policy == Policy::Paced) {
-    paced(set, optional, rooms, capacity, resident);
+    paced(set, optional, rooms, capacity, static_cast<double>(ahead), resident);
   }
   int64_t left = capacity;
   for (int u : optional) {

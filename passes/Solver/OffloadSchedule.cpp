@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Launches and copies of one entry for a given residency. Streamed units go through the slots in
-// order of use, each into the slot whose content was used longest ago: with two slots one is read
-// while the other fills. After its last use in a pass, a slot is refilled with what it held at the
-// start, so that every pass starts from the same slots and the first units of the next pass load
-// while the tail of this one runs.
+// Launches and copies of one entry for a given residency. Streamed units go through the slots'
+// region in order of use, each to the place that is free the earliest: with room for two, one is
+// read while the other fills, and many small units may be on their way at once. What a pass finds
+// in the region it leaves there again, so that every pass starts from the same slots and the first
+// units of the next pass load while the tail of this one runs.
 
 #include "passes/Solver/OffloadParts.h"
 
@@ -125,6 +125,104 @@ void launchStep(const OffloadProblem &problem, const Step &step, int index, cons
   }
 }
 
+/// What lies where in the slots' region while the launches go by. Extents cover the region.
+class Region {
+public:
+  Region(const SlotRegion &region, int64_t alignment)
+      : bytes(region.bytes), alignment(alignment), extents{{0, region.bytes, -1, -1}} {}
+
+  struct Place {
+    int64_t begin = -1; // -1: there is none
+    int lastUse = -1;   // by the units that make room; -1: nothing was there
+  };
+
+  /// Where `size` bytes are free the earliest, the units in use aside.
+  Place find(int64_t size, const std::vector<int> &inUse) const {
+    size = roundUpTo(size, alignment);
+    Place best;
+    auto consider = [&](int64_t begin) {
+      if (begin < 0 || begin + size > bytes) {
+        return;
+      }
+      int lastUse = -1;
+      for (size_t i = at(begin); i < extents.size() && extents[i].begin < begin + size; ++i) {
+        lastUse = std::max(lastUse, extents[i].lastUse);
+        if ((best.begin >= 0 && lastUse >= best.lastUse) ||
+            std::find(inUse.begin(), inUse.end(), extents[i].unit) != inUse.end()) {
+          return;
+        }
+      }
+      best = {begin, lastUse};
+    };
+    for (const Extent &extent : extents) {
+      consider(extent.begin);
+      consider(extent.end - size);
+    }
+    return best;
+  }
+
+  /// The launch after which [begin, begin + size) is free.
+  int lastUse(int64_t begin, int64_t size) const {
+    int latest = -1;
+    for (size_t i = at(begin); i < extents.size() && extents[i].begin < begin + size; ++i) {
+      latest = std::max(latest, extents[i].lastUse);
+    }
+    return latest;
+  }
+
+  /// Puts a unit there. What it covers in part is gone; the rest is free when it would have been.
+  void put(int unit, int64_t begin, int64_t size, int launch) {
+    int64_t end = begin + roundUpTo(size, alignment);
+    std::vector<Extent> kept;
+    for (const Extent &e : extents) {
+      if (e.end <= begin || e.begin >= end) {
+        kept.push_back(e);
+        continue;
+      }
+      if (e.begin < begin) {
+        kept.push_back({e.begin, begin, -1, e.lastUse});
+      }
+      if (e.end > end) {
+        kept.push_back({end, e.end, -1, e.lastUse});
+      }
+    }
+    Extent fresh = {begin, end, unit, launch};
+    kept.insert(
+        std::upper_bound(kept.begin(), kept.end(), fresh,
+                         [](const Extent &a, const Extent &b) { return a.begin < b.begin; }),
+        fresh);
+    extents = std::move(kept);
+  }
+
+  /// Where a unit lies, and that a launch reads it; -1: nowhere.
+  int64_t use(int unit, int launch) {
+    for (Extent &extent : extents) {
+      if (extent.unit == unit) {
+        extent.lastUse = std::max(extent.lastUse, launch);
+        return extent.begin;
+      }
+    }
+    return -1;
+  }
+
+private:
+  struct Extent {
+    int64_t begin = 0, end = 0;
+    int unit = -1;
+    int lastUse = -1;
+  };
+
+  /// The extent that holds a byte.
+  size_t at(int64_t byte) const {
+    return std::upper_bound(extents.begin(), extents.end(), byte,
+                            [](int64_t b, const Extent &e) { return b < e.end; }) -
+           extents.begin();
+  }
+
+  int64_t bytes, alignment;
+  std::vector<Extent> extents;
+};
+
 } // namespace
 
 int64_t outputBytesOf(const Activation &buffer, const Weight &weight, int64_t begin, int64_t end) {
@@ -132,8 +230,9 @@ int64_t outputBytesOf(const Activation &buffer, const Weight &weight, int64_t be
   return last - begin / weight.tileBytes * buffer.tileBytes;
 }
 
-bool scheduleEntry(const OffloadProblem &problem, const Entry &entry, const UnitSet &set, int slots,
-                   const std::vector<TiledOutput> &outputs, EntryPlan &plan) {
+bool scheduleEntry(const OffloadProblem &problem, const Entry &entry, const UnitSet &set,
+                   const SlotRegion &slots, const std::vector<TiledOutput> &outputs,
+                   EntryPlan &plan) {
   std::vector<int64_t> tiles(entry.steps.size(), 0);
   for (const TiledOutput &output : outputs) {
     tiles[entry.buffers[output.buffer].begin] = output.tiles;
@@ -146,60 +245,54 @@ bool scheduleEntry(const OffloadProblem &problem, const Entry &entry, const Unit
     plan.computeMicroseconds += step.microseconds;
   }
 
-  std::vector<int> content(slots, -1);
-  std::vector<int> lastUse(slots, -1);
-  std::vector<int> firstUse(slots, -1); // of the initial content
-  plan.initialSlots.assign(slots, -1);
+  Region region(slots, problem.regionAlignment);
+  std::vector<int> firstUse; // by initial slot
+  int64_t initialBytes = 0;
   std::vector<int> needed;
-  for (size_t l = 0; l < plan.launches.size(); ++l) {
-    Launch &launch = plan.launches[l];
-    int at = static_cast<int>(l);
+  int count = static_cast<int>(plan.launches.size());
+  for (int l = 0; l < count; ++l) {
     needed.clear();
-    for (const Operand &operand : launch.operands) {
+    for (const Operand &operand : plan.launches[l].operands) {
       if (operand.unit >= 0 &&
           std::find(needed.begin(), needed.end(), operand.unit) == needed.end()) {
         needed.push_back(operand.unit);
       }
     }
-    if (needed.size() > static_cast<size_t>(slots)) {
-      return false;
-    }
     for (int unit : needed) {
-      if (std::find(content.begin(), content.end(), unit) != content.end()) {
+      if (region.use(unit, l) >= 0) {
         continue;
       }
-      int victim = -1;
-      for (int s = 0; s < slots; ++s) {
-        bool busy = std::find(needed.begin(), needed.end(), content[s]) != needed.end();
-        if (!busy && (victim < 0 || lastUse[s] < lastUse[victim])) {
-          victim = s;
-        }
+      int64_t bytes = set.units[unit].bytes;
+      Region::Place place = region.find(bytes, needed);
+      if (place.begin < 0) {
+        return false;
       }
-      if (content[victim] < 0) {
-        plan.initialSlots[victim] = unit;
-        firstUse[victim] = at;
+      int64_t held = roundUpTo(bytes, problem.regionAlignment);
+      if (place.lastUse < 0 && initialBytes + held <= slots.initialBytes) {
+        plan.initialSlots.push_back({unit, slots.offset + place.begin});
+        firstUse.push_back(l);
+        initialBytes += held;
       } else {
-        plan.copies.push_back({CopyKind::LoadUnit, unit, victim, -1, lastUse[victim], at,
-                               set.units[unit].bytes, set.units[unit].onDisk});
+        plan.copies.push_back({CopyKind::LoadUnit, unit, slots.offset + place.begin, -1,
+                               place.lastUse, l, bytes, set.units[unit].onDisk});
       }
-      content[victim] = unit;
-      lastUse[victim] = at;
+      region.put(unit, place.begin, bytes, l);
     }
-    for (Operand &operand : launch.operands) {
+    for (Operand &operand : plan.launches[l].operands) {
       if (operand.unit >= 0) {
-        operand.slot = static_cast<int>(std::find(content.begin(), content.end(), operand.unit) -
-                                        content.begin());
-        lastUse[operand.slot] = at;
+        operand.slot = slots.offset + region.use(operand.unit, l);
       }
     }
   }
-  for (int s = 0; s < slots; ++s) {
-    if (content[s] != plan.initialSlots[s]) {
-      int unit = plan.initialSlots[s];
-      plan.copies.push_back({CopyKind::LoadUnit, unit, s, -1, lastUse[s],
-                             static_cast<int>(plan.launches.size()) + firstUse[s],
-                             set.units[unit].bytes, set.units[unit].onDisk});
+  for (size_t i = 0; i < plan.initialSlots.size(); ++i) {
+    auto [unit, offset] = plan.initialSlots[i];
+    int64_t begin = offset - slots.offset;
+    if (region.use(unit, -1) == begin) {
+      continue;
     }
+    int64_t bytes = set.units[unit].bytes;
+    plan.copies.push_back({CopyKind::LoadUnit, unit, offset, -1, region.lastUse(begin, bytes),
+                           count + firstUse[i], bytes, set.units[unit].onDisk});
   }
   // In order of release: a copy waits in the stream only for copies that could start no later, so
   // none of them can wait, in turn, for a launch that waits for this copy.

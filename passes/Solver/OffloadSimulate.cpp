@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Discrete-event simulation of passes back to back: launches in order on one stream, copies in
-// order on one stream a direction. A launch waits for its copies, a copy for the launch that frees
-// its slot. While a copy runs, the launch beside it advances at the `hide` rate of its step; the
-// copy is not slowed. The last pass, once passes repeat, is the prediction.
+// Discrete-event simulation of a pass: launches in order on one stream, copies in order on one
+// stream a direction. A launch waits for its copies, a copy for the launch that frees its slot.
+// While a copy runs, the launch beside it advances at the `hide` rate of its step; the copy is not
+// slowed. Passes are apart: the runtime returns from a run when all copies have ended, those for
+// the next run too.
 
 #include "passes/Solver/OffloadParts.h"
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 
 namespace ciuic::solver {
@@ -42,83 +44,67 @@ double copyMicroseconds(const OffloadProblem &problem, const Copy &copy) {
 namespace {
 
 constexpr int kDirections = 2; // to the device, to the host
-constexpr int kMostPasses = 8;
 
 struct CopyStream {
   std::vector<int> after;           // by place in the stream
   std::vector<double> microseconds; // the same
-  std::vector<int64_t> need;        // by launch: copies of this pass that must be done
-  std::vector<int64_t> needBefore;  // by launch: copies of the pass before that must be done
-  int64_t done = 0;                 // over all passes
+  std::vector<size_t> need;         // by launch: copies that must be done
+  size_t done = 0;
   bool running = false;
   double left = 0;
 };
 
-/// The simulation itself. With a recorder, every span of every pass, in absolute time.
+/// The simulation itself. With a recorder, every span.
 struct Recorder {
-  std::vector<double> passStarts;
   std::vector<Timeline::Span> launches;
   std::vector<Timeline::Span> copies[kDirections];
 };
 
 Pass run(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan, double copyScale,
          Recorder *recorder) {
-  int64_t launches = static_cast<int64_t>(plan.launches.size());
+  int launches = static_cast<int>(plan.launches.size());
   CopyStream streams[kDirections];
   for (CopyStream &stream : streams) {
     stream.need.assign(launches, 0);
-    stream.needBefore.assign(launches, 0);
   }
   for (const Copy &copy : plan.copies) {
-    bool out = leaves(copy.kind);
-    CopyStream &stream = streams[out ? 1 : 0];
+    CopyStream &stream = streams[leaves(copy.kind) ? 1 : 0];
     stream.after.push_back(copy.after);
     double scale = copy.kind == CopyKind::TileOut ? 1 : copyScale;
     stream.microseconds.push_back(scale * copyMicroseconds(problem, copy));
-    int64_t place = static_cast<int64_t>(stream.after.size());
-    (copy.before < launches ? stream.need[copy.before]
-                            : stream.needBefore[copy.before - launches]) = place;
+    if (copy.before < launches) {
+      stream.need[copy.before] = stream.after.size();
+    }
   }
 
-  int64_t done = 0;
+  int done = 0;
   bool running = false;
   double left = 0;
-  double now = 0;
-  double passStart = 0;
-  double passTime = 0;
-  double stalled = 0;
-  double passStall = 0;
-  for (int pass = 0; pass < kMostPasses && launches > 0;) {
-    int64_t launch = done - pass * launches;
-    if (!running) {
-      running = true;
-      for (const CopyStream &stream : streams) {
-        int64_t count = static_cast<int64_t>(stream.after.size());
-        running &= pass * count + stream.need[launch] <= stream.done || stream.need[launch] == 0;
-        running &= pass == 0 || stream.needBefore[launch] == 0 ||
-                   (pass - 1) * count + stream.needBefore[launch] <= stream.done;
-      }
-      left = running ? plan.launches[launch].microseconds : 0;
+  Pass pass;
+  double rest = 0;
+  while (true) {
+    if (!running && done < launches) {
+      running = std::all_of(std::begin(streams), std::end(streams), [&](const CopyStream &stream) {
+        return stream.need[done] <= stream.done;
+      });
+      left = running ? plan.launches[done].microseconds : 0;
       if (running && recorder) {
-        recorder->launches.push_back({now, now});
+        recorder->launches.push_back({pass.time, pass.time});
       }
     }
     bool copying = false;
     for (CopyStream &stream : streams) {
-      int64_t count = static_cast<int64_t>(stream.after.size());
-      if (!stream.running && count > 0) {
-        int64_t place = stream.done % count;
-        if (done >= stream.done / count * launches + stream.after[place] + 1) {
-          stream.running = true;
-          stream.left = stream.microseconds[place];
-          if (recorder) {
-            recorder->copies[&stream - streams].push_back({now, now});
-          }
+      if (!stream.running && stream.done < stream.after.size() &&
+          done > stream.after[stream.done]) {
+        stream.running = true;
+        stream.left = stream.microseconds[stream.done];
+        if (recorder) {
+          recorder->copies[&stream - streams].push_back({pass.time, pass.time});
         }
       }
       copying |= stream.running;
     }
-    double rate = copying && running ? entry.steps[plan.launches[launch].step].hide : 1;
+    double rate = copying && running ? entry.steps[plan.launches[done].step].hide : 1;
     double dt = std::numeric_limits<double>::infinity();
     if (running && rate > 0) {
       dt = left / rate;
@@ -127,16 +113,19 @@ Pass run(const OffloadProblem &problem, const Entry &entry, const EntryPlan &pla
       dt = stream.running ? std::min(dt, stream.left) : dt;
     }
     if (!std::isfinite(dt)) {
-      return {dt, dt}; // nothing can go on: validate() names the cycle
+      // The end, or nothing can go on: validate() names the cycle.
+      return done == launches ? pass : Pass{dt, dt};
     }
-    now += dt;
-    stalled += running ? 0 : dt;
+    pass.time += dt;
+    pass.stall += running ? 0 : dt;
+    rest += streams[0].running ? 0 : dt;
+    pass.rest = 2 * done < launches ? rest : pass.rest;
     for (CopyStream &stream : streams) {
       if (stream.running && stream.left <= dt) {
         stream.running = false;
         ++stream.done;
         if (recorder) {
-          recorder->copies[&stream - streams].back().end = now;
+          recorder->copies[&stream - streams].back().end = pass.time;
         }
       } else {
         stream.left -= dt;
@@ -149,29 +138,13 @@ Pass run(const OffloadProblem &problem, const Entry &entry, const EntryPlan &pla
         running = false;
         ++done;
         if (recorder) {
-          recorder->launches.back().end = now;
+          recorder->launches.back().end = pass.time;
         }
       } else {
         left -= dt * rate;
       }
     }
-    if (done == (pass + 1) * launches) {
-      double time = now - passStart;
-      bool steady = pass > 0 && std::abs(time - passTime) <= 1e-9 * time;
-      passTime = time;
-      passStall = stalled;
-      passStart = now;
-      if (recorder) {
-        recorder->passStarts.push_back(now);
-      }
-      stalled = 0;
-      if (steady || plan.copies.empty()) {
-        break;
-      }
-      ++pass;
-    }
   }
-  return {passTime, passStall};
 }
 
 } // namespace
@@ -183,28 +156,18 @@ Pass simulate(const OffloadProblem &problem, const Entry &entry, const EntryPlan
 
 Timeline timelineOf(const OffloadProblem &problem, const Entry &entry, const EntryPlan &plan) {
   Recorder recorder;
-  recorder.passStarts.push_back(0);
   Timeline timeline;
   timeline.pass = run(problem, entry, plan, 1, &recorder).time;
-  // The last pass but one: its copies into the next pass are complete.
-  size_t pass = recorder.passStarts.size() >= 3 ? recorder.passStarts.size() - 3 : 0;
-  double start = recorder.passStarts[pass];
-  auto take = [&](const std::vector<Timeline::Span> &spans, size_t index) {
-    Timeline::Span span = index < spans.size() ? spans[index] : Timeline::Span{start, start};
-    return Timeline::Span{span.begin - start, span.end - start};
+  auto take = [](const std::vector<Timeline::Span> &spans, size_t index) {
+    return index < spans.size() ? spans[index] : Timeline::Span{};
   };
   for (size_t l = 0; l < plan.launches.size(); ++l) {
-    timeline.launches.push_back(take(recorder.launches, pass * plan.launches.size() + l));
-  }
-  size_t counts[kDirections] = {0, 0};
-  for (const Copy &copy : plan.copies) {
-    ++counts[leaves(copy.kind)];
+    timeline.launches.push_back(take(recorder.launches, l));
   }
   size_t places[kDirections] = {0, 0};
   for (const Copy &copy : plan.copies) {
     int direction = leaves(copy.kind);
-    timeline.copies.push_back(
-        take(recorder.copies[direction], pass * counts[direction] + places[direction]++));
+    timeline.copies.push_back(take(recorder.copies[direction], places[direction]++));
   }
   return timeline;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// The search: a fixed family of plans (slot size x slot count x residency policy x bytes kept
-// resident x activation variant), which depends on the problem without its budget. The budget only
-// admits members of the family, hence
+// The search: a fixed family of plans (unit size x room for slots x residency policy x bytes kept
+// resident x what a pass finds in the slots x activation variant), which depends on the problem
+// without its budget. The budget only admits members of the family, hence
 //  - feasibility is monotone, and the nearest feasible budget is the least arena of the family;
 //  - the least objective never grows with the budget, which admits a superset.
 // Among the admitted plans within kTolerance of the least objective, the one is taken that does
@@ -13,7 +13,11 @@
 #include "passes/Solver/OffloadParts.h"
 
 #include <algorithm>
+#include <array>
+#include <functional>
+#include <iterator>
 #include <limits>
+#include <map>
 #include <numeric>
 #include <tuple>
 
@@ -24,6 +28,11 @@ namespace {
 constexpr double kTolerance = 0.01;
 /// Of all steps' time, what those of a brief unit may take.
 constexpr double kLongestUnit = 1.0 / 48;
+/// What a pass has to get faster by for slots that are not all filled when it starts: entries that
+/// find the same units may alternate without loading them again.
+constexpr double kLeastGain = 0.005;
+/// Room for slots, in largest units.
+constexpr double kRooms[] = {4, 3, 2, 1};
 
 double fastestRate(const Link &link) {
   double rate = 0;
@@ -54,11 +63,12 @@ public:
     }
     for (const Entry &entry : problem.entries) {
       computeBound.push_back(0);
-      slowest.push_back(0);
+      std::map<double, double, std::greater<>> byHide;
       for (const Step &step : entry.steps) {
         computeBound.back() += step.microseconds;
-        slowest.back() = std::max(slowest.back(), step.hide);
+        byHide[step.hide] += step.microseconds;
       }
+      hides.emplace_back(byHide.begin(), byHide.end());
       onDevice.push_back(neededOnDevice(problem, entry));
     }
   }
@@ -128,7 +138,7 @@ private:
       }
     }
     std::erase_if(front, [&](const Member &other) {
-      return beats(member, other) || other.plan.objective > best * (1 + kTolerance);
+      return beats(member, other) || other.plan.objective > mostUseful();
     });
     front.push_back(std::move(member));
   }
@@ -185,41 +195,78 @@ private:
   }
 
   void trySlotSize(const UnitSet &set, int variant) {
-    int64_t optional = 0;
-    int64_t count = 0;
+    int64_t optional = 0, count = 0, largest = 0;
+    std::vector<int64_t> read(problem.entries.size(), 0); // by entry, of these units
     for (size_t u = 0; u < set.units.size(); ++u) {
-      bool counts = set.roles[u] == UnitRole::Optional;
-      optional += counts ? roundUpTo(set.units[u].bytes, problem.alignment) : 0;
-      count += counts;
+      if (set.roles[u] != UnitRole::Optional) {
+        continue;
+      }
+      int64_t bytes = roundUpTo(set.units[u].bytes, problem.alignment);
+      optional += bytes;
+      largest = std::max(largest, bytes);
+      ++count;
+      for (size_t e = 0; e < read.size(); ++e) {
+        read[e] += reads(e, set.units[u]) ? set.units[u].bytes : 0;
+      }
     }
     // Variants that swap are for small budgets, and thousands of units need no fine steps: a
     // coarser family will do.
     int64_t levels = variant == 0 && count <= 1024 ? options.residencyLevels : 12;
-    levels = std::max<int64_t>(std::min(levels, count), 1);
+    levels = std::max<int64_t>(std::min(levels, 2 * count), 1);
     for (Policy policy : {Policy::Strided, Policy::Paced, Policy::Prefix}) {
-      std::vector<bool> before;
+      std::array<std::vector<bool>, std::size(kRooms)> before; // what was tried last
       for (int64_t level = levels; level >= 0; --level) {
         int64_t capacity = optional / levels * level + optional % levels * level / levels;
-        std::vector<bool> resident = chooseResident(set, policy, capacity, problem.alignment);
-        if (resident == before) {
-          continue;
+        std::vector<bool> resident;
+        for (size_t r = 0; r < before.size(); ++r) {
+          auto ahead = static_cast<int64_t>(kRooms[r] * static_cast<double>(largest));
+          if (isHopeless(read, capacity, largest, ahead, variant)) {
+            continue;
+          }
+          if (resident.empty() || policy == Policy::Paced) {
+            resident = chooseResident(set, policy, capacity, problem.alignment, ahead);
+          }
+          if (resident != before[r]) {
+            const char *name = keepsOptional(set, resident) ? policyName(policy) : "minimal memory";
+            tryResidency(set, resident, kRooms[r], variant, name);
+            before[r] = resident;
+          }
         }
-        const char *name = level == 0 ? "minimal memory" : policyName(policy);
-        tryResidency(set, resident, 4, variant, name);
-        tryResidency(set, resident, 3, variant, name);
-        tryResidency(set, resident, 2, variant, name);
-        tryResidency(set, resident, 1, variant, name);
-        before = std::move(resident);
       }
     }
   }
 
-  /// Judges one member of the family; returns its arena.
-  int64_t tryResidency(const UnitSet &set, const std::vector<bool> &resident, int slots,
+  static bool keepsOptional(const UnitSet &set, const std::vector<bool> &resident) {
+    bool keeps = false;
+    for (size_t u = 0; u < resident.size(); ++u) {
+      keeps |= resident[u] && set.roles[u] == UnitRole::Optional;
+    }
+    return keeps;
+  }
+
+  /// Whether no member that keeps about `capacity` bytes of a set's units can count any more: it
+  /// is not admitted, as what stays of the capacity is less than a unit, or not fast enough.
+  bool isHopeless(const std::vector<int64_t> &read, int64_t capacity, int64_t largest,
+                  int64_t slotsBytes, int variant) const {
+    if (front.empty()) {
+      return false;
+    }
+    std::vector<int64_t> streamed;
+    for (int64_t bytes : read) {
+      streamed.push_back(bytes - capacity - roundUpTo(slotsBytes, problem.regionAlignment));
+    }
+    return capacity - largest + variants[variant].height > budget || bound(streamed) > mostUseful();
+  }
+
+  double mostUseful() const { return best * (1 + kTolerance); }
+
+  /// Judges one member of the family, with `room` for slots in largest streamed units; returns its
+  /// arena.
+  int64_t tryResidency(const UnitSet &set, const std::vector<bool> &resident, double room,
                        int variant, const char *policy) {
     OffloadPlan plan;
-    int64_t streamedUnits = 0;
     int64_t largest = 0;
+    int64_t streamed = 0;
     int64_t at = roundUpTo(problem.persistentBytes, problem.regionAlignment);
     plan.residentOffset = at;
     for (size_t u = 0; u < set.units.size(); ++u) {
@@ -227,22 +274,18 @@ private:
         plan.residentBytes += set.units[u].bytes;
         at = roundUpTo(at, problem.alignment) + set.units[u].bytes;
       } else if (set.roles[u] != UnitRole::Gathered) {
-        ++streamedUnits;
         largest = std::max(largest, set.units[u].bytes);
+        streamed += roundUpTo(set.units[u].bytes, problem.regionAlignment);
         plan.streamedBytes += set.units[u].bytes;
       }
     }
-    int used = static_cast<int>(std::min<int64_t>(slots, streamedUnits));
-    plan.slotBytes = roundUpTo(largest, problem.regionAlignment);
-    at = roundUpTo(at, problem.regionAlignment);
-    for (int s = 0; s < used; ++s) {
-      plan.slotOffsets.push_back(at);
-      at += plan.slotBytes;
-    }
-    plan.activationOffset = at;
+    auto wanted = static_cast<int64_t>(room * static_cast<double>(largest));
+    plan.slotsOffset = roundUpTo(at, problem.regionAlignment);
+    plan.slotsBytes = std::min(roundUpTo(wanted, problem.regionAlignment), streamed);
+    plan.activationOffset = at = plan.slotsOffset + plan.slotsBytes;
     plan.arenaBytes = at + variants[variant].height;
     bool admitted = plan.arenaBytes <= budget;
-    if (admitted ? !front.empty() && bound(set, resident, plan) > best * (1 + kTolerance)
+    if (admitted ? !front.empty() && bound(set, resident, plan) > mostUseful()
                  : !front.empty() || plan.arenaBytes >= leastArena) {
       return plan.arenaBytes;
     }
@@ -259,7 +302,8 @@ private:
     placeOnDisk(problem, placed);
     for (size_t e = 0; e < problem.entries.size(); ++e) {
       plan.entries.emplace_back();
-      if (!scheduleEntry(problem, problem.entries[e], placed, used,
+      if (!scheduleEntry(problem, problem.entries[e], placed,
+                         {plan.slotsOffset, plan.slotsBytes, plan.slotsBytes},
                          variants[variant].entries[e].outputs, plan.entries.back())) {
         return plan.arenaBytes;
       }
@@ -280,16 +324,13 @@ private:
     Member member;
     for (size_t e = 0; e < problem.entries.size(); ++e) {
       EntryPlan &entry = plan.entries[e];
-      addActivations(problem, problem.entries[e], variants[variant].entries[e],
-                     plan.activationOffset, entry);
-      Pass pass = simulate(problem, problem.entries[e], entry);
-      entry.predictedMicroseconds = pass.time;
-      entry.stallMicroseconds = pass.stall;
-      plan.objective += problem.entries[e].frequency * (pass.time + afterwards(e, variant));
+      predict(e, placed, variant, plan, entry);
+      plan.objective +=
+          problem.entries[e].frequency * (entry.predictedMicroseconds + afterwards(e, variant));
       member.copied += entry.copiedToDevice + entry.copiedToHost;
     }
     int64_t arena = plan.arenaBytes;
-    if (front.empty() || plan.objective <= best * (1 + kTolerance)) {
+    if (front.empty() || plan.objective <= mostUseful()) {
       member.paced = pacedTime(plan, variant);
       plan.policy = policy;
       plan.units = std::move(placed.units);
@@ -305,27 +346,77 @@ private:
     return arena;
   }
 
-  /// No simulation of this member can be better: compute is never faster, and a copy beside compute
-  /// slows it.
-  double bound(const UnitSet &set, const std::vector<bool> &resident,
-               const OffloadPlan &plan) const {
+  /// Completes the schedule of an entry and simulates it: with all slots filled when a pass starts,
+  /// so that its first launches wait for no copy; and with fewer, by what the link could have
+  /// copied while the launches kept it waiting for a slot. The better one stays.
+  void predict(size_t e, const UnitSet &placed, int variant, const OffloadPlan &plan,
+               EntryPlan &entry) const {
+    auto complete = [&](EntryPlan &schedule) {
+      addActivations(problem, problem.entries[e], variants[variant].entries[e],
+                     plan.activationOffset, schedule);
+      Pass pass = simulate(problem, problem.entries[e], schedule);
+      schedule.predictedMicroseconds = pass.time;
+      schedule.stallMicroseconds = pass.stall;
+      return pass.rest;
+    };
+    double rest = complete(entry);
+    if (entry.initialSlots.empty() || rest < kLeastGain * entry.predictedMicroseconds) {
+      return;
+    }
+    double most = entry.predictedMicroseconds * (1 - kLeastGain);
+    for (double share : {0.5, 1.0}) {
+      auto late = static_cast<int64_t>(share * rest * fastestRate(problem.toDevice) * 1e3);
+      EntryPlan other;
+      scheduleEntry(
+          problem, problem.entries[e], placed,
+          {plan.slotsOffset, plan.slotsBytes, std::max<int64_t>(0, plan.slotsBytes - late)},
+          variants[variant].entries[e].outputs, other);
+      complete(other);
+      if (other.predictedMicroseconds < std::min(most, entry.predictedMicroseconds)) {
+        entry = std::move(other);
+      }
+    }
+  }
+
+  /// By how much copies of `link` microseconds slow the steps down at the least: they run beside
+  /// those that mind them the least.
+  double slowdown(size_t e, double link) const {
+    double loss = 0;
+    for (auto [hide, microseconds] : hides[e]) {
+      double beside = hide > 0 ? std::min(link, microseconds / hide) : link;
+      loss += beside * (1 - hide);
+      link -= beside;
+    }
+    return loss;
+  }
+
+  bool reads(size_t e, const Unit &unit) const {
+    return std::any_of(unit.pieces.begin(), unit.pieces.end(),
+                       [&](const Piece &piece) { return onDevice[e][piece.weight]; });
+  }
+
+  /// No simulation can be better where these bytes are copied in a pass, by entry: compute is never
+  /// faster, and a copy beside compute slows it.
+  double bound(const std::vector<int64_t> &copied) const {
     double objective = 0;
     double peak = fastestRate(problem.toDevice) * 1e3;
     for (size_t e = 0; e < problem.entries.size(); ++e) {
-      const std::vector<bool> &needed = onDevice[e];
-      int64_t streamed = -plan.slotBytes * static_cast<int64_t>(plan.slotOffsets.size());
-      for (size_t u = 0; u < set.units.size(); ++u) {
-        bool reads = false;
-        for (const Piece &piece : set.units[u].pieces) {
-          reads |= needed[piece.weight];
-        }
-        streamed += reads && !resident[u] ? set.units[u].bytes : 0;
-      }
-      double link = streamed > 0 ? static_cast<double>(streamed) / peak : 0;
+      double link = copied[e] > 0 ? static_cast<double>(copied[e]) / peak : 0;
       objective +=
-          problem.entries[e].frequency * std::max(link, computeBound[e] + (1 - slowest[e]) * link);
+          problem.entries[e].frequency * std::max(link, computeBound[e] + slowdown(e, link));
     }
     return objective * (1 - 1e-9);
+  }
+
+  double bound(const UnitSet &set, const std::vector<bool> &resident,
+               const OffloadPlan &plan) const {
+    std::vector<int64_t> copied(problem.entries.size(), -plan.slotsBytes);
+    for (size_t e = 0; e < problem.entries.size(); ++e) {
+      for (size_t u = 0; u < set.units.size(); ++u) {
+        copied[e] += !resident[u] && reads(e, set.units[u]) ? set.units[u].bytes : 0;
+      }
+    }
+    return bound(copied);
   }
 
   const OffloadProblem &problem;
@@ -334,13 +425,19 @@ private:
   std::vector<Member> front;
   double best = 0; // least objective of the front
   double weightBytes = 1;
-  std::vector<double> computeBound, slowest;
+  std::vector<double> computeBound;
+  std::vector<std::vector<std::pair<double, double>>> hides; // by entry, the highest hide first
   std::vector<std::vector<bool>> onDevice;
 };
 
 /// The most that tables which rows are gathered from, and what shares a unit with them, keep in
 /// memory beside what may be there.
-int64_t gatheredBytes(const OffloadProblem &problem, int64_t slotBytes) {
+int64_t gatheredBytes(const OffloadProblem &problem, const OffloadPlan &plan) {
+  int64_t unitBytes = 0;
+  for (const Unit &unit : plan.units) {
+    unitBytes = std::max(unitBytes, unit.bytes);
+  }
+
   std::vector<bool> gathered(problem.weights.size(), false);
   for (const Entry &entry : problem.entries) {
     for (const Step &step : entry.steps) {
@@ -351,7 +448,7 @@ int64_t gatheredBytes(const OffloadProblem &problem, int64_t slotBytes) {
   }
   int64_t bytes = 0;
   for (size_t w = 0; w < gathered.size(); ++w) {
-    bytes += gathered[w] ? problem.weights[w].bytes + slotBytes : 0;
+    bytes += gathered[w] ? problem.weights[w].bytes + unitBytes : 0;
   }
   return bytes;
 }
@@ -375,7 +472,7 @@ void boundEntries(const OffloadProblem &problem, OffloadPlan &plan) {
         streamed > 0 ? static_cast<double>(streamed) / (fastestRate(problem.toDevice) * 1e3) : 0;
     double bound = std::max(entryPlan.computeMicroseconds, link);
     if (problem.hostMemory) {
-      int64_t inMemory = *problem.hostMemory + gatheredBytes(problem, plan.slotBytes);
+      int64_t inMemory = *problem.hostMemory + gatheredBytes(problem, plan);
       bound = std::max(bound, static_cast<double>(std::max<int64_t>(0, streamed - inMemory)) /
                                   (problem.diskGigabytesPerSecond * 1e3));
     }

@@ -172,13 +172,8 @@ Wrong validateRegions(const OffloadProblem &problem, const OffloadPlan &plan) {
           {unit.residentOffset, unit.residentOffset + unit.bytes, "unit " + number(u)});
     }
   }
-  for (size_t s = 0; s < plan.slotOffsets.size(); ++s) {
-    if (plan.slotOffsets[s] % problem.alignment != 0) {
-      return "slot " + number(s) + " is misaligned";
-    }
-    regions.push_back(
-        {plan.slotOffsets[s], plan.slotOffsets[s] + plan.slotBytes, "slot " + number(s)});
-  }
+  regions.push_back(
+      {plan.slotsOffset, plan.slotsOffset + plan.slotsBytes, "the region of the slots"});
   int64_t height = 0;
   for (const EntryPlan &entry : plan.entries) {
     for (const Segment &segment : entry.segments) {
@@ -302,57 +297,76 @@ Wrong validateLaunches(const OffloadProblem &problem, const Entry &entry, const 
   return l == entryPlan.launches.size() ? Wrong() : "launches are not in order of the steps";
 }
 
-/// Replays three passes: what each slot holds at each launch, whatever the copies' exact times.
-Wrong validateSlots(const OffloadPlan &plan, const EntryPlan &entry) {
-  int64_t count = static_cast<int64_t>(entry.launches.size());
-  size_t slots = plan.slotOffsets.size();
-  if (entry.initialSlots.size() != slots) {
-    return "initialSlots has the wrong length";
+/// A unit comes to a place of the slots' region, at some time between two launches.
+struct Load {
+  int64_t after, before; // counted over passes
+  Slot slot;
+  int64_t end; // of the slot
+
+  bool overlaps(const Load &other) const {
+    return slot.offset < other.end && other.slot.offset < end;
   }
-  struct Load {
-    int64_t after, before;
-    int unit;
+};
+
+Wrong validateSlot(const OffloadProblem &problem, const OffloadPlan &plan, const Slot &slot) {
+  if (slot.unit < 0 || static_cast<size_t>(slot.unit) >= plan.units.size()) {
+    return "a slot holds a unit that does not exist";
+  }
+  std::string where = "the slot of unit " + number(slot.unit) + " ";
+  if (plan.units[slot.unit].residentOffset >= 0) {
+    return where + "is of no use: the unit is resident";
+  }
+  if (slot.offset < plan.slotsOffset ||
+      slot.offset + plan.units[slot.unit].bytes > plan.slotsOffset + plan.slotsBytes) {
+    return where + "is not in the region of the slots";
+  }
+  return slot.offset % problem.alignment != 0 ? where + "is misaligned" : Wrong();
+}
+
+/// Replays three passes: what lies in each slot at each launch, whatever the copies' exact times.
+Wrong validateSlots(const OffloadProblem &problem, const OffloadPlan &plan,
+                    const EntryPlan &entry) {
+  int64_t count = static_cast<int64_t>(entry.launches.size());
+  std::vector<Load> loads;
+  std::vector<Range> initial;
+  auto load = [&](int64_t after, int64_t before, const Slot &slot) {
+    loads.push_back({after, before, slot, slot.offset + plan.units[slot.unit].bytes});
   };
-  std::vector<std::vector<Load>> loads(slots);
-  for (size_t s = 0; s < slots; ++s) {
-    int unit = entry.initialSlots[s];
-    if (unit >= static_cast<int>(plan.units.size()) || unit < -1) {
-      return "initialSlots names a unit that does not exist";
+  for (const Slot &slot : entry.initialSlots) {
+    if (Wrong wrong = validateSlot(problem, plan, slot)) {
+      return wrong;
     }
-    if (unit >= 0 && plan.units[unit].bytes > plan.slotBytes) {
-      return "unit " + number(unit) + " is larger than a slot";
-    }
-    loads[s].push_back({-1, 0, unit});
+    load(-1, 0, slot);
+    initial.push_back({slot.offset, loads.back().end, "initial unit " + number(slot.unit)});
+  }
+  if (Wrong wrong = disjoint(initial)) {
+    return wrong;
   }
   for (int64_t pass = 0; pass < 3; ++pass) {
     for (const Copy &copy : entry.copies) {
       if (copy.kind != CopyKind::LoadUnit) {
         continue;
       }
-      if (copy.slot < 0 || static_cast<size_t>(copy.slot) >= slots || copy.unit < 0 ||
-          static_cast<size_t>(copy.unit) >= plan.units.size()) {
-        return "a copy names a unit or slot that does not exist";
+      Slot slot = {copy.unit, copy.slot};
+      if (Wrong wrong = validateSlot(problem, plan, slot)) {
+        return wrong;
       }
-      if (plan.units[copy.unit].residentOffset >= 0) {
-        return "a copy loads unit " + number(copy.unit) + ", which is resident";
-      }
-      if (copy.bytes != plan.units[copy.unit].bytes || copy.bytes > plan.slotBytes) {
+      if (copy.bytes != plan.units[copy.unit].bytes) {
         return "a copy of unit " + number(copy.unit) + " has the wrong size";
       }
-      loads[copy.slot].push_back(
-          {pass * count + copy.after, pass * count + copy.before, copy.unit});
+      load(pass * count + copy.after, pass * count + copy.before, slot);
     }
   }
-  for (size_t s = 0; s < slots; ++s) {
-    std::stable_sort(loads[s].begin() + 1, loads[s].end(),
-                     [](const Load &a, const Load &b) { return a.after < b.after; });
-    for (size_t i = 1; i < loads[s].size(); ++i) {
-      if (loads[s][i].after < loads[s][i - 1].before) {
-        return "two copies into slot " + number(s) + " may run at the same time";
+  std::stable_sort(loads.begin() + static_cast<int64_t>(initial.size()), loads.end(),
+                   [](const Load &a, const Load &b) { return a.after < b.after; });
+  for (size_t i = 0; i < loads.size(); ++i) {
+    for (size_t k = i + 1; k < loads.size(); ++k) {
+      if (loads[k].after < loads[i].before && loads[k].overlaps(loads[i])) {
+        return "units " + number(loads[i].slot.unit) + " and " + number(loads[k].slot.unit) +
+               " may be copied over each other";
       }
     }
   }
-  std::vector<size_t> current(slots, 0); // by slot: the last load that is done
   for (int64_t pass = 0; pass < 3; ++pass) {
     for (int64_t l = 0; l < count; ++l) {
       int64_t now = pass * count + l;
@@ -360,31 +374,39 @@ Wrong validateSlots(const OffloadPlan &plan, const EntryPlan &entry) {
         if (operand.unit < 0) {
           continue;
         }
-        std::string where = "launch " + number(l) + ", slot " + number(operand.slot) + ": ";
-        if (operand.slot < 0 || static_cast<size_t>(operand.slot) >= slots) {
-          return where + "no such slot";
+        Slot slot = {operand.unit, operand.slot};
+        if (Wrong wrong = validateSlot(problem, plan, slot)) {
+          return wrong;
         }
-        const std::vector<Load> &mine = loads[operand.slot];
-        size_t &at = current[operand.slot];
-        while (at + 1 < mine.size() && mine[at + 1].before <= now) {
-          ++at;
+        Load wanted = {now, now, slot, slot.offset + plan.units[slot.unit].bytes};
+        const Load *last = nullptr; // overlapping loads are in order
+        for (const Load &other : loads) {
+          if (!other.overlaps(wanted)) {
+            continue;
+          }
+          if (other.before <= now) {
+            last = &other;
+          } else if (other.after < now) {
+            return "launch " + number(l) + ": a copy may be overwriting unit " +
+                   number(operand.unit);
+          }
         }
-        if (at + 1 < mine.size() && mine[at + 1].after < now) {
-          return where + "a copy may be overwriting it";
-        }
-        if (mine[at].unit != operand.unit) {
-          return where + "holds unit " + number(mine[at].unit) + ", not " + number(operand.unit);
+        if (!last || !(last->slot == slot)) {
+          return "launch " + number(l) + ": unit " + number(operand.unit) + " is not in its slot";
         }
       }
     }
     // Another entry may run here: the slots must go back to what the pass started from.
-    for (size_t s = 0; s < slots; ++s) {
-      int content = -1;
-      for (const Load &load : loads[s]) {
-        content = load.after < (pass + 1) * count ? load.unit : content;
+    for (size_t i = 0; i < initial.size(); ++i) {
+      const Load *last = nullptr;
+      for (const Load &other : loads) {
+        if (other.after < (pass + 1) * count && other.overlaps(loads[i])) {
+          last = &other;
+        }
       }
-      if (content != entry.initialSlots[s]) {
-        return "slot " + number(s) + " ends a pass with another unit than it starts with";
+      if (!last || !(last->slot == loads[i].slot)) {
+        return "unit " + number(loads[i].slot.unit) +
+               " is in its slot when a pass starts, but not when it ends";
       }
     }
   }
@@ -628,7 +650,7 @@ std::optional<std::string> validate(const OffloadProblem &problem, const Offload
     const Entry &entry = problem.entries[e];
     const EntryPlan &entryPlan = plan.entries[e];
     Wrong wrong = validateLaunches(problem, entry, plan, entryPlan);
-    wrong = wrong ? wrong : validateSlots(plan, entryPlan);
+    wrong = wrong ? wrong : validateSlots(problem, plan, entryPlan);
     wrong = wrong ? wrong : validateOrder(entryPlan);
     wrong = wrong ? wrong : validateActivations(problem, entry, entryPlan);
     if (wrong) {

@@ -428,11 +428,8 @@ std::string print(const OffloadProblem &problem, const OffloadPlan &plan) {
                      " streamed " + number(plan.streamedBytes) + " objective " +
                      number(plan.objective) + "\n";
   text += "regions persistent " + number(plan.persistentOffset) + " resident " +
-          number(plan.residentOffset) + " activations " + number(plan.activationOffset) + "\n";
-  for (size_t s = 0; s < plan.slotOffsets.size(); ++s) {
-    text += "slot " + std::to_string(s) + " at " + number(plan.slotOffsets[s]) + " bytes " +
-            number(plan.slotBytes) + "\n";
-  }
+          number(plan.residentOffset) + " slots " + number(plan.slotsOffset) + " bytes " +
+          number(plan.slotsBytes) + " activations " + number(plan.activationOffset) + "\n";
   for (size_t u = 0; u < plan.units.size(); ++u) {
     const Unit &unit = plan.units[u];
     text += "unit " + std::to_string(u) + " bytes " + number(unit.bytes) +
@@ -454,17 +451,16 @@ std::string print(const OffloadProblem &problem, const OffloadPlan &plan) {
             " stall " + number(entry.stallMicroseconds) + " bound " +
             number(entry.lowerBoundMicroseconds) + " gap " + number(entry.gap) + " to-device " +
             number(entry.copiedToDevice) + " to-host " + number(entry.copiedToHost) + "\n";
-    for (size_t s = 0; s < entry.initialSlots.size(); ++s) {
-      text += "  starts with unit " + std::to_string(entry.initialSlots[s]) + " in slot " +
-              std::to_string(s) + "\n";
+    for (const Slot &slot : entry.initialSlots) {
+      text +=
+          "  starts with unit " + std::to_string(slot.unit) + " at " + number(slot.offset) + "\n";
     }
     for (const Copy &copy : entry.copies) {
       bool load = copy.kind == CopyKind::LoadUnit;
       text += std::string("  ") + kKinds[static_cast<int>(copy.kind)] +
               std::to_string(load ? copy.unit : copy.segment) +
-              (load ? " slot " + std::to_string(copy.slot) : "") + " after " +
-              std::to_string(copy.after) + " before " + std::to_string(copy.before) + " bytes " +
-              number(copy.bytes) + "\n";
+              (load ? " at " + number(copy.slot) : "") + " after " + std::to_string(copy.after) +
+              " before " + std::to_string(copy.before) + " bytes " + number(copy.bytes) + "\n";
     }
     for (size_t l = 0; l < entry.launches.size(); ++l) {
       const Launch &launch = entry.launches[l];
@@ -474,10 +470,9 @@ std::string print(const OffloadProblem &problem, const OffloadPlan &plan) {
         text += " " + quoted(problem.weights[operand.weight].name) + "[" + number(operand.begin) +
                 "," + number(operand.end) + ")";
         text += operand.hostGather ? " gathered"
-                : operand.unit < 0
-                    ? " at " + number(operand.offset)
-                    : " unit " + std::to_string(operand.unit) + " slot " +
-                          std::to_string(operand.slot) + "+" + number(operand.offset);
+                : operand.unit < 0 ? " at " + number(operand.offset)
+                                   : " unit " + std::to_string(operand.unit) + " at " +
+                                         number(operand.slot) + "+" + number(operand.offset);
       }
       text += launch.tile >= 0 ? " into segment " + std::to_string(launch.tile) : "";
       text += "\n";

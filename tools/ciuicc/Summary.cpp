@@ -100,7 +100,7 @@ json summarize(ModuleOp module, const Options &options, const legalize::Legalize
   auto disk = module->getAttrOfType<IntegerAttr>("plan.disk_bytes");
   summary["host_bytes"] = module->getAttrOfType<IntegerAttr>("plan.host_bytes").getInt();
   summary["disk_bytes"] = disk ? disk.getInt() : 0;
-  summary["slot_bytes"] = integer("slot_bytes");
+  summary["slots_bytes"] = integer("slots_bytes");
   summary["policy"] = plan.getAs<StringAttr>("policy").str();
   json states = json::array();
   for (auto state : module.getOps<plan::StateOp>()) {

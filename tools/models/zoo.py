@@ -176,12 +176,13 @@ def halved(name):
         # what is hidden must not be all that a query sees (_draw_llama_mini).
         cases = [{"batch_size": b, "sequence_length": s, "past_sequence_length": 0} for b, s in ((1, 37), (2, 24))]
         draw = lambda rng, case: _draw_decoder(rng, case, 49152, SMOLLM2_LAYERS, 3, np.float32, slice(1, 6))  # noqa: E731
+    # Rounding its weights moves the second picture's map by 8.2e-3; onnxruntime says the same of them, to three digits.
+    tolerance = 1e-2 if name == "ppocr-v6-det-small" else 5e-3
     return dataclasses.replace(model, name=name + "-f16", path=lambda: halving.halve(model.path()), cases=cases, draw=draw,
-                               tolerance=5e-3, exact=lambda: model.path())
+                               tolerance=tolerance, exact=lambda: model.path())
 
 
-# SmolLM2 is not among them: with its published weights halves give 7.9e-3 of the f32 logits, above the tolerance.
-HALVED = ("minilm", "resnet50")
+HALVED = ["minilm", "resnet50", "smollm2", "paraphrase-minilm-l3", "magika-v3.3", "ppocr-v6-det-small", "vit-s-focus"]
 
 
 def generate():
@@ -192,3 +193,4 @@ def generate():
             model.path = lambda name=name: making.make(name, generated=True)
         elif stand_ins.place(name).exists():
             model.path = lambda name=name: stand_ins.fill(name)
+    HALVED.remove("ppocr-v6-det-small")  # of drawn weights, a quarter of its map hangs on their last bits, whoever computes it

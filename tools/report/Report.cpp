@@ -53,35 +53,34 @@ Timeline::Span spanOfSteps(const EntryPlan &plan, const Timeline &timeline, int 
           to < timeline.launches.size() ? timeline.launches[to].begin : timeline.pass};
 }
 
-/// What the slots hold over the pass: [slot, unit, loading from, ready from, until].
-Json slotSpans(const EntryPlan &plan, const Timeline &timeline) {
+/// What the slots hold over the pass: [offset, unit, loading from, ready from, until].
+Json slotSpans(const OffloadPlan &plan, const EntryPlan &entryPlan, const Timeline &timeline) {
   struct Held {
-    int slot, unit;
+    Slot slot;
     double loading, ready, until;
   };
   std::vector<Held> held;
-  std::vector<double> lastUse(plan.initialSlots.size(), 0);
-  for (size_t s = 0; s < plan.initialSlots.size(); ++s) {
-    if (plan.initialSlots[s] >= 0) {
-      held.push_back({static_cast<int>(s), plan.initialSlots[s], 0, 0, timeline.pass});
-    }
+  for (const Slot &slot : entryPlan.initialSlots) {
+    held.push_back({slot, 0, 0, timeline.pass});
   }
-  for (size_t c = 0; c < plan.copies.size(); ++c) {
-    const Copy &copy = plan.copies[c];
+  auto end = [&](const Slot &slot) { return slot.offset + plan.units[slot.unit].bytes; };
+  for (size_t c = 0; c < entryPlan.copies.size(); ++c) {
+    const Copy &copy = entryPlan.copies[c];
     if (copy.kind != CopyKind::LoadUnit) {
       continue;
     }
+    Slot slot = {copy.unit, copy.slot};
     for (Held &before : held) {
-      if (before.slot == copy.slot) {
+      if (before.slot.offset < end(slot) && slot.offset < end(before.slot)) {
         before.until = std::min(before.until, timeline.copies[c].begin);
       }
     }
-    held.push_back(
-        {copy.slot, copy.unit, timeline.copies[c].begin, timeline.copies[c].end, timeline.pass});
+    held.push_back({slot, timeline.copies[c].begin, timeline.copies[c].end, timeline.pass});
   }
   Json spans = Json::array();
   for (const Held &h : held) {
-    spans.push_back({h.slot, h.unit, rounded(h.loading), rounded(h.ready), rounded(h.until)});
+    spans.push_back(
+        {h.slot.offset, h.slot.unit, rounded(h.loading), rounded(h.ready), rounded(h.until)});
   }
   return spans;
 }
@@ -111,7 +110,7 @@ Json entryJson(const OffloadProblem &problem, const OffloadPlan &plan, size_t in
     const Copy &copy = entryPlan.copies[c];
     bool load = copy.kind == CopyKind::LoadUnit;
     std::string name =
-        load ? unitName(problem, plan.units[copy.unit]) + " into slot " + std::to_string(copy.slot)
+        load ? unitName(problem, plan.units[copy.unit]) + " to " + std::to_string(copy.slot)
              : entry.buffers[entryPlan.segments[copy.segment].buffer].name +
                    (copy.kind == CopyKind::TileOut   ? ": a tile leaves"
                     : copy.kind == CopyKind::SwapOut ? " leaves"
@@ -143,7 +142,7 @@ Json entryJson(const OffloadProblem &problem, const OffloadPlan &plan, size_t in
           {"launches", std::move(launches)},
           {"copies", std::move(copies)},
           {"segments", std::move(segments)},
-          {"slots", slotSpans(entryPlan, timeline)}};
+          {"slots", slotSpans(plan, entryPlan, timeline)}};
 }
 
 } // namespace
@@ -173,8 +172,7 @@ std::string htmlReport(const OffloadProblem &problem, const OffloadPlan &plan,
                {"resident", plan.residentBytes},
                {"streamed", plan.streamedBytes},
                {"persistent", {plan.persistentOffset, problem.persistentBytes}},
-               {"slotBytes", plan.slotBytes},
-               {"slotOffsets", plan.slotOffsets},
+               {"slots", {plan.slotsOffset, plan.slotsBytes}},
                {"activations", plan.activationOffset},
                {"units", std::move(units)},
                {"entries", std::move(entries)},

@@ -65,8 +65,7 @@ class Panel:
             self.rect(begin, end, y, LANE, COLORS["compute"])
             done = end
         for _, _, _, begin, end in entry["copies"]:
-            for shift in (0, entry["pass"]):  # a copy for the next pass is drawn where it ends: at the start
-                self.rect(begin - shift, end - shift, y + LANE + 4, LANE, COLORS["copies"])
+            self.rect(begin, end, y + LANE + 4, LANE, COLORS["copies"])
 
     def arena(self):
         data, entry = self.data, self.entry
@@ -76,10 +75,9 @@ class Panel:
         for _, size, at in data["units"]:
             if at >= 0:
                 self.area(*whole, at, size, COLORS["resident"])
-        for slot, unit, loading, ready, until in entry["slots"]:
-            size, at = data["units"][unit][1], data["slotOffsets"][slot]
-            for shift in (0, entry["pass"]):
-                self.area(loading - shift, ready - shift, at, size, COLORS["loading"])
+        for at, unit, loading, ready, until in entry["slots"]:
+            size = data["units"][unit][1]
+            self.area(loading, ready, at, size, COLORS["loading"])
             self.area(ready, until, at, size, f"hsl({unit * 137 % 360} 42% 62%)")
         for i, (_, offset, size, begin, end) in enumerate(entry["segments"]):
             self.area(begin, end, offset, size, f"hsl({i * 137 % 360} 42% 62%)")

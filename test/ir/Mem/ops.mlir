@@ -17,11 +17,11 @@ mem.entry @main symbols [#graph.symbol<"seq", 1, 16>] attributes {dims_offset = 
   // CHECK: mem.get_state @s0 #{{.*}} to #{{.*}} : <device, 1024>
   %s = mem.get_state @s0 affine_map<()[s0] -> (0)> to affine_map<()[s0] -> (s0)> : <device, 1024>
   // CHECK: %[[T:.*]] = mem.prefetch @u0
-  %t = mem.prefetch @u0 {slot = 0 : i64, offset = 8192 : i64, microseconds = 1.0}
+  %t = mem.prefetch @u0 {offset = 8192 : i64, microseconds = 1.0}
   // CHECK: mem.await %[[T]]
   mem.await %t
   // CHECK: mem.get_weight @w0
-  %w = mem.get_weight @w0 {begin = 0 : i64, end = 512 : i64, offset = 8192 : i64, slot = 0 : i64} : <device, 512>
+  %w = mem.get_weight @w0 {begin = 0 : i64, end = 512 : i64, offset = 8192 : i64, slot = 8192 : i64} : <device, 512>
   // CHECK: %[[A:.*]] = mem.alloc "y" {offset = 0 : i64} : <device, 1024>
   %a = mem.alloc "y" {offset = 0 : i64} : <device, 1024>
   // CHECK: mem.launch @k(%{{.*}}, %{{.*}}) -> (%[[A]]) params [0, 1] grid #{{.*}} cost {bytes = 1 : i64}

@@ -13,7 +13,7 @@
 // CHECK: %[[W0:.*]] = mem.get_weight @w0 {begin = 0 : i64, end = 1048576 : i64, offset = 4096 : i64}
 // CHECK: %[[Y:.*]] = mem.alloc
 // CHECK: mem.launch @main_matmul_0(%[[X]], %[[W0]]) -> (%[[Y]]) params [0, 64, 0, 16384] grid #[[FIRST]]
-// CHECK: %[[W1:.*]] = mem.get_weight @w0 {begin = 1048576 : i64, end = 2359296 : i64, offset = {{.*}}, slot = 0 : i64}
+// CHECK: %[[W1:.*]] = mem.get_weight @w0 {begin = 1048576 : i64, end = 2359296 : i64, offset = {{.*}}, slot = {{.*}}}
 // CHECK: mem.launch @main_matmul_0(%[[X]], %[[W1]]) -> (%[[Y]]) params [64, 144, 0, 16384] grid #[[REST]]
 // CHECK: params [144, 224, 0, 16384]
 // CHECK: params [944, 1024, 0, 16384]

@@ -15,25 +15,27 @@
 // RESIDENT: mem.get_weight @w3 {begin = 0 : i64, end = 1048576 : i64, offset = 3149824 : i64}
 // RESIDENT: mem.alloc "d" {offset = [[B]] : i64}
 
-// A MiB less: two weights stay, spread evenly, and two share a slot. w1 is there when a pass begins; w3 follows when
-// the step that read w1 is done, and w1 comes back for the next pass.
-// STREAM: arena_bytes = 3342336 : i64, {{.*}}policy = "strided", resident_bytes = 2097152 : i64, slot_bytes = 1048576 : i64, slots = [2101248]
+// A MiB less: two weights stay, spread evenly, and two share a slot. w1 comes while the step of w0
+// runs; w3 follows when the step that read w1 is done.
+// STREAM: arena_bytes = 3342336 : i64, {{.*}}policy = "strided", resident_bytes = 2097152 : i64, slots_bytes = 1048576 : i64, slots_offset = 2101248 : i64
 // STREAM-DAG: mem.weight @w0 {{.*}}mode = #mem<mode resident>
 // STREAM-DAG: mem.weight @w1 {{.*}}mode = #mem<mode streamed>
-// STREAM: mem.entry @main {{.*}}initial_slots = array<i64: 1>
-// STREAM: copied_h2d = 2097152 : i64
-// STREAM: mem.get_weight @w1 {{.*}}offset = 2101248 : i64, slot = 0 : i64
-// STREAM: mem.launch
-// STREAM-NEXT: %[[T:.*]] = mem.prefetch @u3 {{.*}}offset = 2101248 : i64, slot = 0 : i64}
+// STREAM: mem.entry @main {{.*}}initial_slots = array<i64>, initial_units = array<i64>
+// STREAM-SAME: copied_h2d = 2097152 : i64
+// STREAM: %[[S:.*]] = mem.prefetch @u1 {{.*}}offset = 2101248 : i64}
+// STREAM: mem.get_weight @w0
+// STREAM: mem.get_weight @w1 {{.*}}offset = 2101248 : i64, slot = 2101248 : i64
+// STREAM: mem.await %[[S]]
+// STREAM-NEXT: mem.launch
+// STREAM-NEXT: %[[T:.*]] = mem.prefetch @u3 {{.*}}offset = 2101248 : i64}
 // STREAM: mem.get_weight @w2
 // STREAM: mem.launch
-// STREAM: mem.get_weight @w3 {{.*}}slot = 0 : i64
+// STREAM: mem.get_weight @w3 {{.*}}slot = 2101248 : i64
 // STREAM: mem.await %[[T]]
 // STREAM-NEXT: mem.launch
-// STREAM-NEXT: mem.prefetch @u1 {{.*}}slot = 0 : i64, wrap}
 
 // The least that works: one slot for everything, 4096 + 1 MiB + 128 KiB.
-// LEAST: arena_bytes = 1245184 : i64, {{.*}}policy = "minimal memory", resident_bytes = 0 : i64, slot_bytes = 1048576 : i64, slots = [4096]
+// LEAST: arena_bytes = 1245184 : i64, {{.*}}policy = "minimal memory", resident_bytes = 0 : i64, slots_bytes = 1048576 : i64, slots_offset = 4096 : i64
 // LEAST: copied_h2d = 4194304 : i64
 
 // One granule less: 4096 + 1 MiB + 128 KiB are 4096 bytes more than 1152 KiB.

@@ -20,7 +20,8 @@ protected:
     problem.budget = plan.needBytes / 3;
     plan = std::get<OffloadPlan>(solveOffload(problem));
     ASSERT_EQ(validate(problem, plan), std::nullopt);
-    ASSERT_EQ(plan.slotOffsets.size(), 2u);
+    ASSERT_GE(plan.entries[0].initialSlots.size(), 2u);
+    ASSERT_GT(plan.entries[0].copies.size(), 2u);
   }
 
   std::string after(const std::function<void(OffloadPlan &)> &change) {
@@ -56,13 +57,17 @@ TEST_F(Mutation, NoCopyMayArriveLater) {
 
 TEST_F(Mutation, CopiesGoWhereTheyAreRead) {
   for (size_t i = 0; i < plan.entries[0].copies.size(); ++i) {
-    EXPECT_NE(after([&](OffloadPlan &p) { p.entries[0].copies[i].slot ^= 1; }), "") << i;
+    EXPECT_NE(after([&](OffloadPlan &p) { p.entries[0].copies[i].slot += 4096; }), "") << i;
+    EXPECT_NE(after([&](OffloadPlan &p) { p.entries[0].copies[i].slot -= 4096; }), "") << i;
     EXPECT_NE(after([&](OffloadPlan &p) { p.entries[0].copies[i].bytes += 1; }), "") << i;
   }
   EXPECT_NE(after([](OffloadPlan &p) {
-              std::swap(p.entries[0].initialSlots[0], p.entries[0].initialSlots[1]);
+              std::swap(p.entries[0].initialSlots[0].unit, p.entries[0].initialSlots[1].unit);
             }),
             "");
+  for (size_t i = 0; i < plan.entries[0].initialSlots.size(); ++i) {
+    EXPECT_NE(after([&](OffloadPlan &p) { p.entries[0].initialSlots[i].offset += 4096; }), "") << i;
+  }
 }
 
 TEST_F(Mutation, TiersAreKept) {
@@ -135,7 +140,8 @@ TEST(TileMutation, EachFaultIsSeen) {
 }
 
 TEST_F(Mutation, RegionsDoNotOverlap) {
-  EXPECT_NE(after([](OffloadPlan &p) { p.slotOffsets[1] = p.slotOffsets[0]; }), "");
+  EXPECT_NE(after([](OffloadPlan &p) { p.slotsOffset -= 4096; }), "");
+  EXPECT_NE(after([](OffloadPlan &p) { p.slotsBytes += 4096; }), "");
   EXPECT_NE(after([](OffloadPlan &p) { p.arenaBytes -= 1; }), "");
   EXPECT_NE(after([](OffloadPlan &p) { p.persistentOffset = p.residentOffset; }), "");
   EXPECT_NE(after([&](OffloadPlan &p) { p.arenaBytes = *problem.budget + 1; }), "");
