@@ -225,6 +225,13 @@ Json linkJson(const solver::Link &link) {
 
 } // namespace
 
+int64_t reserveOf(const Profile &profile, bool convolutions, int64_t pinnedBytes) {
+  constexpr int64_t granule = int64_t{2} << 20; // in which a GPU gives memory away
+  const double tables = profile.reservePinnedShare * static_cast<double>(pinnedBytes);
+  return profile.reserveBytes + (convolutions ? profile.reserveConvolutionBytes : 0) +
+         (static_cast<int64_t>(std::ceil(tables)) + granule - 1) / granule * granule;
+}
+
 std::variant<Profile, std::string> parseProfile(std::string_view text) {
   Json json = Json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
   if (json.is_discarded()) {
@@ -244,6 +251,12 @@ std::variant<Profile, std::string> parseProfile(std::string_view text) {
     }
   }
   profile.reserveBytes = reader.whole("reserve_bytes", 0, kMostBytes);
+  if (reader.has("reserve_convolution_bytes")) {
+    profile.reserveConvolutionBytes = reader.whole("reserve_convolution_bytes", 0, kMostBytes);
+  }
+  if (reader.has("reserve_pinned_share")) {
+    profile.reservePinnedShare = reader.amount("reserve_pinned_share", 0, 1);
+  }
   Reader link(reader.child("link"), "link", wrong);
   profile.toDevice = readLink(link.child("to_device"), "link.to_device", wrong);
   profile.toHost = readLink(link.child("to_host"), "link.to_host", wrong);
@@ -319,6 +332,12 @@ std::string printProfile(const Profile &profile) {
                                     {"depth", c.depth},
                                     {"choice", c.choice}});
     }
+  }
+  if (profile.reserveConvolutionBytes != 0) {
+    json["reserve_convolution_bytes"] = profile.reserveConvolutionBytes;
+  }
+  if (profile.reservePinnedShare != 0) {
+    json["reserve_pinned_share"] = profile.reservePinnedShare;
   }
   if (profile.diskGigabytes != kAssumedDisk) {
     json["disk_gbps"] = profile.diskGigabytes;

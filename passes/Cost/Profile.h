@@ -44,11 +44,13 @@ struct AlgorithmChoice {
 
 struct Profile {
   std::string name;
-  std::string device;             // "host", "cuda"
-  bool measured = true;           // false: figures of a data sheet
-  std::string architecture;       // cuda: what kernels are compiled for, "sm_90"
-  std::vector<std::string> cards; // cuda: parts of the names by which drivers call the card
-  int64_t reserveBytes = 0;
+  std::string device;                  // "host", "cuda"
+  bool measured = true;                // false: figures of a data sheet
+  std::string architecture;            // cuda: what kernels are compiled for, "sm_90"
+  std::vector<std::string> cards;      // cuda: parts of the names by which drivers call the card
+  int64_t reserveBytes = 0;            // context, code and the library of products
+  int64_t reserveConvolutionBytes = 0; // the library of convolutions, where a program calls it
+  double reservePinnedShare = 0;       // of the host memory that the device addresses
   solver::Link toDevice, toHost;
   double launchMicroseconds = 0;
   double diskGigabytes = kAssumedDisk; // per second, several reads at once, past the page cache
@@ -78,6 +80,10 @@ struct Prediction {
 /// launch + max(flops / rate, bytes / memory rate). A kernel bound by memory hides copies at the
 /// memory rate.
 Prediction predict(const Profile &profile, const Work &work);
+
+/// What the device's own software takes beside the arena of a program that may pin so much host
+/// memory.
+int64_t reserveOf(const Profile &profile, bool convolutions, int64_t pinnedBytes);
 
 /// Reads a profile; the string says which field is wrong. Unknown fields are errors: a misspelt
 /// constant must not pass.

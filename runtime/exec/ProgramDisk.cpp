@@ -88,7 +88,9 @@ Status ProgramDisk::take(int64_t hostOffset, int64_t bytes, void *user,
       }
       lent = true;
     }
-    int64_t take = std::min(bytes - at, static_cast<int64_t>(piece.size()));
+    // One copy may be several ranges, and one piece of the file as well.
+    int64_t take = std::min(
+        {bytes - at, static_cast<int64_t>(piece.size()), current->ranges[range].bytes - taken});
     sink(user, at, piece.data(), take);
     piece = piece.subspan(static_cast<size_t>(take));
     at += take;

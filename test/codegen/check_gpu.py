@@ -155,37 +155,34 @@ def tiles():
     return [g]
 
 
-def every():
-    for name in TEMPLATES:
-        yield from ((name, group) for group in check_kernels.TEMPLATES[name]())
-    yield from (("rows", group) for group in rows())
-    yield from (("group_norms", group) for group in group_norms())
-    yield from (("embedded_norms", group) for group in embedded_norms())
-    yield from (("tiles", group) for group in tiles())
+GROUPS = {**{name: check_kernels.TEMPLATES[name] for name in TEMPLATES},
+          "rows": rows, "group_norms": group_norms, "embedded_norms": embedded_norms, "tiles": tiles}
 
 
 def main():
     action, folder, *only = sys.argv[1:]
     driver = Driver() if action == "run" else None
-    packed, faults, count = {}, [], 0
-    for name, group in every():
+    faults, count = [], 0
+    for name, make in GROUPS.items():
         if only and name not in only:
             continue
-        # Groups of one text differ in their symbols' values and share their code.
-        text = group.text()
-        fresh = text not in packed
-        number = packed.setdefault(text, len(packed))
-        if action == "pack" and fresh:
-            pack(group, folder, number)
-        elif action == "run":
-            found, ran = run(group, folder, number, driver)
-            values = ",".join(str(v) for _, _, _, v in group.symbols)
-            faults += [f"{name} [{values}] {f}" for f in found]
-            count += ran
+        packed = {}
+        for group in make():
+            # Groups of one text differ in their symbols' values and share their code.
+            text = group.text()
+            fresh = text not in packed
+            number = f"{name}-{packed.setdefault(text, len(packed))}"
+            if action == "pack" and fresh:
+                pack(group, folder, number)
+            elif action == "run":
+                found, ran = run(group, folder, number, driver)
+                values = ",".join(str(v) for _, _, _, v in group.symbols)
+                faults += [f"{name} [{values}] {f}" for f in found]
+                count += ran
     if action == "run":
         print("\n".join(faults[:60]))
         print(f"{count} kernels, {len(faults)} faults")
-    return 1 if faults else 0
+    return 1 if faults or (action == "run" and count == 0) else 0
 
 
 if __name__ == "__main__":

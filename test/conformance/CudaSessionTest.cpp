@@ -110,11 +110,13 @@ TEST_P(CudaSession, OldCodeNeverBeginsEarly) {
 // Streamed weights are in the file alone and come through the pinned ring, in graphs and without;
 // what is wrong with the file is the run's error, and a later run may do without it.
 TEST_P(CudaSession, WeightsComeFromTheDisk) {
-  std::vector<std::vector<float>> w;
-  PlanBuilder b = streamingChain(&w);
-  moveToDisk(b);
-  forCuda(b);
-  for (bool trace : {false, true}) {
+  for (auto [pairs, trace] :
+       {std::pair{false, false}, {false, true}, {true, false}, {true, true}}) {
+    SCOPED_TRACE(testing::Message() << "pairs " << pairs << " trace " << trace);
+    std::vector<std::vector<float>> w;
+    PlanBuilder b = streamingChain(&w, pairs);
+    moveToDisk(b);
+    forCuda(b);
     SessionOptions options;
     options.trace = trace;
     options.bufferedDisk = trace;

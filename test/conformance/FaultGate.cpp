@@ -48,6 +48,23 @@ void failed(StreamHandle stream, GraphHandle *graph) {
 template <class... Arguments>
 void failed(Arguments...) {}
 
+void created(StreamHandle *stream, unsigned) { current->streams.insert(*stream); }
+template <class... Arguments>
+void created(Arguments...) {}
+
+void destroyed(StreamHandle stream) { current->streams.erase(stream); }
+template <class... Arguments>
+void destroyed(Arguments...) {}
+
+/// A device that is lost does nothing any more, while this one would go on under those who leave
+/// it.
+void lose() {
+  current->lost = true;
+  for (StreamHandle stream : current->streams) {
+    (void)current->driver.streamSynchronize(stream);
+  }
+}
+
 template <auto Member>
 struct Gated;
 template <class... Arguments, Result (*Driver::*Member)(Arguments...)>
@@ -64,6 +81,7 @@ struct Gated<Member> {
     if (role == Role::Destroys) {
       gate.afterLoss += gate.lost;
       --gate.live;
+      destroyed(arguments...);
       return function(arguments...);
     }
     if (gate.lost) {
@@ -72,15 +90,20 @@ struct Gated<Member> {
     }
     if (gate.calls++ == gate.failAt) {
       gate.failed = name;
-      gate.lost = losesDevice(gate.failure);
       if (role == Role::Waits) {
         (void)function(arguments...);
       }
       failed(arguments...);
+      if (losesDevice(gate.failure)) {
+        lose();
+      }
       return gate.failure;
     }
     Result error = function(arguments...);
-    gate.live += role == Role::Creates && error == result::success;
+    if (role == Role::Creates && error == result::success) {
+      ++gate.live;
+      created(arguments...);
+    }
     return error;
   }
 };

@@ -7,6 +7,7 @@
 #include "runtime/device/cuda/Driver.h"
 
 #include <cstdint>
+#include <set>
 #include <string>
 
 namespace ciuic::test {
@@ -20,6 +21,7 @@ struct FaultGate {
   bool lost = false; // the failure was one that loses the device: all later calls fail with it
   int64_t afterLoss = 0;
   std::string failed; // name of the function that was made to fail
+  std::set<device::cuda::StreamHandle> streams;
 };
 
 /// The driver through the gate. One gate at a time: the functions know the last one only.

@@ -272,7 +272,7 @@ void forCuda(PlanBuilder &b) {
   b.program.budget_bytes = b.program.arena_bytes + kReserve;
 }
 
-PlanBuilder streamingChain(std::vector<std::vector<float>> *weights) {
+PlanBuilder streamingChain(std::vector<std::vector<float>> *weights, bool pairs) {
   constexpr int64_t bytes = kChainLength * 4;
   constexpr int64_t x = 64, y = x + bytes, sum = y + bytes, slot0 = sum + bytes,
                     slot1 = slot0 + bytes;
@@ -297,8 +297,8 @@ PlanBuilder streamingChain(std::vector<std::vector<float>> *weights) {
   b.port(false, "y", DType::F32, dims(sym(n)), y, bytes);
   b.buffer("dims", BufferKind::Dims, 0, 64, 0, 7);
   b.buffer("x", BufferKind::Input, x, bytes, 0, 7);
-  b.buffer("y", BufferKind::Output, y, bytes, 6, 7);
-  b.buffer("sum", BufferKind::Activation, sum, bytes, 0, 6);
+  b.buffer("y", BufferKind::Output, y, bytes, pairs ? 5 : 6, 7);
+  b.buffer("sum", BufferKind::Activation, sum, bytes, 0, pairs ? 5 : 6);
   b.buffer("slot0", BufferKind::Slot, slot0, bytes, 0, 7);
   b.buffer("slot1", BufferKind::Slot, slot1, bytes, 0, 7);
   auto addTo = [&](int64_t a, int64_t c, int64_t out, std::vector<uint32_t> waits) {
@@ -310,6 +310,17 @@ PlanBuilder streamingChain(std::vector<std::vector<float>> *weights) {
   b.prologue(w[0], slot0);
   b.prologue(w[1], slot1);
   uint32_t s0 = addTo(x, slot0, sum, {});
+  if (pairs) {
+    uint32_t s1 = addTo(sum, slot1, sum, {});
+    b.copy(w[2], slot0, {s1});
+    uint32_t c3 = b.copy(w[3], slot1, {});
+    addTo(sum, slot0, sum, {c3});
+    uint32_t s3 = addTo(sum, slot1, y, {});
+    b.copy(w[0], slot0, {s3}, true);
+    b.copy(w[1], slot1, {}, true);
+    b.seal();
+    return b;
+  }
   uint32_t c2 = b.copy(w[2], slot0, {s0});
   uint32_t s1 = addTo(sum, slot1, sum, {});
   uint32_t c3 = b.copy(w[3], slot1, {s1});

@@ -67,8 +67,9 @@ void moveToDisk(PlanBuilder &b);
 void forCuda(PlanBuilder &b);
 
 /// Four streamed weights through two slots, wrapped around: y = x + w0 + w1 + w2 + w3 over
-/// n = 1..1024 floats. `weights` receives the values. Input "x", output "y", entry "main".
-PlanBuilder streamingChain(std::vector<std::vector<float>> *weights = nullptr);
+/// n = 1..1024 floats. `weights` receives the values. Input "x", output "y", entry "main". With
+/// `pairs` two weights come at once, so that a device may make one copy of both.
+PlanBuilder streamingChain(std::vector<std::vector<float>> *weights = nullptr, bool pairs = false);
 inline constexpr int64_t kChainLength = 1024;
 
 std::string readFile(const std::string &path);

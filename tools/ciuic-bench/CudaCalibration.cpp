@@ -24,6 +24,8 @@ using namespace kernels::cuda;
 
 constexpr int64_t poolBytes = int64_t{2} << 30, pinnedBytes = int64_t{256} << 20,
                   workspaceBytes = int64_t{32} << 20, granule = int64_t{16} << 20;
+constexpr int64_t piece = int64_t{2} << 20; // in which the driver gives memory away
+constexpr int64_t roundUp(int64_t bytes) { return (bytes + piece - 1) / piece * piece; }
 constexpr int64_t productRows[] = {17, 64, 128, 512, 2048};
 constexpr int candidates = 8;
 
@@ -79,7 +81,10 @@ public:
     profile.architecture = machine.architecture();
     profile.cards = {machine.name()};
     profile.name = options.name.empty() ? machine.name() : options.name;
-    CIUIC_TRY(machine.openLibraries());
+    CIUIC_TRY(machine.openProducts());
+    const int64_t without = machine.rest();
+    CIUIC_TRY(machine.openConvolutions());
+    const int64_t withConvolutions = machine.rest();
     CIUIC_TRY(machine.take(poolBytes, &pool));
     CIUIC_TRY(machine.take(poolBytes, &results));
     CIUIC_TRY(machine.take(workspaceBytes, &workspace));
@@ -107,8 +112,13 @@ public:
       return failure(StatusClass::Environment, "environment.memory",
                      "the driver does not say what a process takes of the device: no reserve");
     }
-    say(formatText("context, code and libraries take %.1f MiB", double(rest) / (1 << 20)));
-    profile.reserveBytes = (rest + granule - 1) / granule * granule + granule;
+    const int64_t convolutions = roundUp(std::max<int64_t>(0, withConvolutions - without));
+    say(formatText("context, code and libraries take %.1f MiB, %.1f of them for convolutions",
+                   double(rest) / (1 << 20), double(convolutions) / (1 << 20)));
+    // The arena ends inside a piece, and the driver takes one for the first process that comes.
+    profile.reserveBytes = roundUp(rest - convolutions) + 2 * piece;
+    profile.reserveConvolutionBytes = convolutions;
+    profile.reservePinnedShare = 8.0 / 4096; // a page table's entry for each page
     return Status::ok();
   }
 

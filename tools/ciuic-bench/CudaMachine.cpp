@@ -63,10 +63,8 @@ std::string CudaMachine::architecture() const {
   return formatText("sm_%d%d", state->major, state->minor);
 }
 
-Status CudaMachine::openLibraries() {
-  CIUIC_TRY(CublasLt::open(&lt));
-  return Cudnn::open(&conv);
-}
+Status CudaMachine::openProducts() { return CublasLt::open(&lt); }
+Status CudaMachine::openConvolutions() { return Cudnn::open(&conv); }
 
 Status CudaMachine::take(int64_t bytes, DeviceAddress *out) {
   CIUIC_CUDA(*state, memAlloc, out, static_cast<size_t>(bytes));

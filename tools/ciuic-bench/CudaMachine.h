@@ -64,7 +64,8 @@ public:
 
   device::cuda::CublasLt *blas() { return lt.get(); }
   device::cuda::Cudnn *dnn() { return conv.get(); }
-  Status openLibraries();
+  Status openProducts();
+  Status openConvolutions();
   device::cuda::StreamHandle stream() const { return streams[0]; }
 
 private:

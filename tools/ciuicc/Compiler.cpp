@@ -12,6 +12,7 @@
 #include "ir/Graph/CudaLibrary.h"
 #include "ir/Mem/Mem.h"
 #include "ir/Plan/Plan.h"
+#include "kernels/VendorCalls.h"
 #include "passes/Legalize/Legalize.h"
 #include "passes/Offload/BuildProblem.h"
 #include "passes/Pipelines.h"
@@ -220,7 +221,9 @@ private:
     if (stopsAfter("plan")) {
       return failure.code.empty();
     }
-    summary = summarize(*module, options, report, budgetBytes, device.profile.reserveBytes);
+    auto pinned = (*module)->getAttrOfType<IntegerAttr>("plan.host_bytes");
+    reserveBytes = std::min(reserveBytes, reserveBeside(pinned.getInt()));
+    summary = summarize(*module, options, report, budgetBytes, reserveBytes);
     return (options.dryRun || write()) && (options.report.empty() || writeReport());
   }
 
@@ -289,6 +292,12 @@ private:
     return options.threads ? options.threads : std::max(1u, std::thread::hardware_concurrency());
   }
 
+  /// What the device's own software takes beside a plan that pins so much host memory.
+  int64_t reserveBeside(int64_t pinnedBytes) const {
+    return options.reserve ? *options.reserve
+                           : cost::reserveOf(device.profile, callsConvolutions, pinnedBytes);
+  }
+
   /// The need, and from it the budget in bytes. `planned` is the module, or its clone, at the mem
   /// level.
   bool setBudget(ModuleOp planned) {
@@ -300,12 +309,23 @@ private:
     if (!resident) {
       return fail("internal.need", "the plan that keeps everything in memory does not exist");
     }
-    int64_t need = roundUp(resident->arenaBytes), reserve = device.profile.reserveBytes;
+    int64_t need = roundUp(resident->arenaBytes);
+    for (graph::KernelOp kernel : planned.getOps<graph::KernelOp>()) {
+      auto call = graph::libraryCallOf(kernel);
+      if (failed(call)) {
+        return false;
+      }
+      callsConvolutions |= *call && (*call)->vendor && (*call)->function == kernels::kVendorConv;
+    }
+    // A plan that does not keep everything pins some of it, at most the need.
+    int64_t keeping = reserveBeside(0), streaming = reserveBeside(need);
+    int64_t reserve = keeping;
     switch (options.budget.kind) {
     case Budget::Kind::Need:
       budgetBytes = reserve + need;
       break;
     case Budget::Kind::Percent:
+      reserve = options.budget.percent < 100 ? streaming : keeping;
       budgetBytes = reserve + static_cast<int64_t>(std::floor(options.budget.percent / 100 *
                                                               static_cast<double>(need)));
       break;
@@ -319,6 +339,10 @@ private:
       }
       break;
     }
+    if (budgetBytes - keeping < need) {
+      reserve = streaming;
+    }
+    reserveBytes = reserve;
     // The arena is counted in granules, so the budget that it may fill is too.
     int64_t arena = std::max<int64_t>(0, budgetBytes - reserve) / granule * granule;
     Builder b(&context);
@@ -338,12 +362,8 @@ private:
     if (!plan) {
       return fail("internal.report", "the plan of the report does not exist");
     }
-    ReportInfo info{options.model,
-                    options.quality,
-                    device.profile.name,
-                    budgetBytes,
-                    device.profile.reserveBytes,
-                    {}};
+    ReportInfo info{options.model, options.quality, device.profile.name,
+                    budgetBytes,   reserveBytes,    {}};
     for (const auto &row : summary["formats"]) {
       info.formats.push_back({row["name"], row["format"], row["bytes"], row["relative_error"]});
     }
@@ -371,7 +391,7 @@ private:
     info.modelHash = modelHash();
     info.budgetBytes = budgetBytes;
     info.threads = threadCount();
-    info.reserveBytes = device.profile.reserveBytes;
+    info.reserveBytes = reserveBytes;
     return succeeded(codegen::writeProgram(
         *module, options.output, info, libraries, fileReader(),
         [this](int64_t done, int64_t total) {
@@ -454,7 +474,8 @@ private:
   Device device;
   compress::FormatPolicy policy;
   solver::OffloadProblem offload; ///< the problem that the plan solves, kept for the report
-  int64_t budgetBytes = 0;
+  int64_t budgetBytes = 0, reserveBytes = 0;
+  bool callsConvolutions = false;
   Failure failure;
   nlohmann::ordered_json summary;
 };

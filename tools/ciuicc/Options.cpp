@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <tuple>
 
 namespace ciuic::tool {
 
@@ -84,7 +85,7 @@ Exit status: 0 done, 2 usage, 3 the model is damaged, 4 the model asks for what 
 
 std::variant<Options, int> parseOptions(int argc, char **argv) {
   Options options;
-  std::optional<std::string> vram, hostMemory;
+  std::optional<std::string> vram, hostMemory, reserve;
   std::vector<std::string> targets;
   CLI::App app{"Compiles an ONNX model into one program that runs inside a hard memory budget.",
                "ciuicc"};
@@ -102,6 +103,10 @@ std::variant<Options, int> parseOptions(int argc, char **argv) {
   app.add_option("--host-memory", hostMemory,
                  "The most host memory for weights that stream; the others are read from the "
                  "program's file each time they are copied (default: no limit)")
+      ->type_name("SIZE");
+  app.add_option("--reserve", reserve,
+                 "What the device's context, code and libraries take of the budget (default: as "
+                 "the profile has it)")
       ->type_name("SIZE");
   app.add_option("--target", targets,
                  "host, cuda (this machine's GPU) or cuda:sm_80,sm_90,… (default: the profile's "
@@ -179,11 +184,16 @@ std::variant<Options, int> parseOptions(int argc, char **argv) {
     }
     options.budget = std::get<Budget>(budget);
   }
-  if (hostMemory) {
-    options.hostMemory = *hostMemory == "0" ? 0 : parseByteSize(*hostMemory);
-    if (!options.hostMemory) {
-      return usage("--host-memory '" + *hostMemory +
-                   "': give a size in bytes, or a number with K, M or G");
+  const std::tuple<const char *, const std::optional<std::string> &, std::optional<int64_t> &>
+      sizes[] = {{"--host-memory", hostMemory, options.hostMemory},
+                 {"--reserve", reserve, options.reserve}};
+  for (const auto &[name, text, bytes] : sizes) {
+    if (text) {
+      bytes = *text == "0" ? 0 : parseByteSize(*text);
+      if (!bytes) {
+        return usage(std::string(name) + " '" + *text +
+                     "': give a size in bytes, or a number with K, M or G");
+      }
     }
   }
   if (!targets.empty()) {

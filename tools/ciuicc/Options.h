@@ -31,6 +31,7 @@ struct Options {
   std::vector<std::string> entries, states;
   Budget budget;
   std::optional<int64_t> hostMemory; ///< bytes of streamed weights; none: unbounded
+  std::optional<int64_t> reserve;    ///< of the device's own software; none: the profile's
   bool noState = false, dryRun = false, json = false, disableRaise = false, disableFusion = false;
   unsigned threads = 0; ///< 0: as many as the machine has
 };

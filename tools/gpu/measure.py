@@ -40,6 +40,14 @@ def card():
     return (name if isinstance(name, str) else name.decode()), (driver if isinstance(driver, str) else driver.decode())
 
 
+def merge(out, found):
+    """Rows of this run in place of older ones of the same name."""
+    key = lambda r: (r["workload"], r["system"], r["variant"], r["card"])  # noqa: E731
+    old = json.loads(out.read_text()) if out.exists() else []
+    new = {key(r) for r in found}
+    out.write_text(json.dumps([r for r in old if key(r) not in new] + found, indent=1) + "\n")
+
+
 class Sampler:
     """The most memory of the device that the processes took which began in the block: the larger of the driver's figure
     for them, where it lists any, and the growth of what is in use."""

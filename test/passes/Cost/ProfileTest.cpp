@@ -62,6 +62,20 @@ TEST(Profile, TheHashSeesEveryConstantAndNoLayout) {
   EXPECT_TRUE(changed([](Profile &p) { p.matmul[4].back().gigaflops += 1; }));
   EXPECT_TRUE(changed([](Profile &p) { p.toHost.latencyMicroseconds += 1; }));
   EXPECT_TRUE(changed([](Profile &p) { p.reserveBytes = 1; }));
+  EXPECT_TRUE(changed([](Profile &p) { p.reserveConvolutionBytes = 1; }));
+  EXPECT_TRUE(changed([](Profile &p) { p.reservePinnedShare = 0.5; }));
+}
+
+TEST(Profile, ConvolutionsAndPinnedMemoryHaveTheirPartsOfTheReserve) {
+  Profile profile = builtin("host-generic");
+  EXPECT_EQ(reserveOf(profile, true, int64_t{1} << 40), 0);
+  profile.reserveBytes = 1000;
+  profile.reserveConvolutionBytes = 10;
+  profile.reservePinnedShare = 1.0 / 512;
+  EXPECT_EQ(reserveOf(profile, false, 0), 1000);
+  EXPECT_EQ(reserveOf(profile, true, 0), 1010);
+  EXPECT_EQ(reserveOf(profile, false, int64_t{1} << 30), 1000 + (2 << 20));
+  EXPECT_EQ(reserveOf(profile, false, (int64_t{1} << 30) + 1), 1000 + (4 << 20));
 }
 
 TEST(Profile, WithoutARateForRoundedRowsTheyAreAsExactOnes) {
