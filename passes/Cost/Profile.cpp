@@ -282,6 +282,21 @@ std::variant<Profile, std::string> parseProfile(std::string_view text) {
                                         : profile.convolutionGigaflops;
   profile.attentionGigaflops = reader.amount("attention_gflops", 1e-3, 1e9);
   profile.elementwiseGigaflops = reader.amount("elementwise_gflops", 1e-3, 1e9);
+  if (reader.has("least_us")) {
+    Reader least(reader.child("least_us"), "least_us", wrong);
+    profile.least.emplace();
+    profile.least->matmul = least.amount("matmul", 0, 1e6);
+    profile.least->convolution = least.amount("convolution", 0, 1e6);
+    profile.least->attention = least.amount("attention", 0, 1e6);
+    profile.least->groupNorm = least.amount("group_norm", 0, 1e6);
+    least.finish();
+  }
+  if (reader.has("group_norm_gbps")) {
+    profile.groupNormGigabytes = reader.amount("group_norm_gbps", 1e-3, 1e6);
+  }
+  if (reader.has("blend")) {
+    profile.blend = reader.amount("blend", 1, 64);
+  }
   Reader hide(reader.child("hide"), "hide", wrong);
   profile.hideCompute = hide.amount("compute", 0, 1);
   profile.hideMemory = hide.amount("memory", 0, 1);
@@ -333,6 +348,18 @@ std::string printProfile(const Profile &profile) {
                                     {"choice", c.choice}});
     }
   }
+  if (profile.least) {
+    json["least_us"] = {{"matmul", profile.least->matmul},
+                        {"convolution", profile.least->convolution},
+                        {"attention", profile.least->attention},
+                        {"group_norm", profile.least->groupNorm}};
+  }
+  if (profile.groupNormGigabytes != 0) {
+    json["group_norm_gbps"] = profile.groupNormGigabytes;
+  }
+  if (profile.blend != 0) {
+    json["blend"] = profile.blend;
+  }
   if (profile.reserveConvolutionBytes != 0) {
     json["reserve_convolution_bytes"] = profile.reserveConvolutionBytes;
   }
@@ -368,18 +395,28 @@ std::optional<std::string> profileOfCard(std::string_view card) {
 
 Prediction predict(const Profile &profile, const Work &work) {
   double rate = 0; // 10^9 operations per second
+  double least = profile.launchMicroseconds;
+  double gigabytes = profile.memoryGigabytes;
   switch (work.kind) {
   case WorkClass::Matmul:
     for (const MatmulRate &point : profile.matmul[static_cast<size_t>(work.format)]) {
       rate = work.rows >= point.rows ? point.gigaflops : rate;
     }
+    least = profile.least && work.rows > 16 ? profile.least->matmul : least;
     break;
   case WorkClass::Convolution:
     rate = work.format == WeightFormat::F32 ? profile.convolutionF32Gigaflops
                                             : profile.convolutionGigaflops;
+    least = profile.least ? profile.least->convolution : least;
     break;
   case WorkClass::Attention:
     rate = profile.attentionGigaflops;
+    least = profile.least ? profile.least->attention : least;
+    break;
+  case WorkClass::GroupNorm:
+    rate = profile.elementwiseGigaflops;
+    gigabytes = profile.groupNormGigabytes > 0 ? profile.groupNormGigabytes : gigabytes;
+    least = profile.least ? profile.least->groupNorm : least;
     break;
   case WorkClass::Elementwise:
     rate = profile.elementwiseGigaflops;
@@ -388,9 +425,13 @@ Prediction predict(const Profile &profile, const Work &work) {
     break;
   }
   double compute = rate > 0 ? work.flops / (rate * 1e3) : 0;
-  double memory = work.bytes / (profile.memoryGigabytes * 1e3);
-  return {profile.launchMicroseconds + std::max(compute, memory),
-          compute > memory ? profile.hideCompute : profile.hideMemory};
+  double memory = work.bytes / (gigabytes * 1e3);
+  double both = std::max(compute, memory);
+  if (profile.blend > 0 && both > 0) {
+    double shorter = std::min(compute, memory) / both; // so that no power overflows
+    both *= std::pow(1 + std::pow(shorter, profile.blend), 1 / profile.blend);
+  }
+  return {least + both, compute > memory ? profile.hideCompute : profile.hideMemory};
 }
 
 } // namespace ciuic::cost

@@ -17,7 +17,7 @@
 namespace ciuic::cost {
 
 /// What limits a kernel besides memory.
-enum class WorkClass : uint8_t { Matmul, Convolution, Attention, Elementwise, Move };
+enum class WorkClass : uint8_t { Matmul, Convolution, Attention, GroupNorm, Elementwise, Move };
 
 /// How the weights of a matmul are stored; I4Rounded: a single row is rounded to int8 first.
 enum class WeightFormat : uint8_t { F32, F16, BF16, I8, I4, I4Rounded };
@@ -42,6 +42,14 @@ struct AlgorithmChoice {
   bool operator==(const AlgorithmChoice &) const = default;
 };
 
+/// Microseconds that a launch of a class takes beside its work, where that is not the launch alone:
+/// filling and draining its pipelines, sums that blocks send each other.
+struct LeastTimes {
+  double matmul = 0; // of more than 16 rows
+  double convolution = 0, attention = 0, groupNorm = 0;
+  bool operator==(const LeastTimes &) const = default;
+};
+
 struct Profile {
   std::string name;
   std::string device;                  // "host", "cuda"
@@ -59,7 +67,12 @@ struct Profile {
   double convolutionGigaflops = 0, attentionGigaflops = 0, elementwiseGigaflops = 0;
   double convolutionF32Gigaflops = 0;      // of f32 filters; the other is that of narrower ones
   std::vector<AlgorithmChoice> algorithms; // cuda
-  double hideCompute = 1, hideMemory = 0;  // rates at which kernels advance beside a copy
+  std::optional<LeastTimes> least;         // none: launchMicroseconds for all
+  double groupNormGigabytes = 0;           // as memoryGigabytes, of group norms; 0: the same
+  /// How operations and bytes of a launch add up: ((operations)^blend + (bytes)^blend)^(1 / blend)
+  /// of their microseconds. 0: the longer alone counts.
+  double blend = 0;
+  double hideCompute = 1, hideMemory = 0; // rates at which kernels advance beside a copy
   bool operator==(const Profile &) const = default;
 };
 
@@ -77,8 +90,8 @@ struct Prediction {
   double hide = 1;
 };
 
-/// launch + max(flops / rate, bytes / memory rate). A kernel bound by memory hides copies at the
-/// memory rate.
+/// The class's least time + flops / rate and bytes / memory rate, blended. A kernel bound by memory
+/// hides copies at the memory rate.
 Prediction predict(const Profile &profile, const Work &work);
 
 /// What the device's own software takes beside the arena of a program that may pin so much host

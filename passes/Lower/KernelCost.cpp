@@ -5,6 +5,7 @@
 
 #include "ir/Graph/LibraryCall.h"
 #include "ir/Graph/Weights.h"
+#include "kernels/cuda/AttentionShape.h"
 
 using namespace mlir;
 using namespace ciuic::graph;
@@ -27,6 +28,17 @@ double bytesOf(Value value, ArrayRef<int64_t> symbols) {
 
 double extent(Value value, unsigned dim, ArrayRef<int64_t> symbols) {
   return static_cast<double>(evaluate(dimsOf(value)[dim], symbols).value_or(int64_t(1) << 31));
+}
+
+/// A GPU's kernels of halves are made for a few widths of heads, and compute with zeros up to the
+/// next one.
+double widthFactor(AttentionOp attention) {
+  auto type = cast<RankedTensorType>(attention.getQuery().getType());
+  int64_t width = type.getShape().back();
+  if (!isForCuda(attention) || type.getElementType().isF32() || width <= 0) {
+    return 1;
+  }
+  return std::max(1.0, kernels::attentionWidth(width) / static_cast<double>(width));
 }
 
 /// Operations of one op of a kernel's body; kind and rows of `cost` are set where the op decides
@@ -64,7 +76,10 @@ double flopsOf(Operation &op, ArrayRef<int64_t> symbols, KernelCost &cost) {
                            1) /
               2;
     }
-    return 4 * elements(attention.getQuery(), symbols) * keys;
+    return 4 * elements(attention.getQuery(), symbols) * keys * widthFactor(attention);
+  }
+  if (isa<GroupNormOp>(op) && (kind == "move" || kind == "map")) {
+    kind = "group_norm";
   }
   if (kind == "move" && isa<MapOp, ReduceOp, SoftmaxOp, LayerNormOp, RmsNormOp, GroupNormOp, RopeOp,
                             PoolOp, ResizeOp, CumSumOp>(op)) {

@@ -10,7 +10,7 @@
 namespace ciuic {
 
 struct KernelCost {
-  /// matmul, conv, attention, map (arithmetic on each element) or move (none).
+  /// matmul, conv, attention, group_norm, map (arithmetic on each element) or move (none).
   std::string kind = "move";
   double flops = 0;
   /// Bytes of operands read and results written, each once. Weights count as they are packed.

@@ -71,11 +71,12 @@ cost::Work workOf(LaunchOp launch) {
   DictionaryAttr cost = launch.getCost();
   StringRef kind = cost.getAs<StringAttr>("class"), format = cost.getAs<StringAttr>("format");
   cost::Work work;
-  work.kind = kind == "matmul"      ? cost::WorkClass::Matmul
-              : kind == "conv"      ? cost::WorkClass::Convolution
-              : kind == "attention" ? cost::WorkClass::Attention
-              : kind == "map"       ? cost::WorkClass::Elementwise
-                                    : cost::WorkClass::Move;
+  work.kind = kind == "matmul"       ? cost::WorkClass::Matmul
+              : kind == "conv"       ? cost::WorkClass::Convolution
+              : kind == "attention"  ? cost::WorkClass::Attention
+              : kind == "group_norm" ? cost::WorkClass::GroupNorm
+              : kind == "map"        ? cost::WorkClass::Elementwise
+                                     : cost::WorkClass::Move;
   work.format = format == "f16"                ? cost::WeightFormat::F16
                 : format == "bf16"             ? cost::WeightFormat::BF16
                 : format == "int8"             ? cost::WeightFormat::I8

@@ -102,6 +102,63 @@ TEST(Predict, ConvolutionsOfF32FiltersMayHaveARateOfTheirOwn) {
   EXPECT_NEAR(slow / fast, 8, 1e-9);
 }
 
+// A class's least time stands in for the launch; products of few rows are launched like other
+// kernels.
+TEST(Predict, ClassesMayHaveALeastTime) {
+  Profile profile = builtin("host-generic");
+  profile.launchMicroseconds = 1;
+  profile.least = LeastTimes{2, 3, 4, 5};
+  auto least = [&](WorkClass kind, int64_t rows) {
+    return predict(profile, {.kind = kind, .rows = rows}).microseconds;
+  };
+  EXPECT_EQ(least(WorkClass::Matmul, 16), 1);
+  EXPECT_EQ(least(WorkClass::Matmul, 17), 2);
+  EXPECT_EQ(least(WorkClass::Convolution, 1), 3);
+  EXPECT_EQ(least(WorkClass::Attention, 1), 4);
+  EXPECT_EQ(least(WorkClass::GroupNorm, 1), 5);
+  EXPECT_EQ(least(WorkClass::Elementwise, 1), 1);
+  profile.least.reset();
+  EXPECT_EQ(least(WorkClass::Convolution, 1), 1);
+}
+
+// 3 us of operations beside 4 us of bytes: 4 where they hide each other, 5 with a blend of 2, 7
+// with one of 1.
+TEST(Predict, OperationsAndBytesBlend) {
+  Profile profile = builtin("host-generic");
+  profile.launchMicroseconds = 0;
+  profile.attentionGigaflops = 1000;
+  profile.memoryGigabytes = 1;
+  Work work{.kind = WorkClass::Attention, .flops = 3e6, .bytes = 4e3};
+  EXPECT_DOUBLE_EQ(predict(profile, work).microseconds, 4);
+  profile.blend = 2;
+  EXPECT_DOUBLE_EQ(predict(profile, work).microseconds, 5);
+  profile.blend = 1;
+  EXPECT_DOUBLE_EQ(predict(profile, work).microseconds, 7);
+  work.flops = work.bytes = 0;
+  EXPECT_EQ(predict(profile, work).microseconds, 0);
+}
+
+TEST(Predict, GroupNormsMayHaveARateOfTheirOwn) {
+  Profile profile = builtin("host-generic");
+  Work work{.kind = WorkClass::GroupNorm, .bytes = 1e9};
+  const double asOthers = predict(profile, work).microseconds - profile.launchMicroseconds;
+  profile.groupNormGigabytes = profile.memoryGigabytes / 4;
+  const double slower = predict(profile, work).microseconds - profile.launchMicroseconds;
+  EXPECT_NEAR(slower / asOthers, 4, 1e-9);
+}
+
+TEST(Profile, WhatOnlySomeHaveRoundTrips) {
+  Profile profile = builtin("host-generic");
+  const uint64_t hash = profileHash(profile);
+  profile.least = LeastTimes{2, 3, 4, 5};
+  profile.groupNormGigabytes = 7;
+  profile.blend = 1.5;
+  auto again = parseProfile(printProfile(profile));
+  ASSERT_TRUE(std::holds_alternative<Profile>(again)) << std::get<std::string>(again);
+  EXPECT_TRUE(std::get<Profile>(again) == profile);
+  EXPECT_NE(profileHash(profile), hash);
+}
+
 TEST(Profile, AlgorithmsOfAGpuRoundTrip) {
   Profile profile = builtin("h100");
   const uint64_t hash = profileHash(profile);
