@@ -53,18 +53,9 @@ constexpr int64_t gemvStagedBytes(int64_t M, int64_t K, int64_t parts) {
 
 inline constexpr Block kMatmulBlock = {256, kMatmulShared, 2048, false, 1, kMatmulResident};
 inline constexpr Block kGatherBlock, kPoolBlock;
-/// Of any arguments; `attentionBlock` and its like state less for given ones.
-inline constexpr Block kAttentionBlock = {kAttentionThreads, attentionShared(128),
-                                          int64_t(1) << 20},
-                       kDecodeBlock = {kAttentionThreads, decodeShared(256), kDecodeBlocks},
-                       kBatchMatmulBlock = {kProductThreads, productShared(kProductLarge),
-                                            int64_t(1) << 20},
-                       kConvBlock = kBatchMatmulBlock;
 
-/// Columns and rows of one unit.
-inline constexpr int64_t kGemvPanels = 1, kBatchTileRows = 64, kBatchTileColumns = 64,
-                         kAttentionTileRows = 32, kConvTilePixels = 64, kConvTilePanels = 4,
-                         kPoolElements = 256;
+/// Panels and elements of one unit.
+inline constexpr int64_t kGemvPanels = 1, kPoolElements = 256;
 
 /// Most shares of a head's keys, where there are few heads.
 constexpr int64_t decodeSplits(int64_t keys) {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Checks the pages: IR is quoted from a lit test, links lead somewhere, every pass is described and has a test, every
-error code and decision is listed, every folder has its README, the operators are as many as the front page says.
+"""Checks the pages: IR is quoted from a lit test and code from where it stands, links lead somewhere, every pass is described
+and has a test, every error code and decision is listed, every folder has its README, the operators are as many as the
+front page says.
 
     docs.py SOURCE
 """
@@ -9,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-BLOCK = re.compile(r"(?:<!-- from (\S+) -->\n)?^[ \t]*```mlir\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"(?:<!-- from (\S+) -->\n)?^[ \t]*```(?:mlir|cpp)\n(.*?)^[ \t]*```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)#\s]+)")
 FENCE = re.compile(r"^[ \t]*```.*?^[ \t]*```", re.MULTILINE | re.DOTALL)
 CODE = re.compile(r'[{"\[](?P<code>(?:usage|input|unsupported|infeasible|environment)\.[a-z][a-z-]+)["\]]')
@@ -31,7 +32,7 @@ def lines_of(text):
 def quotes(root, page, text):
     for source, block in BLOCK.findall(text):
         if not source:
-            yield f"{page}: IR without a `<!-- from TEST -->` above it: {block.splitlines()[0]}"
+            yield f"{page}: IR or code without a `<!-- from FILE -->` above it: {block.splitlines()[0]}"
         elif not (root / source).is_file():
             yield f"{page}: quotes {source}, which is not there"
         else:

@@ -14,6 +14,7 @@ namespace ciuic::bench {
 struct CalibrationOptions {
   std::string device = "host"; ///< host or cuda:N
   std::string name;            ///< of the profile
+  std::string disk;            ///< folder of the disk that is measured too; none: it is not
   int threads = 0;             ///< that compute; 0: as many as the process may use
   double seconds = 0.4;        ///< that each constant is measured for, at least
   std::function<void(const char *what)> onStage;

@@ -78,6 +78,10 @@ int run(int argc, char **argv) {
       ->check(CLI::Range(1, 1024));
   app.add_option("--seconds", calibration.seconds, "Calibrate: how long each constant is measured")
       ->check(CLI::Range(0.0, 60.0));
+  app.add_option("--disk", calibration.disk,
+                 "Calibrate: also the disk of this folder, by a file of 512 MiB that is written "
+                 "there and removed")
+      ->type_name("DIR");
   app.add_option("--name", calibration.name, "Calibrate: name of the profile")->type_name("NAME");
   app.add_option("--prompt", generation.prompt, "Generate: tokens of the prompt (256)")
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 24));

@@ -14,6 +14,7 @@ assert profile["name"] == "here" and profile["device"] == "host" and profile["re
 assert 1 < profile["memory_gbps"] < 2000 and 0 <= profile["launch_us"] < 10000, profile
 for link in profile["link"].values():
     assert [r["bytes"] for r in link["rates"]] == [65536, 1 << 20, 16 << 20] and all(0.1 < r["gbps"] < 2000 for r in link["rates"]), link
+assert 0.01 < profile.get("disk_gbps", 1.5) < 1000, profile
 rates = {name: {r["rows"]: r["gflops"] for r in points} for name, points in profile["matmul"].items()}
 assert sorted(rates) == ["bf16", "f16", "f32", "i4", "i4_rounded", "i8"], rates
 # One row is bound by reading weights, many by arithmetic; fewer bytes a weight are more operations a second.
