@@ -20,13 +20,15 @@ func.func @one(%x: tensor<1x128xf16>) -> tensor<1x256xf16> {
 
 // -----
 
-// So does one of f32 rows by f32 weights; not of 17 rows, which are no matrix-vector product; not of a norm that something
-// else reads.
+// Not 17 rows, which are no matrix-vector product; not a norm that something else reads; not f32 rows by 128 KiB of f32 weights,
+// which would wait for it longer than a launch takes, but those by 64 MiB.
 // CHECK-LABEL: func.func @many
 // CHECK: fusion row
 // CHECK-LABEL: func.func @shared
 // CHECK: fusion row
 // CHECK-LABEL: func.func @plain
+// CHECK: fusion row
+// CHECK-LABEL: func.func @large
 // CHECK-NOT: fusion row
 // CHECK: graph.rms_norm
 module attributes {graph.device = "cuda"} {
@@ -50,5 +52,12 @@ func.func @plain(%x: tensor<1x128xf32>) -> tensor<1x256xf32> {
   %n = graph.rms_norm %x, %s epsilon 1.0e-5 : (tensor<1x128xf32>, tensor<128xf32>) -> tensor<1x128xf32>
   %y = graph.matmul %n, %w : (tensor<1x128xf32>, tensor<128x256xf32>) -> tensor<1x256xf32>
   return %y : tensor<1x256xf32>
+}
+func.func @large(%x: tensor<1x4096xf32>) -> tensor<1x4096xf32> {
+  %s = graph.weight "s" file 0 offset 67108864 bytes 16384 : tensor<4096xf32>
+  %w = graph.weight "w" file 0 offset 0 bytes 67108864 : tensor<4096x4096xf32>
+  %n = graph.rms_norm %x, %s epsilon 1.0e-5 : (tensor<1x4096xf32>, tensor<4096xf32>) -> tensor<1x4096xf32>
+  %y = graph.matmul %n, %w : (tensor<1x4096xf32>, tensor<4096x4096xf32>) -> tensor<1x4096xf32>
+  return %y : tensor<1x4096xf32>
 }
 }
