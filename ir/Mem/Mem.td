@@ -171,12 +171,12 @@ def Mem_LaunchOp : Mem_Op<"launch", [HasParent<"EntryOp">, AttrSizedOperandSegme
     A kernel that needs a workspace has one more write, an `alloc` of its own.
     `params` reach the kernel as they are; a launch over tiles passes their range. `grid` counts the units of work.
     `cost` says what the launch costs at the bounds: `class`, `flops`, `bytes`, `rows`, `format`; planning adds `microseconds`. `tiled`
-    names the read that may come in tiles. With `gather_rows` the launch may instead run on the host tier: rows of a
+    names the read that may come in tiles; with `piecewise` each tile is a launch of its own in every plan. With `gather_rows` the launch may instead run on the host tier: rows of a
     weight that is not in the arena are gathered there, and `row_bytes` each are copied up. With `column_rows` its one
     result may be stored by runs of columns: it has that many rows, of `column_bytes` each.
   }];
   let arguments = (ins FlatSymbolRefAttr:$kernel, Variadic<Mem_BufferType>:$reads, Variadic<Mem_BufferType>:$writes,
-    DenseI64ArrayAttr:$params, AffineMapAttr:$grid, DictionaryAttr:$cost, OptionalAttr<F64Attr>:$microseconds, OptionalAttr<I64Attr>:$tiled,
+    DenseI64ArrayAttr:$params, AffineMapAttr:$grid, DictionaryAttr:$cost, OptionalAttr<F64Attr>:$microseconds, OptionalAttr<I64Attr>:$tiled, UnitAttr:$piecewise,
     OptionalAttr<AffineMapAttr>:$gather_rows, OptionalAttr<I64Attr>:$row_bytes, UnitAttr:$on_host,
     OptionalAttr<AffineMapAttr>:$column_rows, OptionalAttr<I64Attr>:$column_bytes);
   let assemblyFormat = "$kernel `(` $reads `)` `->` `(` $writes `)` `params` $params `grid` $grid `cost` $cost attr-dict `:` `(` type($reads) `)` `->` `(` type($writes) `)`";

@@ -5,6 +5,8 @@
 #include "ir/Graph/KernelGeometry.h"
 #include "ir/Graph/LibraryCall.h"
 #include "ir/Graph/Weights.h"
+#include "kernels/VendorCalls.h"
+#include "kernels/host/Abi.h"
 #include "passes/Lower/KernelCost.h"
 #include "passes/Lower/Passes.h"
 #include "passes/Lower/Tiling.h"
@@ -56,6 +58,18 @@ public:
       it->second = create(leaf);
     }
     return it->second;
+  }
+
+  /// A merged weight that the vendor multiplies many rows by: moved, and multiplied by, in as many
+  /// pieces as it has parts, since all of it would want places of their size together.
+  void cutByParts(FlatSymbolRefAttr symbol) {
+    auto op = SymbolTable::lookupNearestSymbolFrom<ciuic::mem::WeightOp>(module, symbol);
+    ciuic::kernels::PackSpec spec = ciuic::packSpecOf(cast<PackingAttr>(*op.getPacking()));
+    int64_t parts = op.getParts()->size() / 3;
+    // Whole pairs of interleaved columns.
+    int64_t panels = llvm::alignTo(llvm::divideCeil(ciuic::kernels::panelCount(spec), parts),
+                                   ciuic::kernels::kMatmulPanels);
+    op.setTileBytes(std::min<int64_t>(op.getBytes(), panels * ciuic::kernels::panelBytes(spec)));
   }
 
 private:
@@ -274,8 +288,14 @@ private:
           b.getStringAttr(nameOf(launch) + ".workspace"), IntegerAttr(), b.getUnitAttr()));
     }
     SmallVector<int64_t> params = call ? call->params : SmallVector<int64_t>();
-    IntegerAttr tiled =
-        call && call->tiles ? b.getI64IntegerAttr(*call->pointers[1]) : IntegerAttr();
+    bool piecewise = call && call->function == ciuic::kernels::kVendorMatmul &&
+                     isMerged(launch.getInputs()[*call->pointers[1]]);
+    IntegerAttr tiled = call && (call->tiles || piecewise) ? b.getI64IntegerAttr(*call->pointers[1])
+                                                           : IntegerAttr();
+    if (piecewise) {
+      weights.cutByParts(
+          reads[*call->pointers[1]].getDefiningOp<ciuic::mem::GetWeightOp>().getWeightAttr());
+    }
     AffineMapAttr rows;
     IntegerAttr rowBytes;
     if (auto gather = ciuic::hostGatherOf(kernel)) {
@@ -288,11 +308,17 @@ private:
       columnRows = AffineMapAttr::get(AffineMap::get(0, bounds.upper.size(), columns->rows));
       columnBytes = b.getI64IntegerAttr(columns->rowBytes);
     }
-    ciuic::mem::LaunchOp::create(
-        b, launch.getLoc(), FlatSymbolRefAttr::get(kernel.getSymNameAttr()), reads, writes,
-        b.getDenseI64ArrayAttr(params), kernel.getGridAttr(), costAttr, FloatAttr(), tiled, rows,
-        rowBytes, UnitAttr(), columnRows, columnBytes);
+    ciuic::mem::LaunchOp::create(b, launch.getLoc(),
+                                 FlatSymbolRefAttr::get(kernel.getSymNameAttr()), reads, writes,
+                                 b.getDenseI64ArrayAttr(params), kernel.getGridAttr(), costAttr,
+                                 FloatAttr(), tiled, piecewise ? b.getUnitAttr() : UnitAttr(), rows,
+                                 rowBytes, UnitAttr(), columnRows, columnBytes);
     return success();
+  }
+
+  static bool isMerged(Value value) {
+    auto weight = value.getDefiningOp<WeightOp>();
+    return weight && weight.getParts() && weight.getPacking();
   }
 
   /// The state that `value` is the current contents of, through appends; null if it is none.

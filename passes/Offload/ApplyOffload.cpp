@@ -251,8 +251,10 @@ private:
           operand->hostGather ? IntegerAttr() : b.getI64IntegerAttr(offset),
           operand->unit < 0 ? IntegerAttr() : b.getI64IntegerAttr(operand->slot)));
       if (launch.getTiled() && *launch.getTiled() == k) {
-        params = *tileParams(launch, planned);
-        params.truncate(launch.getParams().size()); // CUDA's kernels take the panels alone
+        // CUDA's kernels take the panels alone; of a vendor's call they are the last params.
+        SmallVector<int64_t> range = *tileParams(launch, planned);
+        range.truncate(launch.getPiecewise() ? 2 : params.size());
+        llvm::copy(range, params.end() - range.size());
         auto kernel = kernels.lookup<ciuic::graph::KernelOp>(launch.getKernel());
         grid = AffineMap::get(0, grid.getNumSymbols(),
                               ciuic::graph::unitsOf(**ciuic::graph::libraryCallOf(kernel), params));

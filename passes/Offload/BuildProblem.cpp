@@ -27,7 +27,7 @@ solver::Use useOf(LaunchOp launch, unsigned read, GetWeightOp weight, int index)
   solver::Use use;
   use.weight = index;
   if (launch.getTiled() && static_cast<unsigned>(*launch.getTiled()) == read) {
-    use.access = solver::Access::Tiles;
+    use.access = launch.getPiecewise() ? solver::Access::Pieces : solver::Access::Tiles;
   } else if (launch.getGatherRows() && read == 0) {
     use.access = solver::Access::Gather;
     auto symbols = launch->getParentOfType<EntryOp>().getSymbols().getAsRange<graph::SymbolAttr>();
@@ -119,6 +119,13 @@ void viewEntry(EntryOp entry, const llvm::StringMap<int> &weights, const cost::P
       s.name = nameOf(launch, launch.getKernel());
       s.microseconds = prediction.microseconds;
       s.hide = prediction.hide;
+      if (launch.getPiecewise()) {
+        auto read = launch.getReads()[*launch.getTiled()].getDefiningOp<GetWeightOp>();
+        auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(launch, read.getWeightAttr());
+        s.microseconds +=
+            profile.launchMicroseconds *
+            static_cast<double>(llvm::divideCeil(weight.getBytes(), weight.getTileBytes()) - 1);
+      }
       auto touch = [&](Value value) {
         auto it = indexOf.find(value);
         if (it == indexOf.end()) {

@@ -5,7 +5,9 @@
 #include "passes/Offload/Passes.h"
 
 #include "ir/Graph/LibraryCall.h"
+#include "ir/Graph/Weights.h"
 #include "kernels/VendorCalls.h"
+#include "kernels/host/Abi.h"
 
 using namespace mlir;
 
@@ -54,6 +56,14 @@ std::optional<cost::AlgorithmChoice> productOf(const graph::LibraryCall &call,
                                0};
 }
 
+/// Columns that one launch of a product in pieces computes.
+int64_t columnsOfPiece(mem::LaunchOp launch) {
+  auto read = launch.getReads()[*launch.getTiled()].getDefiningOp<mem::GetWeightOp>();
+  auto weight = SymbolTable::lookupNearestSymbolFrom<mem::WeightOp>(launch, read.getWeightAttr());
+  kernels::PackSpec spec = packSpecOf(cast<graph::PackingAttr>(*weight.getPacking()));
+  return static_cast<int64_t>(weight.getTileBytes()) / kernels::panelBytes(spec) * kernels::kPanel;
+}
+
 struct ChooseAlgorithmsPass : ciuic::impl::ChooseAlgorithmsBase<ChooseAlgorithmsPass> {
   using Base::Base;
 
@@ -89,6 +99,9 @@ private:
     }
     SmallVector<int64_t> params(launch.getParams());
     auto product = productOf(**call, params, upper);
+    if (product && launch.getPiecewise()) {
+      product->columns = std::min(product->columns, columnsOfPiece(launch));
+    }
     for (cost::AlgorithmChoice candidate : known) {
       const int64_t choice = std::exchange(candidate.choice, 0);
       if (product == candidate) {

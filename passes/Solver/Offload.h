@@ -28,11 +28,16 @@ inline constexpr int64_t kBudgetGranule = 64 * 1024;
 
 /// How a step reads a weight.
 enum class Access : uint8_t {
-  Whole, // needs all of it at one address
-  Tiles, // can run as a sequence of launches, each over a contiguous run of tiles
-  Gather // reads a few rows; may take them from the host tier when the weight is not resident in
-         // one piece
+  Whole,  // needs all of it at one address
+  Tiles,  // can run as a sequence of launches, each over a contiguous run of tiles
+  Gather, // reads a few rows; may take them from the host tier when the weight is not resident in
+          // one piece
+  Pieces  // runs as one launch a tile in every plan: what it computes of a run of tiles depends on
+          // where the run ends
 };
+
+/// Whether the bytes that one launch reads may be a part of the weight.
+inline bool isByTiles(Access access) { return access == Access::Tiles || access == Access::Pieces; }
 
 struct Use {
   int weight = 0;
@@ -57,7 +62,7 @@ struct Step {
   double hide =
       1; // rate at which the step advances while a copy runs beside it: 1 hides all, 0 nothing
   int64_t scratchBytes = 0; // alive during this step alone
-  std::vector<Use> uses;    // at most one use with Access::Tiles
+  std::vector<Use> uses;    // at most one use by tiles
   bool operator==(const Step &) const = default;
 };
 

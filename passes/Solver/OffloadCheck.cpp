@@ -62,7 +62,7 @@ std::optional<std::string> checkStep(const OffloadProblem &problem, const Step &
     if (use.gatherBytes < 0 || use.gatherBytes > kMostBytes) {
       return where + "bad gather size";
     }
-    tiled += use.access == Access::Tiles;
+    tiled += isByTiles(use.access);
     seen.push_back(use.weight);
   }
   std::sort(seen.begin(), seen.end());

@@ -81,14 +81,15 @@ std::vector<Operand> cut(const std::vector<Operand> &runs, int64_t tileBytes, in
   return parts;
 }
 
-/// The launches of one step; operands know their unit, not yet their slot. `tiles`: the most that
-/// one launch may take of the weight that is read in tiles; 0: no limit.
+/// The launches of one step; operands know their unit, not yet their slot. `mostTiles`: the most
+/// that one launch may take of the weight that is read in tiles; 0: no limit.
 void launchStep(const OffloadProblem &problem, const Step &step, int index, const UnitSet &set,
-                int64_t tiles, EntryPlan &plan) {
+                int64_t mostTiles, EntryPlan &plan) {
   Launch launch;
   launch.step = index;
   launch.microseconds = step.microseconds;
   int tiled = -1;
+  bool inPieces = false;
   std::vector<Operand> runs;
   for (const Use &use : step.uses) {
     int64_t bytes = problem.weights[use.weight].bytes;
@@ -98,8 +99,10 @@ void launchStep(const OffloadProblem &problem, const Step &step, int index, cons
       launch.microseconds += copyMicroseconds(problem.toDevice, use.gatherBytes);
       plan.copiedToDevice += use.gatherBytes;
     }
-    if (!whole || (tiles > 0 && use.access == Access::Tiles)) {
+    int64_t tiles = use.access == Access::Pieces && bytes > 0 ? 1 : mostTiles;
+    if (!whole || (tiles > 0 && isByTiles(use.access))) {
       tiled = static_cast<int>(launch.operands.size());
+      inPieces = use.access == Access::Pieces;
       runs = whole ? std::vector<Operand>{*whole} : runsOf(set, use.weight);
       if (tiles > 0) {
         runs = cut(runs, problem.weights[use.weight].tileBytes, tiles);
@@ -112,7 +115,8 @@ void launchStep(const OffloadProblem &problem, const Step &step, int index, cons
     plan.launches.push_back(std::move(launch));
     return;
   }
-  // Only the first launch gathers rows; all share the time of the kernel by bytes.
+  // Only the first launch gathers rows; all share the time of the kernel by bytes. That of a kernel
+  // in pieces has its launches in it.
   double rows = launch.microseconds - step.microseconds;
   double bytes = static_cast<double>(problem.weights[launch.operands[tiled].weight].bytes);
   for (size_t r = 0; r < runs.size(); ++r) {
@@ -120,7 +124,9 @@ void launchStep(const OffloadProblem &problem, const Step &step, int index, cons
     part.operands[tiled] = runs[r];
     part.microseconds =
         step.microseconds * static_cast<double>(runs[r].end - runs[r].begin) / bytes +
-        (r == 0 ? rows : problem.launchMicroseconds);
+        (r == 0     ? rows
+         : inPieces ? 0
+                    : problem.launchMicroseconds);
     plan.launches.push_back(std::move(part));
   }
 }

@@ -507,7 +507,7 @@ Infeasible explain(const OffloadProblem &problem, const Searcher &searcher) {
       for (const Use &use : entry.steps[s].uses) {
         const Weight &weight = problem.weights[use.weight];
         if (use.access != Access::Gather) {
-          bool part = use.access == Access::Tiles && !searcher.leastResident[use.weight];
+          bool part = isByTiles(use.access) && !searcher.leastResident[use.weight];
           int64_t bytes = part ? weight.tileBytes : weight.bytes;
           here.push_back({weight.name, bytes});
           sum += bytes;

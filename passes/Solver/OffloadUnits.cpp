@@ -39,7 +39,7 @@ std::vector<Traits> traitsOf(const OffloadProblem &problem) {
         Traits &t = traits[use.weight];
         t.used = true;
         t.whole |= use.access == Access::Whole;
-        t.tiled |= use.access == Access::Tiles;
+        t.tiled |= isByTiles(use.access);
         steps[use.weight] += use.access != Access::Gather;
         t.steps = std::max(t.steps, steps[use.weight]);
       }

@@ -233,7 +233,7 @@ Wrong validateLaunches(const OffloadProblem &problem, const Entry &entry, const 
           return where + "an operand names another weight";
         }
         bool all = operand.begin == 0 && operand.end == weight.bytes;
-        if (use.access == Access::Tiles) {
+        if (isByTiles(use.access)) {
           if (operand.begin != (all ? 0 : covered[i]) ||
               operand.end <= operand.begin - (weight.bytes == 0) ||
               (operand.begin % std::max<int64_t>(weight.tileBytes, 1)) != 0 ||
@@ -241,6 +241,10 @@ Wrong validateLaunches(const OffloadProblem &problem, const Entry &entry, const 
             return where + "tiles of \"" + weight.name + "\" are not in order";
           }
           covered[i] = operand.end;
+          if (use.access == Access::Pieces && weight.bytes > 0 &&
+              operand.end != std::min(operand.begin + weight.tileBytes, weight.bytes)) {
+            return where + "a launch reads more or less than one tile of \"" + weight.name + "\"";
+          }
         } else if (!all) {
           return where + "weight \"" + weight.name + "\" is cut";
         }
@@ -279,7 +283,7 @@ Wrong validateLaunches(const OffloadProblem &problem, const Entry &entry, const 
       return where + "has no launch";
     }
     for (size_t i = 0; i < step.uses.size(); ++i) {
-      if (step.uses[i].access == Access::Tiles &&
+      if (isByTiles(step.uses[i].access) &&
           covered[i] != problem.weights[step.uses[i].weight].bytes) {
         return where + "tiles are left out";
       }
@@ -287,8 +291,8 @@ Wrong validateLaunches(const OffloadProblem &problem, const Entry &entry, const 
     bool cut = l - first > 1;
     for (size_t i = 0; cut && i < step.uses.size(); ++i) {
       const Operand &operand = entryPlan.launches[first].operands[i];
-      cut = !(step.uses[i].access == Access::Tiles &&
-              operand.end < problem.weights[operand.weight].bytes);
+      cut =
+          !(isByTiles(step.uses[i].access) && operand.end < problem.weights[operand.weight].bytes);
     }
     if (cut) {
       return where + "is launched twice over the same bytes";

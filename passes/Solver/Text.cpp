@@ -191,8 +191,10 @@ Use readUse(Line &line) {
     rest = rest.substr(0, second);
   } else if (kind == "tiles") {
     use.access = Access::Tiles;
+  } else if (kind == "pieces") {
+    use.access = Access::Pieces;
   } else if (kind != "whole") {
-    line.fail("expected whole:, tiles: or gather:, found '" + std::string(text) + "'");
+    line.fail("expected whole:, tiles:, pieces: or gather:, found '" + std::string(text) + "'");
     return use;
   }
   use.weight = line.parse<int>(rest);
@@ -298,9 +300,10 @@ std::string printStep(const Step &step) {
   for (size_t i = 0; i < step.uses.size(); ++i) {
     const Use &use = step.uses[i];
     text += i == 0 ? " uses" : "";
-    text += use.access == Access::Whole   ? " whole:"
-            : use.access == Access::Tiles ? " tiles:"
-                                          : " gather:";
+    text += use.access == Access::Whole    ? " whole:"
+            : use.access == Access::Tiles  ? " tiles:"
+            : use.access == Access::Pieces ? " pieces:"
+                                           : " gather:";
     text += std::to_string(use.weight);
     text += use.access == Access::Gather ? ":" + number(use.gatherBytes) : "";
   }

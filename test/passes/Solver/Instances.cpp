@@ -120,9 +120,10 @@ OffloadProblem randomProblem(uint64_t seed) {
           continue;
         }
         Access access = below(6) == 0            ? Access::Gather
-                        : below(3) > 0 && !tiled ? Access::Tiles
-                                                 : Access::Whole;
-        tiled |= access == Access::Tiles;
+                        : below(3) == 0 || tiled ? Access::Whole
+                        : below(4) == 0          ? Access::Pieces
+                                                 : Access::Tiles;
+        tiled |= isByTiles(access);
         step.uses.push_back({w, access, access == Access::Gather ? below(3000) : 0});
       }
       entry.steps.push_back(std::move(step));

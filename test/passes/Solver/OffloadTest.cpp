@@ -98,6 +98,33 @@ TEST(Offload, AWeightLargerThanASlotStreamsInTiles) {
   EXPECT_TRUE(plan.entries[1].launches[0].operands[0].hostGather);
 }
 
+// What a vendor's product computes depends on how many columns it is asked for, so that it is
+// launched a tile at a time whether the weight streams or stays.
+TEST(Offload, APieceIsALaunchInEveryPlan) {
+  OffloadProblem problem = transformer(4);
+  Step &logits = problem.entries[0].steps.back();
+  logits.uses[0].access = Access::Pieces;
+  const int64_t bytes = problem.weights[0].bytes;
+  problem.weights[0].tileBytes = bytes / 2 + 64; // the second is shorter
+  OffloadPlan resident = planOf(problem);
+  problem.budget = resident.needBytes / 2;
+  OffloadPlan streamed = planOf(problem);
+  EXPECT_GT(streamed.streamedBytes, 0);
+  for (const OffloadPlan *plan : {&resident, &streamed}) {
+    std::vector<std::pair<int64_t, int64_t>> pieces;
+    double microseconds = 0;
+    for (const Launch &launch : plan->entries[0].launches) {
+      if (launch.step + 1 == static_cast<int>(problem.entries[0].steps.size())) {
+        pieces.emplace_back(launch.operands[0].begin, launch.operands[0].end);
+        microseconds += launch.microseconds;
+      }
+    }
+    const int64_t cut = bytes / 2 + 64;
+    EXPECT_EQ(pieces, (std::vector<std::pair<int64_t, int64_t>>{{0, cut}, {cut, bytes}}));
+    EXPECT_NEAR(microseconds, logits.microseconds, 1e-9);
+  }
+}
+
 // A pass ends with the slots as it found them, so passes of different entries may alternate.
 TEST(Offload, TheTailLoadsTheFirstUnitsOfTheNextPass) {
   OffloadProblem problem = transformer(12);
