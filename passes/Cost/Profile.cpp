@@ -294,6 +294,9 @@ std::variant<Profile, std::string> parseProfile(std::string_view text) {
   if (reader.has("group_norm_gbps")) {
     profile.groupNormGigabytes = reader.amount("group_norm_gbps", 1e-3, 1e6);
   }
+  if (reader.has("move_gbps")) {
+    profile.moveGigabytes = reader.amount("move_gbps", 1e-3, 1e6);
+  }
   if (reader.has("blend")) {
     profile.blend = reader.amount("blend", 1, 64);
   }
@@ -356,6 +359,9 @@ std::string printProfile(const Profile &profile) {
   }
   if (profile.groupNormGigabytes != 0) {
     json["group_norm_gbps"] = profile.groupNormGigabytes;
+  }
+  if (profile.moveGigabytes != 0) {
+    json["move_gbps"] = profile.moveGigabytes;
   }
   if (profile.blend != 0) {
     json["blend"] = profile.blend;
@@ -422,6 +428,7 @@ Prediction predict(const Profile &profile, const Work &work) {
     rate = profile.elementwiseGigaflops;
     break;
   case WorkClass::Move:
+    gigabytes = profile.moveGigabytes > 0 ? profile.moveGigabytes : gigabytes;
     break;
   }
   double compute = rate > 0 ? work.flops / (rate * 1e3) : 0;

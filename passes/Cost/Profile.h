@@ -69,6 +69,7 @@ struct Profile {
   std::vector<AlgorithmChoice> algorithms; // cuda
   std::optional<LeastTimes> least;         // none: launchMicroseconds for all
   double groupNormGigabytes = 0;           // as memoryGigabytes, of group norms; 0: the same
+  double moveGigabytes = 0;                // and of concatenations and other moves; 0: the same
   /// How operations and bytes of a launch add up: ((operations)^blend + (bytes)^blend)^(1 / blend)
   /// of their microseconds. 0: the longer alone counts.
   double blend = 0;

@@ -33,7 +33,8 @@ OTHERS = ("session", "quality", "halves", "f16", "contrib", "decoders", "disk", 
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--bin", type=Path, required=True, metavar="DIR", help="folder of ciuicc and ciuic-run")
-    p.add_argument("--models", metavar="NAME,…", help="only these: " + ", ".join([*zoo.MODELS, *OTHERS]))
+    p.add_argument("--models", metavar="NAME,…", help="only these: " + ", ".join([*zoo.MODELS, *OTHERS]) + "; "
+                   "f16 is several models, MODEL-f16 one of them")
     much = p.add_mutually_exclusive_group()
     much.add_argument("--full", action="store_true", help="every case in every variant")
     much.add_argument("--short", action="store_true", help="for builds with sanitizers: each model at its first size and at 100 and "
@@ -49,8 +50,9 @@ def main():
     p.add_argument("--timeout", type=float, default=900, metavar="S", help="for one call of a tool")
     a = p.parse_args()
     known = [*zoo.MODELS, *OTHERS]
+    halved = {f"{name}-f16": name for name in zoo.HALVED}
     chosen = a.models.split(",") if a.models else [name for name in known if not (a.short and name == "quality")]
-    unknown = set(chosen) - set(known)
+    unknown = set(chosen) - set(known) - set(halved)
     if unknown:
         p.error("no such tests: " + ", ".join(sorted(unknown)))
     work = a.work or Path(tempfile.mkdtemp(prefix="ciuic-e2e-"))
@@ -66,6 +68,8 @@ def main():
             elif name == "f16":
                 for model in zoo.HALVED:
                     matrix.run_model(suite, tools, zoo.halved(model), work / name / model, a.full, not a.full)
+            elif name in halved:
+                matrix.run_model(suite, tools, zoo.halved(halved[name]), work / name, a.full, not a.full)
             elif name == "halves":
                 halves.run_halves(suite, tools, work / name)
             elif name == "contrib":

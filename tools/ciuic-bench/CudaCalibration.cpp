@@ -115,8 +115,7 @@ public:
     const int64_t convolutions = roundUp(std::max<int64_t>(0, withConvolutions - without));
     say(formatText("context, code and libraries take %.1f MiB, %.1f of them for convolutions",
                    double(rest) / (1 << 20), double(convolutions) / (1 << 20)));
-    // The arena ends inside a piece, and the driver takes one for the first process that comes.
-    profile.reserveBytes = roundUp(rest - convolutions) + 2 * piece;
+    profile.reserveBytes = roundUp(rest - convolutions) + piece; // the arena ends inside one
     profile.reserveConvolutionBytes = convolutions;
     profile.reservePinnedShare = 8.0 / 4096; // a page table's entry for each page
     return Status::ok();

@@ -138,13 +138,16 @@ TEST(Predict, OperationsAndBytesBlend) {
   EXPECT_EQ(predict(profile, work).microseconds, 0);
 }
 
-TEST(Predict, GroupNormsMayHaveARateOfTheirOwn) {
-  Profile profile = builtin("host-generic");
-  Work work{.kind = WorkClass::GroupNorm, .bytes = 1e9};
-  const double asOthers = predict(profile, work).microseconds - profile.launchMicroseconds;
-  profile.groupNormGigabytes = profile.memoryGigabytes / 4;
-  const double slower = predict(profile, work).microseconds - profile.launchMicroseconds;
-  EXPECT_NEAR(slower / asOthers, 4, 1e-9);
+TEST(Predict, GroupNormsAndMovesMayHaveRatesOfTheirOwn) {
+  for (WorkClass kind : {WorkClass::GroupNorm, WorkClass::Move}) {
+    Profile profile = builtin("host-generic");
+    Work work{.kind = kind, .bytes = 1e9};
+    const double asOthers = predict(profile, work).microseconds - profile.launchMicroseconds;
+    (kind == WorkClass::Move ? profile.moveGigabytes : profile.groupNormGigabytes) =
+        profile.memoryGigabytes / 4;
+    const double slower = predict(profile, work).microseconds - profile.launchMicroseconds;
+    EXPECT_NEAR(slower / asOthers, 4, 1e-9);
+  }
 }
 
 TEST(Profile, WhatOnlySomeHaveRoundTrips) {
@@ -152,6 +155,7 @@ TEST(Profile, WhatOnlySomeHaveRoundTrips) {
   const uint64_t hash = profileHash(profile);
   profile.least = LeastTimes{2, 3, 4, 5};
   profile.groupNormGigabytes = 7;
+  profile.moveGigabytes = 6;
   profile.blend = 1.5;
   auto again = parseProfile(printProfile(profile));
   ASSERT_TRUE(std::holds_alternative<Profile>(again)) << std::get<std::string>(again);
