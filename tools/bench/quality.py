@@ -24,7 +24,8 @@ from cli import Tools
 from quality import SINGLE, mean_bits, rounding_loss
 
 TEXTS = {"GPL-3": language.TEXT, "Artistic": language.TEXT.with_name("Artistic")}
-CASES = (("exact", "100%", []), ("near", "100%", ["--quality", "near"]), ("near, caches int8", "100%", ["--quality", "near", "--kv", "int8"]),
+CASES = (("exact", "100%", []), ("near", "100%", ["--quality", "near"]), ("f16", "100%", ["--quality", "near", "--formats", "f16"]),
+         ("f16, caches int8", "100%", ["--quality", "near", "--formats", "f16", "--kv", "int8"]),
          ("balanced", "100%", ["--quality", "balanced"]),
          ("balanced", "30%", ["--quality", "balanced"]), ("balanced", "25%", ["--quality", "balanced"]),
          ("int4g64 alone", "100%", ["--quality", "balanced", "--formats", "int4g64"]), ("small", "100%", ["--quality", "small"]))
