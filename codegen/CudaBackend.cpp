@@ -221,15 +221,15 @@ FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel) {
   }
   if (*call) {
     kernels::cuda::Block block = graph::cudaBlockOf(**call);
-    return CudaLaunch{block.threads, block.sharedBytes, block.maxGrid, 1, block.overlaps};
+    return CudaLaunch{block.threads, block.sharedBytes, block.maxGrid, 1, block.overlaps, 0, 0};
   }
   FailureOr<GpuPlan> plan = gpuPlanOf(kernel, 90);
   if (failed(plan)) {
     return kernel.emitError("no plan for a GPU follows from this body for template ")
            << graph::stringifyTemplate(kernel.getTemplateKind());
   }
-  return CudaLaunch{plan->threads, plan->sharedBytes, plan->grid, plan->sharing(),
-                    beginsEarly(kernel)};
+  return CudaLaunch{plan->threads,       plan->sharedBytes, plan->grid,      plan->sharing(),
+                    beginsEarly(kernel), plan->leastShared, plan->together()};
 }
 
 /// Every kernel's text for every generation that is asked for.

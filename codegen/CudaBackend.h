@@ -42,8 +42,13 @@ mlir::FailureOr<CudaCode> compileCudaKernels(llvm::ArrayRef<graph::KernelOp> ker
 /// architecture.
 struct CudaLaunch {
   int64_t threads = 256, sharedBytes = 0, grid = 1;
-  int64_t cluster = 1;   ///< The grid is a multiple of it, and has to be.
+  int64_t cluster = 1;   ///< The grid is a multiple of it.
   bool overlaps = false; ///< It waits by itself for the kernel before it, from 9.0 on.
+  /// Of the shared memory, what the code makes do with; 0: all of it.
+  int64_t leastShared = 0;
+  /// Where the code has no clusters, all blocks of a launch, a multiple of this, run at once; 0:
+  /// they need not.
+  int64_t together = 0;
 };
 mlir::FailureOr<CudaLaunch> cudaLaunchOf(graph::KernelOp kernel);
 

@@ -29,15 +29,6 @@ Value kernelArray(Emitter &e, Type element, int64_t count) {
   return LLVM::AddressOfOp::create(e.builder, e.loc, global);
 }
 
-Value multiprocessors(Emitter &e) {
-  Type word = e.builder.getI32Type();
-  Value count = LLVM::CallIntrinsicOp::create(
-                    e.builder, e.loc, word,
-                    e.builder.getStringAttr("llvm.nvvm.read.ptx.sreg.nsmid"), ValueRange{})
-                    .getResult(0);
-  return arith::ExtUIOp::create(e.builder, e.loc, e.builder.getI64Type(), count);
-}
-
 // One thread stands for its block: it arrives, then waits until the counter passes the next
 // multiple of the number of blocks. Acquire and release cover what the barriers of the block order.
 void teamBarrier(Emitter &e, Value counter, Value blocks) {

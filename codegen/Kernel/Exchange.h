@@ -40,8 +40,6 @@ mlir::Value kernelArray(Emitter &emitter, mlir::Type element, int64_t count);
 /// Waits for `blocks` blocks that run at the same time. `counter` is theirs alone: an i64 of
 /// global memory, zero at first, that goes up by `blocks` with every barrier.
 void teamBarrier(Emitter &emitter, mlir::Value counter, mlir::Value blocks);
-/// Multiprocessors of the chip.
-mlir::Value multiprocessors(Emitter &emitter);
 
 /// One value for the threads of a cluster, from values that each block's threads agree on. All
 /// blocks must have started, and without mail read what an earlier round of the same reduction

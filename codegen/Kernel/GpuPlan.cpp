@@ -7,6 +7,7 @@
 // growing blocks, then clusters of blocks, so that a row stays in registers
 // from its first reduction to its store.
 #include "codegen/Kernel/GpuPlan.h"
+#include "codegen/Kernel/RowTotals.h"
 
 #include "llvm/Support/MathExtras.h"
 
@@ -24,13 +25,15 @@ constexpr int64_t kKept = 32, kMostThreads = 512, kMostCluster = 8;
 /// Slabs. Shared memory of a block that every chip from 8.6 on has, and of a
 /// multiprocessor of 9.0; slots of a block, so that enough blocks are at
 /// different points (alternating rows; long ones, and those with elementary
-/// functions); threads of a block and of a multiprocessor, from which registers
-/// follow; bytes of a run of alternating rows; units that have counters in
-/// global memory.
+/// functions); threads of a block of alternating rows (where a multiprocessor has
+/// one or two) and of a multiprocessor, from which registers follow; partial sums
+/// of a block; bytes of a run of alternating rows; units that have counters in
+/// global memory; images that teams take rather than short runs.
 constexpr int64_t kBlockShared = 99 << 10, kChipShared = 227 << 10;
 constexpr int64_t kAlternateSlab = 46 << 10, kLongSlab = 32 << 10, kHeavySlab = 64 << 10;
-constexpr int64_t kAlternateThreads = 256, kMostResident = 768;
-constexpr int64_t kRun = 128, kMostTeamUnits = 4096;
+constexpr int64_t kAlternateThreads = 256, kFewAlternateThreads = 384, kMostResident = 768;
+constexpr int64_t kMostSums = 40 << 10;
+constexpr int64_t kRun = 128, kMostTeamUnits = 4096, kFewImages = 8;
 
 int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t powerOf2Ceil(int64_t v) { return int64_t(llvm::PowerOf2Ceil(std::max<int64_t>(v, 1))); }
@@ -236,18 +239,26 @@ private:
     return operands.empty() ? std::nullopt : std::optional(bytes);
   }
 
-  /// Shared memory of a block beside its slots: partial sums of two values a
-  /// lane, and little else.
-  static int64_t sumsOf(const GpuPlan &plan, bool alternate) {
-    return (2 << 10) + (alternate ? 8 * plan.threads * plan.width : 0);
+  /// Shared memory of a block beside its slots: partial sums of at most three values, and little
+  /// else.
+  static int64_t sumsOf(const GpuPlan &plan, int64_t inner) {
+    const Line line = {inner, plan.width, plan.across};
+    return (2 << 10) + (inner > 0 ? RowParts::bytes(line, 3) * plan.threads : 0);
+  }
+
+  /// Threads of a block whose partial sums fit.
+  static int64_t mostThreads(const GpuPlan &plan, int64_t inner) {
+    const Line line = {inner, plan.width, plan.across};
+    return std::min(kMostThreads, kMostSums / RowParts::bytes(line, 3));
   }
 
   /// Spreads units of `places` lines' worth of vectors over blocks of `lines`
-  /// lines; false where they do not fit.
+  /// lines, of alternating rows with `inner` elements at a place or 0; false where they do not fit.
   bool spreadSlab(int64_t units, int64_t places, int64_t lines, int64_t vectorBytes,
-                  bool alternate) {
+                  int64_t inner) {
+    const bool alternate = inner > 0;
     plan.threads = plan.group = lines * plan.across;
-    const int64_t sums = sumsOf(plan, alternate), slot = plan.threads * vectorBytes;
+    const int64_t sums = sumsOf(plan, inner), slot = plan.threads * vectorBytes;
     const int64_t preferred = alternate ? kAlternateSlab : heavy() ? kHeavySlab : kLongSlab;
     auto slotsOf = [&](int64_t cluster) { return ceilDiv(places, lines * cluster); };
     plan.cluster = 1;
@@ -264,9 +275,10 @@ private:
       return false;
     }
     plan.slab = true;
-    plan.resident = std::clamp<int64_t>(
-        std::min(kChipShared / (plan.sharedBytes + sums + 1024), kMostResident / plan.threads), 1,
-        16);
+    plan.resident =
+        std::clamp<int64_t>(std::min(kChipShared / (plan.sharedBytes + sums + 1024),
+                                     std::max<int64_t>(2, kMostResident / plan.threads)),
+                            1, 16);
     plan.teamUnits = units <= kMostTeamUnits ? units : 0;
     plan.grid = std::clamp<int64_t>(units, 1, kMostBlocks / plan.cluster) * plan.cluster;
     return true;
@@ -279,7 +291,7 @@ private:
     }
     GpuPlan before = plan;
     plan.across = 1; // a line is a vector
-    bool fits = spreadSlab(rows, elements / plan.width, heavy() ? 256 : 128, *bytes, false);
+    bool fits = spreadSlab(rows, elements / plan.width, heavy() ? 256 : 128, *bytes, 0);
     if (!fits) {
       plan = before;
     }
@@ -309,23 +321,42 @@ private:
     GpuPlan before = plan;
     auto attempt = [&](int64_t together) {
       plan = before;
-      plan.together = together;
+      plan.rows = together;
       plan.width = widthAlong(types);
       while (plan.width > 1 && together * *inner % plan.width != 0) {
         plan.width /= 2;
       }
       plan.across = together * *inner / plan.width;
       std::optional<int64_t> bytes = slabBytes(space, plan.width);
-      if (!bytes || plan.across > kMostThreads) {
+      if (!bytes) {
         return false;
       }
       // Whole warps.
       int64_t unit = 32 / std::gcd<int64_t>(32, plan.across);
-      if (unit * plan.across > kMostThreads) {
+      const int64_t most = mostThreads(plan, *inner);
+      if (unit * plan.across > most) {
         return false;
       }
-      int64_t lines = std::max<int64_t>(1, kAlternateThreads / (unit * plan.across)) * unit;
-      return spreadSlab(ceilDiv(rows, together), places, lines, *bytes, true);
+      auto linesOf = [&](int64_t threads) {
+        return int64_t(llvm::bit_floor(uint64_t(
+                   std::max<int64_t>(1, std::min(threads, most) / (unit * plan.across))))) *
+               unit;
+      };
+      const GpuPlan tried = plan;
+      const int64_t units = ceilDiv(rows, together);
+      if (!spreadSlab(units, places, linesOf(kAlternateThreads), *bytes, *inner)) {
+        return false;
+      }
+      // Where a multiprocessor has a block or two, they are larger.
+      const GpuPlan small = plan;
+      const int64_t resident = std::min(plan.resident, ceilDiv(plan.grid, kMultiprocessors));
+      plan = tried;
+      if (resident > 2 ||
+          !spreadSlab(units, places, linesOf(kFewAlternateThreads), *bytes, *inner) ||
+          (plan.slots < 3 && plan.cluster > 1)) {
+        plan = small;
+      }
+      return true;
     };
     // Runs of whole lines where there are enough units, then shorter ones.
     auto ofRun = [&](int64_t run) {
@@ -340,13 +371,19 @@ private:
         return true;
       }
     }
-    for (int64_t run : {kRun / 2, kRun, kRun / 4}) {
+    for (int64_t run : {kRun / 2, kRun}) {
       if (ofRun(run)) {
         return true;
       }
     }
+    // Few large images: a team reads whole lines. Many: short runs keep all multiprocessors at it.
     plan = before;
-    return teamOfAlternating(*groups, *inner, rows / *groups, places, widthAlong(types));
+    const int64_t images = rows / *groups;
+    if (images > kFewImages && ofRun(kRun / 4)) {
+      return true;
+    }
+    plan = before;
+    return teamOfAlternating(*groups, *inner, images, places, widthAlong(types));
   }
 
   /// Images whose rows do not fit in a cluster: a team of blocks takes all rows
@@ -354,7 +391,7 @@ private:
   bool teamOfAlternating(int64_t groups, int64_t inner, int64_t images, int64_t places,
                          int64_t widest) {
     GpuPlan before = plan;
-    plan.together = groups;
+    plan.rows = groups;
     plan.width = widest;
     while (plan.width > 1 && groups * inner % plan.width != 0) {
       plan.width /= 2;
@@ -362,20 +399,25 @@ private:
     plan.across = groups * inner / plan.width;
     std::optional<int64_t> bytes = slabBytes(*graph::reduceSpaceOf(body), plan.width);
     int64_t unit = 32 / std::gcd<int64_t>(32, plan.across);
-    if (!bytes || images < 1 || images > kMostTeamUnits / 64 || unit * plan.across > kMostThreads) {
+    const int64_t most = mostThreads(plan, inner);
+    if (!bytes || images < 1 || images > kMostTeamUnits / 64 || unit * plan.across > most) {
       plan = before;
       return false;
     }
-    int64_t lines = kMostThreads / (unit * plan.across) * unit;
+    int64_t lines = most / (unit * plan.across) * unit;
     plan.threads = plan.group = lines * plan.across;
-    const int64_t sums = sumsOf(plan, true) + (2 << 10);
+    const int64_t sums = sumsOf(plan, inner) + (2 << 10);
     plan.slab = plan.again = true;
     plan.teamUnits = images;
-    plan.slots = std::max<int64_t>(1, (kBlockShared - sums) / (plan.threads * *bytes));
-    plan.sharedBytes = plan.slots * plan.threads * *bytes;
     plan.resident = 1;
     int64_t together = std::min(images, kMultiprocessors / 2);
     plan.team = std::clamp<int64_t>(ceilDiv(places, lines), 2, kMultiprocessors / together);
+    const int64_t batch = slotsTogether * plan.threads * *bytes;
+    int64_t batches = ceilDiv(ceilDiv(places, lines * plan.team), slotsTogether);
+    batches = std::clamp<int64_t>((kChipShared - sums) / batch, 1, batches);
+    plan.slots = slotsTogether * batches;
+    plan.sharedBytes = batches * batch;
+    plan.leastShared = batch;
     plan.grid = plan.team * together;
     return true;
   }

@@ -2,7 +2,7 @@
 // Row kernels that keep rows in shared memory, for rows too long for a block's registers and for
 // rows whose elements alternate with their neighbours' (groups of channels, channels last).
 //
-// A block, or a cluster of blocks, takes a unit: `together` rows. Every thread copies its own
+// A block, or a cluster of blocks, takes a unit: `rows` rows. Every thread copies its own
 // vectors into its own slots, so copies need no barrier, and they ask for no registers: what keeps
 // memory busy while a block adds up and waits for its cluster is that others are at another point.
 // Threads of alternating rows stand side by side along a run of all rows of the unit and keep the
@@ -10,7 +10,7 @@
 // a cluster's memory are shared by a team of blocks, whose sums meet in global memory: what does
 // not fit in the slots is read again, last places first, which the cache may still have.
 #include "codegen/Kernel/Exchange.h"
-#include "codegen/Kernel/Reducer.h"
+#include "codegen/Kernel/RowTotals.h"
 #include "codegen/Kernel/Threads.h"
 
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -22,10 +22,8 @@ using namespace mlir;
 namespace ciuic::codegen {
 namespace {
 
-/// Slots whose code stands in one iteration of a loop over them.
-constexpr int64_t kTogether = 4;
-/// Blocks of a cluster, which are few enough to run at the same time anywhere.
-constexpr int64_t kFew = 8;
+/// Batches of slots that are taken as they come, with code for each.
+constexpr int64_t kFewBatches = 6;
 
 class SlabEmitter {
 public:
@@ -44,9 +42,8 @@ public:
       }
       placeCount = e.symbolic(count);
       for (unsigned d : r.kept) {
-        keptExtents.push_back(d == *group
-                                  ? e.constant(*constantIndex(r.space.dims[d]) / plan.together)
-                                  : r.extents[d]);
+        keptExtents.push_back(d == *group ? e.constant(*constantIndex(r.space.dims[d]) / plan.rows)
+                                          : r.extents[d]);
       }
     } else {
       AffineExpr count = getAffineConstantExpr(1, e.builder.getContext());
@@ -76,11 +73,10 @@ public:
     if (plan.cluster > 1) {
       rank = clusterRank(e);
     } else if (plan.team > 1) {
-      // All of a team run at the same time: any chip has room for a few, and for one on each
-      // multiprocessor.
+      // All blocks of a launch run at once. Where a chip runs fewer than a team, they are one.
       members = e.constant(plan.team);
-      if (plan.team > kFew) {
-        members = e.min(members, multiprocessors(e));
+      if (plan.again) {
+        members = e.min(members, step);
       }
       rank = e.builder.createOrFold<arith::RemUIOp>(e.loc, first, members);
       Value team = e.builder.createOrFold<arith::DivUIOp>(e.loc, first, members);
@@ -91,10 +87,11 @@ public:
     if (plan.team > 1) {
       counters = kernelArray(e, b.getI64Type(), plan.teamUnits);
     }
+    slotCount = e.constant(plan.slots);
     if (plan.again) {
+      slotCount = slotsOfLaunch();
       Value all = e.sub(e.add(placeCount, stride), e.constant(1));
-      allSlots =
-          e.max(e.builder.createOrFold<arith::DivUIOp>(e.loc, all, stride), e.constant(plan.slots));
+      allSlots = e.max(e.builder.createOrFold<arith::DivUIOp>(e.loc, all, stride), slotCount);
     }
     placeOperands();
     auto outer = e.supply;
@@ -119,16 +116,20 @@ public:
       round = loop.getRegionIterArg(0), unit = loop.getInductionVar();
       r.base = baseOf(unit);
       waited = false;
-      forSlots([&](Value slot) { fill(slot); });
-      NVVM::CpAsyncCommitGroupOp::create(b, e.loc);
+      forSlotBatches([&](ArrayRef<Value> slots) {
+        for (Value slot : slots) {
+          fill(slot);
+        }
+        NVVM::CpAsyncCommitGroupOp::create(b, e.loc);
+      });
       joinCluster(round);
       r.resolveAll([&](const ReductionState &state) { return reduce(state); });
       e.width = plan.width;
       if (plan.again) {
-        Value last = e.sub(e.add(allSlots, e.constant(plan.slots)), e.constant(1));
-        e.loop(e.constant(plan.slots), allSlots, kTogether, [&](Value from) {
+        Value last = e.sub(e.add(allSlots, slotCount), e.constant(1));
+        e.loop(slotCount, allSlots, slotsTogether, [&](Value from) {
           SmallVector<Value> slots;
-          for (int64_t i = 0; i < kTogether; ++i) {
+          for (int64_t i = 0; i < slotsTogether; ++i) {
             slots.push_back(e.sub(last, e.add(from, e.constant(i))));
           }
           storeAgain(slots);
@@ -167,18 +168,32 @@ private:
   }
 
   void placeOperands() {
-    Value shared = dynamicShared(e);
-    int64_t offset = 0;
+    Value shared = dynamicShared(e), offset = e.constant(0);
     auto pointer = LLVM::LLVMPointerType::get(e.builder.getContext(), 3);
     for (BlockArgument argument : slabOperands(r.frame.body, r.space)) {
       Kept one{argument, e.buffers[argument], {}, 0};
       one.bytes = plan.width * graph::elementBytes(one.buffer.element);
-      Value at = e.add(e.mul(thread, e.constant(one.bytes)), e.constant(offset));
+      Value at = e.add(e.mul(thread, e.constant(one.bytes)), offset);
       one.slots = LLVM::GEPOp::create(e.builder, e.loc, pointer, e.builder.getI8Type(), shared,
                                       ArrayRef<LLVM::GEPArg>{at});
-      offset += plan.slots * plan.threads * one.bytes;
+      offset = e.add(offset, e.mul(slotCount, e.constant(plan.threads * one.bytes)));
       kept.push_back(one);
     }
+  }
+  /// As many slots as the launch has shared memory for: chips differ in it, and places beyond them
+  /// are read again.
+  Value slotsOfLaunch() {
+    int64_t bytes = 0;
+    for (BlockArgument argument : slabOperands(r.frame.body, r.space)) {
+      bytes += plan.threads * plan.width * graph::elementBytes(e.buffers[argument].element);
+    }
+    OpBuilder &b = e.builder;
+    Value size = LLVM::CallIntrinsicOp::create(
+                     b, e.loc, b.getI32Type(),
+                     b.getStringAttr("llvm.nvvm.read.ptx.sreg.dynamic_smem_size"), ValueRange{})
+                     .getResult(0);
+    size = arith::ExtUIOp::create(b, e.loc, b.getI64Type(), size);
+    return e.mul(quotientOf(e, size, bytes * slotsTogether), e.constant(slotsTogether));
   }
   const Kept *find(Value tensor) const {
     auto it = llvm::find_if(kept, [&](const Kept &one) { return one.argument == tensor; });
@@ -206,7 +221,7 @@ private:
     if (!group) {
       return base;
     }
-    Value run = e.add(e.mul(base[*group].value, e.constant(plan.together * width)),
+    Value run = e.add(e.mul(base[*group].value, e.constant(plan.rows * width)),
                       e.mul(x, e.constant(plan.width)));
     if (width % plan.width == 0) {
       base[*group] = e.uniform(quotientOf(e, run, width));
@@ -261,9 +276,6 @@ private:
     index[inner] = {where.back(), Lane::Unit, true};
     return {index, inside};
   }
-  /// Slots whose code stands in one iteration: shared memory is near, and registers are for
-  /// threads.
-  int64_t batch() const { return kTogether; }
   int64_t lines() const { return plan.threads / plan.across; }
 
   void fill(Value slot) {
@@ -292,32 +304,31 @@ private:
     }
   }
 
-  /// Code for up to kTogether slots, for all of them in order.
-  void forSlotBatches(function_ref<void(ArrayRef<Value>)> body) {
-    const int64_t whole = plan.slots / batch() * batch();
-    if (whole > 0) {
-      e.loop(e.constant(0), e.constant(whole), batch(), [&](Value from) {
-        SmallVector<Value> slots;
-        for (int64_t i = 0; i < batch(); ++i) {
-          slots.push_back(e.add(from, e.constant(i)));
-        }
-        body(slots);
-      });
-    }
-    SmallVector<Value> rest;
-    for (int64_t s = whole; s < plan.slots; ++s) {
-      rest.push_back(e.constant(s));
-    }
-    if (!rest.empty()) {
-      body(rest);
-    }
+  /// Slots that loops of slotsTogether go through, those from `from` on, and the others. A launch's
+  /// slots are a multiple of it.
+  Value wholeSlots() const {
+    return plan.again ? slotCount : e.constant(plan.slots / slotsTogether * slotsTogether);
   }
-  void forSlots(function_ref<void(Value)> body) {
-    forSlotBatches([&](ArrayRef<Value> slots) {
-      for (Value slot : slots) {
-        body(slot);
-      }
-    });
+  SmallVector<Value> slotsFrom(Value from) {
+    return llvm::map_to_vector(llvm::seq<int64_t>(0, slotsTogether),
+                               [&](int64_t i) { return e.add(from, e.constant(i)); });
+  }
+  SmallVector<Value> otherSlots() {
+    const int64_t whole = plan.again ? plan.slots : plan.slots / slotsTogether * slotsTogether;
+    return llvm::map_to_vector(llvm::seq<int64_t>(whole, plan.slots),
+                               [&](int64_t slot) { return e.constant(slot); });
+  }
+
+  /// Code for up to slotsTogether slots, for all of them in order: shared memory is near, and
+  /// registers are for threads.
+  void forSlotBatches(function_ref<void(ArrayRef<Value>)> body) {
+    if (plan.slots >= slotsTogether) {
+      e.loop(e.constant(0), wholeSlots(), slotsTogether,
+             [&](Value from) { body(slotsFrom(from)); });
+    }
+    if (SmallVector<Value> others = otherSlots(); !others.empty()) {
+      body(others);
+    }
   }
 
   /// Reads of this slot's operands come from shared memory while `body` emits.
@@ -347,7 +358,7 @@ private:
     SmallVector<Place> at;
     SmallVector<SmallVector<std::pair<unsigned, Value>>> values;
     for (Value slot : slots) {
-      Value some = e.compare(arith::CmpIPredicate::sge, slot, e.constant(plan.slots));
+      Value some = e.compare(arith::CmpIPredicate::sge, slot, slotCount);
       at.push_back(placeAt(r.base, slot));
       at.back().inside = arith::AndIOp::create(e.builder, e.loc, some, at.back().inside);
       values.push_back(r.fullValues(at.back().index));
@@ -357,51 +368,123 @@ private:
     }
   }
 
-  SmallVector<Value> step(const ReductionState &state, ArrayRef<Value> slots, ValueRange carried) {
-    SmallVector<Value> next(carried);
-    for (Value slot : slots) {
-      Place place = placeAt(r.base, slot);
-      next = atSlot(place, slot,
-                    [&] { return maskedStep(e, state, place.index, next, place.inside); });
+  /// A reduction over one thread's places: values to start from, a step at a place, and what the
+  /// state's values are in the end.
+  struct Fold {
+    SmallVector<Value> start;
+    std::function<SmallVector<Value>(const Place &, ValueRange)> step;
+    std::function<SmallVector<Value>(ValueRange)> finish;
+  };
+
+  Fold foldOf(const ReductionState &state) {
+    if (state.isMoments) {
+      return momentsOf(state);
     }
-    return next;
+    auto step = [this, &state](const Place &place, ValueRange carried) {
+      return maskedStep(e, state, place.index, carried, place.inside);
+    };
+    return {llvm::map_to_vector(state.identity, [&](Value v) { return e.splat(v); }), step,
+            [](ValueRange carried) { return SmallVector<Value>(carried); }};
   }
 
-  /// This thread's part, a vector for each of the state's values.
-  SmallVector<Value> threadPart(const ReductionState &state) {
-    SmallVector<Value> carried;
-    for (auto [i, v] : llvm::enumerate(state.identity)) {
-      carried.push_back(state.isMoments && i == 0 ? v : e.splat(v));
-    }
-    if (plan.again) {
-      carried = e.loop(e.constant(plan.slots), allSlots, kTogether, carried,
-                       [&](Value from, ValueRange acc) {
-                         SmallVector<Value> next(acc);
-                         for (int64_t i = 0; i < kTogether; ++i) {
-                           Place place = placeAt(r.base, e.add(from, e.constant(i)));
-                           next = maskedStep(e, state, place.index, next, place.inside);
-                         }
-                         return next;
-                       });
-    }
+  /// Mean and squared differences by sums of x − k and (x − k)², where k is the thread's first
+  /// element at this lane: of n elements the second sum is at most n + 1 times the squared
+  /// differences, which bounds what the subtraction in the end can lose.
+  Fold momentsOf(const ReductionState &state) {
+    OpBuilder &b = e.builder;
+    Location loc = e.loc;
+    Value input = state.tensors.front().getDefiningOp<graph::ReduceOp>().getInput();
+    Value zero = e.scalarFloat(0, b.getF32Type()), zeros = e.splat(zero);
+    auto select = [this](const Place &place, Value v, Value otherwise) {
+      return place.inside ? e.select(place.inside, v, otherwise) : v;
+    };
+    Place first = placeAt(r.base, e.constant(0));
+    auto read = [&] { return e.splat(e.at(input, first.index)); };
+    Value origin = plan.again ? read() : atSlot(first, e.constant(0), read);
+    origin = select(first, origin, zeros);
+    auto step = [=, this](const Place &place, ValueRange carried) -> SmallVector<Value> {
+      OpBuilder &b = e.builder;
+      Value one = e.scalarFloat(1, b.getF32Type());
+      Value d = arith::SubFOp::create(b, loc, e.splat(e.at(input, place.index)), origin);
+      d = select(place, d, zeros);
+      return {arith::AddFOp::create(b, loc, carried[0], select(place, one, zero)),
+              arith::AddFOp::create(b, loc, carried[1], d),
+              LLVM::FMAOp::create(b, loc, d.getType(), d, d, carried[2])};
+    };
+    auto finish = [=, this](ValueRange carried) -> SmallVector<Value> {
+      OpBuilder &b = e.builder;
+      Value some = arith::MaximumFOp::create(b, loc, carried[0], e.scalarFloat(1, b.getF32Type()));
+      Value share = e.splat(reciprocalOnGpu(e, some));
+      Value mean = arith::MulFOp::create(b, loc, carried[1], share);
+      Value lost = arith::MulFOp::create(b, loc, carried[1], mean);
+      Value squares = arith::SubFOp::create(b, loc, carried[2], lost);
+      return {carried[0], arith::AddFOp::create(b, loc, origin, mean),
+              arith::MaximumFOp::create(b, loc, squares, zeros)};
+    };
+    return {{zero, zeros, zeros}, step, finish};
+  }
+
+  void waitForSlots() {
     if (!waited) {
       NVVM::CpAsyncWaitGroupOp::create(e.builder, e.loc, 0);
       waited = true;
     }
-    const int64_t whole = plan.slots / batch() * batch();
-    carried =
-        e.loop(e.constant(0), e.constant(whole), batch(), carried, [&](Value from, ValueRange acc) {
-          SmallVector<Value> slots;
-          for (int64_t i = 0; i < batch(); ++i) {
-            slots.push_back(e.add(from, e.constant(i)));
-          }
-          return step(state, slots, acc);
-        });
-    SmallVector<Value> rest;
-    for (int64_t s = whole; s < plan.slots; ++s) {
-      rest.push_back(e.constant(s));
+  }
+  /// Few batches of slots are taken as they come.
+  SmallVector<Value> partAsItComes(const ReductionState &state, int64_t batches) {
+    std::optional<Fold> fold;
+    SmallVector<Value> carried;
+    for (int64_t batch = 0; batch < batches; ++batch) {
+      NVVM::CpAsyncWaitGroupOp::create(e.builder, e.loc, batches - 1 - batch);
+      if (!fold) {
+        fold = foldOf(state);
+        carried = fold->start;
+      }
+      for (int64_t slot = batch * slotsTogether;
+           slot < std::min((batch + 1) * slotsTogether, plan.slots); ++slot) {
+        carried = foldSlot(*fold, e.constant(slot), carried);
+      }
     }
-    return step(state, rest, carried);
+    waited = true;
+    return fold->finish(carried);
+  }
+  SmallVector<Value> foldSlot(const Fold &fold, Value slot, ArrayRef<Value> carried) {
+    Place place = placeAt(r.base, slot);
+    return atSlot(place, slot, [&] { return fold.step(place, carried); });
+  }
+
+  /// This thread's part, a vector for each of the state's values.
+  SmallVector<Value> threadPart(const ReductionState &state) {
+    const int64_t batches = (plan.slots + slotsTogether - 1) / slotsTogether;
+    if (group && !plan.again && !waited && batches <= kFewBatches) {
+      return partAsItComes(state, batches);
+    }
+    if (!plan.again) {
+      waitForSlots();
+    }
+    Fold fold = foldOf(state);
+    SmallVector<Value> carried = fold.start;
+    if (plan.again) {
+      carried =
+          e.loop(slotCount, allSlots, slotsTogether, carried, [&](Value from, ValueRange acc) {
+            SmallVector<Value> next(acc);
+            for (int64_t i = 0; i < slotsTogether; ++i) {
+              next = fold.step(placeAt(r.base, e.add(from, e.constant(i))), next);
+            }
+            return next;
+          });
+      waitForSlots();
+    }
+    auto step = [&](ArrayRef<Value> slots, ValueRange acc) {
+      SmallVector<Value> next(acc);
+      for (Value slot : slots) {
+        next = foldSlot(fold, slot, next);
+      }
+      return next;
+    };
+    carried = e.loop(e.constant(0), wholeSlots(), slotsTogether, carried,
+                     [&](Value from, ValueRange acc) { return step(slotsFrom(from), acc); });
+    return fold.finish(step(otherSlots(), carried));
   }
 
   SmallVector<Value> reduce(const ReductionState &state) {
@@ -447,60 +530,8 @@ private:
 
   SmallVector<Value> reduceAlternating(const ReductionState &state, ArrayRef<Value> part) {
     OpBuilder &b = e.builder;
-    const int64_t rows = plan.together;
-    // Half of the lines give their part to the others first, which takes half the memory. Lanes
-    // apart: neighbouring threads write neighbouring words.
-    const bool halved = false;
-    const int64_t kept = halved ? lines() / 2 : lines();
-    SmallVector<Value> parts;
-    for (auto [i, v] : llvm::enumerate(part)) {
-      Type type = getElementTypeOrSelf(v.getType());
-      parts.push_back(state.isMoments && i == 0
-                          ? sharedArray(e, type, {kept})
-                          : sharedArray(e, type, {kept, plan.width, plan.across}));
-    }
-    auto write = [&](ArrayRef<Value> values, Value line) {
-      for (auto [i, v] : llvm::enumerate(values)) {
-        if (state.isMoments && i == 0) { // the same for all lanes of a line
-          e.when(e.compare(arith::CmpIPredicate::eq, x, e.constant(0)),
-                 [&] { storeShared(e, v, parts[i], {line}); });
-          continue;
-        }
-        for (int64_t lane = 0; lane < plan.width; ++lane) {
-          storeShared(e, laneOf(v, lane), parts[i], {line, e.constant(lane), x});
-        }
-      }
-    };
-    if (halved) {
-      Value upper = e.compare(arith::CmpIPredicate::sge, y, e.constant(kept));
-      e.when(upper, [&] { write(part, e.sub(y, e.constant(kept))); });
-      blockBarrier(e);
-      Value lower = e.compare(arith::CmpIPredicate::slt, y, e.constant(kept));
-      SmallVector<SmallVector<Value>> both{SmallVector<Value>(part), {}};
-      // (what the upper half reads here is of no use to it)
-      Value line = e.select(lower, y, e.constant(0));
-      for (auto [i, v] : llvm::enumerate(part)) {
-        Type type = getElementTypeOrSelf(v.getType());
-        if (state.isMoments && i == 0) {
-          both[1].push_back(loadShared(e, type, parts[i], {line}));
-          continue;
-        }
-        Value whole;
-        for (int64_t lane = 0; lane < plan.width; ++lane) {
-          Value one = loadShared(e, type, parts[i], {line, e.constant(lane), x});
-          whole = lane == 0 ? e.splat(one)
-                            : vector::InsertOp::create(b, e.loc, one, whole, lane).getResult();
-        }
-        both[1].push_back(whole);
-      }
-      SmallVector<Value> sum = state.combine(both[0], both[1]);
-      if (state.isMoments) { // the count of a line is read by all of its threads
-        blockBarrier(e);
-      }
-      e.when(lower, [&] { write(sum, y); });
-    } else {
-      write(part, y);
-    }
+    const int64_t rows = plan.rows;
+    RowParts parts(e, state, {width, plan.width, plan.across}, lines(), part, x, y);
     blockBarrier(e);
     e.width = 1;
     SmallVector<Value> arrays, finals; // partial values of blocks; finished ones of the unit
@@ -522,7 +553,7 @@ private:
       }
     };
     forRows(warp, [&](Value row) {
-      SmallVector<Value> total = blockTotal(state, parts, row, lane);
+      SmallVector<Value> total = parts.total(row, lane);
       if (plan.sharing() == 1) {
         e.when(e.compare(arith::CmpIPredicate::eq, lane, e.constant(0)),
                [&] { finish(total, row); });
@@ -541,9 +572,9 @@ private:
     if (plan.team > 1) {
       meet();
       forRows(warp, [&](Value row) {
-        SmallVector<Value> total = warpTotal(state, lane, members, 32, [&](Value member, Value &) {
-          return teamPart(state, member, row);
-        });
+        SmallVector<Value> total =
+            warpTotal(e, state, lane, members, plan.team,
+                      [&](Value member, Value &) { return teamPart(state, member, row); });
         e.when(e.compare(arith::CmpIPredicate::eq, lane, e.constant(0)),
                [&] { finish(total, row); });
       });
@@ -590,7 +621,7 @@ private:
 
   /// Each row of the unit by one warp.
   void forRows(Value warp, function_ref<void(Value)> body) {
-    auto loop = scf::ForOp::create(e.builder, e.loc, warp, e.constant(plan.together),
+    auto loop = scf::ForOp::create(e.builder, e.loc, warp, e.constant(plan.rows),
                                    e.constant(plan.threads / 32));
     OpBuilder::InsertionGuard guard(e.builder);
     e.builder.setInsertionPointToStart(loop.getBody());
@@ -605,13 +636,14 @@ private:
       Type type = state.identity[arrays.size()].getType();
       OpBuilder::InsertionGuard guard(e.builder);
       e.builder.setInsertionPointAfterValue(counters);
-      arrays.push_back(kernelArray(e, type, plan.teamUnits * plan.team * plan.together));
+      arrays.push_back(kernelArray(e, type, plan.teamUnits * plan.team * plan.rows));
     }
     return arrays[number];
   }
+  /// A row's values side by side: a warp reads them together.
   Value teamIndex(Value member, Value row) {
-    Value block = e.add(e.mul(unit, e.constant(plan.team)), member);
-    return e.add(e.mul(block, e.constant(plan.together)), row);
+    Value line = e.add(e.mul(unit, e.constant(plan.rows)), row);
+    return e.add(e.mul(line, e.constant(plan.team)), member);
   }
 
   void leaveForTeam(const ReductionState &state, ArrayRef<Value> total, Value row) {
@@ -645,114 +677,6 @@ private:
     return total;
   }
 
-  /// What the threads of a block left of a row, added up by a warp: a lane stays with one of the
-  /// row's elements at a place and goes through lines; where there are more than lanes, it goes
-  /// through several of them in each line.
-  SmallVector<Value> blockTotal(const ReductionState &state, ArrayRef<Value> parts, Value row,
-                                Value lane) {
-    const int64_t side = std::max<int64_t>(1, 32 / width), chunks = (width + 31) / 32;
-    const int64_t kept = lines();
-    Value count = e.constant(kept * chunks), start = e.constant(0), element = lane;
-    if (chunks == 1) {
-      element = remainderOf(e, lane, width);
-      start = quotientOf(e, lane, width);
-      if (side * width < 32) {
-        Value busy = e.compare(arith::CmpIPredicate::slt, lane, e.constant(side * width));
-        start = e.select(busy, start, count);
-      }
-    }
-    Value first = e.mul(row, e.constant(width));
-    return warpTotal(state, start, count, side, [&](Value number, Value &valid) {
-      Value line = quotientOf(e, number, chunks), at = element;
-      if (chunks > 1) {
-        at = e.add(at, e.mul(remainderOf(e, number, chunks), e.constant(32)));
-        if (width % 32 != 0) {
-          valid = both(valid, e.compare(arith::CmpIPredicate::slt, at, e.constant(width)));
-          at = e.min(at, e.constant(width - 1));
-        }
-      }
-      Value column = e.add(first, at);
-      SmallVector<Value> values;
-      for (auto [i, array] : llvm::enumerate(parts)) {
-        Type type = state.identity[i].getType();
-        bool one = state.isMoments && i == 0;
-        values.push_back(one ? loadShared(e, type, array, {line})
-                             : loadShared(e, type, array,
-                                          {line, remainderOf(e, column, plan.width),
-                                           quotientOf(e, column, plan.width)}));
-      }
-      return values;
-    });
-  }
-
-  Value both(Value a, Value b) {
-    return a ? arith::AndIOp::create(e.builder, e.loc, a, b).getResult() : b;
-  }
-
-  /// The total of partial results, by a warp: each lane reads those from `start` on, `step` apart,
-  /// below `count`. `read` may say which of them are none.
-  SmallVector<Value> warpTotal(const ReductionState &state, Value start, Value count, int64_t step,
-                               function_ref<SmallVector<Value>(Value, Value &)> read) {
-    // All loads of four elements are under way before the first is added.
-    auto fold = [&](ValueRange init,
-                    function_ref<SmallVector<Value>(ValueRange, ArrayRef<Value>)> add) {
-      return e.loop(start, count, step * kTogether, init, [&](Value number, ValueRange carried) {
-        SmallVector<Value> acc(carried);
-        SmallVector<SmallVector<Value>> values;
-        SmallVector<Value> inside;
-        for (int64_t i = 0; i < kTogether; ++i) {
-          Value at = e.add(number, e.constant(step * i)), valid;
-          if (i > 0) {
-            valid = e.compare(arith::CmpIPredicate::slt, at, count);
-            at = e.min(at, e.sub(count, e.constant(1)));
-          }
-          values.push_back(read(at, valid));
-          inside.push_back(valid);
-        }
-        for (auto [value, valid] : llvm::zip(values, inside)) {
-          SmallVector<Value> next = add(acc, value);
-          for (auto [n, a] : llvm::zip(next, acc)) {
-            a = valid ? e.select(valid, n, a) : n;
-          }
-        }
-        return acc;
-      });
-    };
-    if (!state.isMoments) {
-      SmallVector<Value> total = fold(state.identity, [&](ValueRange acc, ArrayRef<Value> value) {
-        return state.combine(acc, value);
-      });
-      return combineWarp(e, total, 32, state.combine);
-    }
-    Value zero = e.scalarFloat(0, e.builder.getF32Type());
-    auto add = [&](Value a, Value v) {
-      return arith::AddFOp::create(e.builder, e.loc, a, v).getResult();
-    };
-    auto mul = [&](Value a, Value v) {
-      return arith::MulFOp::create(e.builder, e.loc, a, v).getResult();
-    };
-    auto sums = [&](ValueRange a, ValueRange v) {
-      SmallVector<Value> total;
-      for (auto [p, q] : llvm::zip(a, v)) {
-        total.push_back(add(p, q));
-      }
-      return total;
-    };
-    SmallVector<Value> first = fold({zero, zero}, [&](ValueRange acc, ArrayRef<Value> v) {
-      return SmallVector<Value>{add(acc[0], v[0]), add(acc[1], mul(v[0], v[1]))};
-    });
-    first = combineWarp(e, first, 32, sums);
-    Value some = arith::MaximumFOp::create(e.builder, e.loc, first[0],
-                                           e.scalarFloat(1, e.builder.getF32Type()));
-    Value mean = mul(first[1], reciprocalOnGpu(e, some));
-    SmallVector<Value> squares = fold({zero}, [&](ValueRange acc, ArrayRef<Value> v) {
-      Value d = arith::SubFOp::create(e.builder, e.loc, v[1], mean);
-      return SmallVector<Value>{add(acc[0], add(v[2], mul(v[0], mul(d, d))))};
-    });
-    squares = combineWarp(e, squares, 32, sums);
-    return {first[0], mean, squares[0]};
-  }
-
   Reducer &r;
   Emitter &e;
   const GpuPlan &plan;
@@ -769,6 +693,8 @@ private:
   ClusterMail mail;
   /// This block's number among those that share a unit, and theirs; places between two slots.
   Value rank, members, stride;
+  /// Slots of a thread, which a team's block may have more of than the plan says.
+  Value slotCount;
   /// A team's: places of a thread; its barriers' counters, its partial results.
   Value allSlots, counters;
   DenseMap<Value, SmallVector<Value>> teamArrays;

@@ -145,6 +145,8 @@ private:
       row->shared_bytes = size->second.sharedBytes;
       row->max_grid = size->second.maxGrid;
       row->overlaps = size->second.overlaps;
+      row->least_shared = size->second.leastShared;
+      row->together = size->second.together;
     }
     kernels[kernel.getSymName()] = program.kernels.size();
     program.kernels.push_back(std::move(row));

@@ -23,7 +23,8 @@ struct KernelLibrary {
 /// How a GPU launches a kernel.
 struct LaunchSize {
   int64_t threads = 0, sharedBytes = 0, maxGrid = 0;
-  bool overlaps = false;  ///< waits by itself for the kernel before it
+  bool overlaps = false;                 ///< waits by itself for the kernel before it
+  int64_t leastShared = 0, together = 0; ///< of the program format
   bool fixedGrid = false; ///< every launch has maxGrid blocks; else as many as it has units
 };
 

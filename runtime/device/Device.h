@@ -45,6 +45,9 @@ struct KernelInfo {
   int64_t scratchBytes = 0;                                // host: of a worker
   uint32_t blockThreads = 0, sharedBytes = 0, maxGrid = 0; // cuda
   bool overlaps = false; // cuda: it may start while the kernel before it ends, and waits by itself
+  uint32_t leastShared = 0; // cuda: as much of sharedBytes as it makes do with; 0: all of it
+  uint32_t together = 0; // cuda: without clusters, all blocks of a launch, a multiple of this, have
+                         // to run at once; 0: they need not
 };
 /// Stands for a library where `symbol` names a call of a vendor's library.
 inline constexpr uint32_t kNoLibrary = UINT32_MAX;

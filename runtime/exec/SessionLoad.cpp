@@ -97,9 +97,9 @@ Status Session::loadKernels(device::Device &device) {
   const ProgramT &p = program();
   std::map<uint32_t, uint32_t> libraries;
   for (const auto &kernel : p.kernels) {
-    device::KernelInfo kernelInfo = {kernel->symbol,        kernel->scratch_bytes,
-                                     kernel->block_threads, kernel->shared_bytes,
-                                     kernel->max_grid,      kernel->overlaps};
+    device::KernelInfo kernelInfo = {
+        kernel->symbol,   kernel->scratch_bytes, kernel->block_threads, kernel->shared_bytes,
+        kernel->max_grid, kernel->overlaps,      kernel->least_shared,  kernel->together};
     uint32_t id = 0;
     if (kernel->blobs.empty()) {
       CIUIC_TRY(context->findKernel(device::kNoLibrary, kernelInfo, &id));

@@ -86,18 +86,23 @@ Status checkHead(const ProgramT &p) {
   return Status::ok();
 }
 
+bool hasNoBlocks(const KernelT &k) {
+  return k.block_threads == 0 && k.shared_bytes == 0 && k.max_grid == 0 && !k.overlaps &&
+         k.least_shared == 0 && k.together == 0;
+}
+
 bool hasGoodSizes(const ProgramT &p, const KernelT &k) {
   constexpr uint32_t kMostThreads = 1024, kMostShared = 227 << 10, kMostBlocks = INT32_MAX;
   if (p.device_kind != "cuda") {
     return !k.blobs.empty() && k.scratch_bytes >= 0 && k.scratch_bytes <= (1 << 30) &&
-           k.block_threads == 0 && k.shared_bytes == 0 && k.max_grid == 0 && !k.overlaps;
+           hasNoBlocks(k);
   }
   if (k.blobs.empty()) {
-    return isVendorCall(k.symbol) && k.scratch_bytes == 0 && k.block_threads == 0 &&
-           k.shared_bytes == 0 && k.max_grid == 0 && !k.overlaps;
+    return isVendorCall(k.symbol) && k.scratch_bytes == 0 && hasNoBlocks(k);
   }
   return k.scratch_bytes == 0 && k.block_threads >= 1 && k.block_threads <= kMostThreads &&
-         k.shared_bytes <= kMostShared && k.max_grid >= 1 && k.max_grid <= kMostBlocks;
+         k.shared_bytes <= kMostShared && k.least_shared <= k.shared_bytes && k.max_grid >= 1 &&
+         k.max_grid <= kMostBlocks && k.together <= k.max_grid && !(k.together > 0 && k.overlaps);
 }
 
 Status checkBlobs(const ProgramT &p, const FileFacts &file) {

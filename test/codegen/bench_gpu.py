@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Times generated kernels on a GPU: `bench_gpu.py pack DIR` where the compiler is, `bench_gpu.py run DIR [torch] [compile]
-[json=FILE] [WORD…]` where the GPU is. Prints the share of the device's own copy rate (bytes read plus bytes written, each
-tensor once; a copy of the same size in the same run), beside torch's eager and compiled kernels where asked for; WORDs
-choose workloads by parts of their names.
+"""Times generated kernels on a GPU: `bench_gpu.py pack DIR` where the compiler is, `bench_gpu.py run DIR [torch=PROCESSES]
+[json=FILE card=NAME commit=ID] [WORD…]` where the GPU is. Prints the share of the device's own copy rate (bytes read plus bytes written, each
+tensor once; a copy of the same size in the same run), beside torch's eager and compiled kernels where asked for
+(bench_torch.py); WORDs choose workloads by parts of their names.
 """
 import ctypes
 import json
@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from bench_torch import ELEMENTS, Workers
 from gpu_harness import Driver, pack
 from harness import Group, tensor
 
-ELEMENTS = 1 << 26
 LENGTHS = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 # Images, groups, channels of a group, pixels: many images; Stable Diffusion's; SDXL's; the decoder's. Channels last or not.
 GROUP_NORMS = [("f16", (64, 32, 10, 64 * 64), (False, True)), ("f16", (64, 32, 20, 32 * 32), (False, True)), ("f16", (16, 32, 16, 128 * 128), (False, True)),
@@ -101,7 +101,7 @@ def workloads():
     for element in ("f16", "bf16", "f32"):
         for op in (silu_mul, softmax, rms_norm, layer_norm, residual_norm):
             for n in LENGTHS:
-                if (op is silu_mul and n != 4096) or (element == "bf16" and n not in (1024, 4096)):
+                if (op is silu_mul and n != 4096) or (element == "bf16" and n not in (1024, 4096, 65536)):
                     continue
                 g = Group()
                 op(g, element, ELEMENTS // n, n)
@@ -117,8 +117,8 @@ def workloads():
         yield f"transpose {element} 8192", g
 
 
-def median_us(driver, launch, repeats=9, inside=8):
-    """Of one launch among several in a captured graph, so that the host's part is not in it."""
+def times_us(driver, launch, repeats=9, inside=8):
+    """Sorted times of one launch among several in a captured graph, so that the host's part is not in it."""
     stream, graph, replay = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
     driver("cuStreamCreate", ctypes.byref(stream), 1)
     driver("cuStreamBeginCapture_v2", stream, 1)
@@ -146,7 +146,12 @@ def median_us(driver, launch, repeats=9, inside=8):
     driver("cuGraphExecDestroy", replay)
     driver("cuGraphDestroy", graph)
     driver("cuStreamDestroy_v2", stream)
-    return float(np.median(times))
+    return sorted(times)
+
+
+def summary(times):
+    """Median, least and 90th percentile."""
+    return float(np.median(times)), min(times), float(np.percentile(times, 90))
 
 
 def sizes(group):
@@ -157,9 +162,10 @@ def sizes(group):
 
 def measure(folder, chosen=()):
     driver = Driver()
-    big = 4 * ELEMENTS
-    a, b = driver.allocate(big), driver.allocate(big)
+    jobs = [(number, label, group) for number, (label, group) in enumerate(workloads()) if not chosen or any(c in label for c in chosen)]
     noise = np.random.default_rng(3).standard_normal(1 << 22).astype(np.float16)
+    big = -(-max(max(map(max, sizes(group))) for _, _, group in jobs) // noise.nbytes) * noise.nbytes
+    a, b = driver.allocate(big), driver.allocate(big)
     pool = []
     for _ in range(5):
         pool.append(driver.allocate(big))
@@ -169,72 +175,28 @@ def measure(folder, chosen=()):
 
     def copy_rate(nbytes):
         if nbytes not in copies:
-            us = median_us(driver, lambda stream: driver("cuMemcpyDtoDAsync_v2", ctypes.c_uint64(a), ctypes.c_uint64(b), ctypes.c_size_t(nbytes), stream))
+            us, *_ = summary(times_us(driver, lambda stream: driver("cuMemcpyDtoDAsync_v2", ctypes.c_uint64(a), ctypes.c_uint64(b), ctypes.c_size_t(nbytes), stream)))
             copies[nbytes] = 2 * nbytes / us / 1e6
         return copies[nbytes]
 
     rows = []
-    for number, (label, group) in enumerate(workloads()):
-        if chosen and not any(c in label for c in chosen):
-            continue
+    for number, label, group in jobs:
         name = group.cases[0][0]
-        threads, shared, grid, _ = json.loads((Path(folder) / f"g{number}.json").read_text())[name]
+        launch = json.loads((Path(folder) / f"g{number}.json").read_text())[name]
+        threads, shared, grid, *_ = launch
         code = [Path(folder) / f"g{number}.sm_{driver.capability}{family}" for family in ("a", "")]
         module = driver.module(next(path for path in code if path.exists()))
-        function = driver.function(module, name, shared)
+        function, most = driver.function(module, name, launch)
+        blocks = grid if most is None else min(grid, most)
         ins, outs = sizes(group)
         addresses = pool[: len(ins) + len(outs)] + [a]
-        us = median_us(driver, lambda stream: driver.launch(function, grid, threads, shared, addresses, stream))
-        rate = (sum(ins) + sum(outs)) / us / 1e6
-        rows.append((label, us, rate, rate / copy_rate(max(ins))))
+        times = times_us(driver, lambda stream: driver.launch(function, blocks, threads, shared, addresses, stream, most is not None))
+        rate = (sum(ins) + sum(outs)) / summary(times)[0] / 1e6
+        rows.append((label, times, rate, rate / copy_rate(max(ins))))
         driver("cuModuleUnload", module)
     for pointer in pool + [a, b]:
         driver.free(pointer)
     return rows, copies
-
-
-def torch_us(label, compiled):
-    import torch
-    import torch.nn.functional as F
-    op, element, shape = label.split()
-    dtype = {"f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32}[element]
-    if "group_norm" in op:
-        n, groups, width, pixels = map(int, shape.split("x"))
-        side = int(pixels**0.5)
-        x = torch.randn(n, groups * width, side, side, device="cuda", dtype=dtype)
-        x = x.to(memory_format=torch.channels_last) if "last" in op else x
-        w = torch.randn(groups * width, device="cuda", dtype=dtype)
-        function = lambda: F.silu(F.group_norm(x, groups, w))
-    else:
-        n = int(shape)
-        x = torch.randn(ELEMENTS // n, n, device="cuda", dtype=dtype)
-        w = torch.randn(n, device="cuda", dtype=dtype)
-        y = torch.randn_like(x) if op in ("silu_mul", "residual_norm") else None
-
-        def residual():
-            s = x + y
-            return s, F.rms_norm(s, (n,), w, 1e-6)
-        function = {"silu_mul": lambda: F.silu(x) * y, "softmax": lambda: torch.softmax(x, -1), "rms_norm": lambda: F.rms_norm(x, (n,), w, 1e-6),
-                    "layer_norm": lambda: F.layer_norm(x, (n,), w, w), "residual_norm": residual, "transpose": lambda: x.t().contiguous()}[op]
-    run = torch.compile(function, dynamic=False) if compiled else function
-    for _ in range(3):
-        run()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        for _ in range(8):
-            run()
-    times = []
-    for _ in range(11):
-        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-        start.record()
-        graph.replay()
-        end.record()
-        torch.cuda.synchronize()
-        times.append(start.elapsed_time(end) * 1000 / 8)
-    del graph
-    torch.cuda.empty_cache()
-    return float(np.median(times[2:]))
 
 
 def main():
@@ -243,22 +205,37 @@ def main():
         for number, (_, group) in enumerate(workloads()):
             pack(group, folder, number, capabilities="90")
         return
-    written = [o.removeprefix("json=") for o in options if o.startswith("json=")]
-    kinds = [o for o in options if o in ("torch", "compile")]
-    chosen = [o for o in options if o not in kinds and not o.startswith("json=")]
+    named = dict(o.split("=", 1) for o in options if "=" in o)
+    chosen = [o for o in options if "=" not in o]
+    labels = [label for label, _ in workloads() if not chosen or any(c in label for c in chosen)]
+    workers = Workers(labels, int(named["torch"])) if "torch" in named else None
+    if workers:
+        workers.wait()
     rows, copies = measure(folder, chosen)
     print("copy TB/s:", {k: round(v, 3) for k, v in sorted(copies.items())})
-    records = []
-    for label, us, rate, share in rows:
+    records, behind = [], []
+    facts = {k: named[k] for k in ("card", "commit") if k in named}
+
+    def record(label, system, times, **more):
+        median, least, most = summary(times)
+        ms = {k: round(v / 1000, 4) for k, v in (("min", least), ("median", median), ("p90", most))}
+        records.append({"workload": label, "system": system, "variant": "generated kernel" if system == "ciuic" else "", "ms": ms, **more, **facts})
+        return median
+
+    for label, times, rate, share in rows:
+        us = record(label, "ciuic", times, share_of_copy_rate=round(share, 3))
         line = f"{label:40s} {us:8.1f} us {rate:6.3f} TB/s {100 * share:5.1f} %"
-        records.append({"workload": label, "system": "ciuic", "variant": "generated kernel", "ms": {"median": round(us / 1000, 4)}, "share_of_copy_rate": round(share, 3)})
-        for kind in kinds:
-            other = torch_us(label, kind == "compile")
+        for kind, system in (("eager", "torch eager"), ("compiled", "torch.compile")) if workers else ():
+            other = record(label, system, workers.times(kind, label))
             line += f"  {kind} {other:8.1f} ({other / us:.2f}x)"
-            records.append({"workload": label, "system": "torch eager" if kind == "torch" else "torch.compile", "ms": {"median": round(other / 1000, 4)}})
+            if other < us:
+                behind.append(f"{label}: {system} {other / us:.2f}")
         print(line, flush=True)
-        for path in written:  # after every row: a run that is cut short keeps what it has
-            Path(path).write_text("[\n" + ",\n".join("  " + json.dumps(r) for r in records) + "\n]\n")
+        if "json" in named:  # after every row: a run that is cut short keeps what it has
+            Path(named["json"]).write_text("[\n" + ",\n".join("  " + json.dumps(r) for r in records) + "\n]\n")
+    if workers:
+        workers.close()
+        print(f"behind torch: {len(behind)} of {2 * len(rows)}", *behind, sep="\n  ")
 
 
 if __name__ == "__main__":

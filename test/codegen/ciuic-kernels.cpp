@@ -89,7 +89,8 @@ static LogicalResult writeCuda(ArrayRef<graph::KernelOp> all, StringRef output,
       return failure();
     }
     llvm::outs() << kernel.getSymName() << " " << launch->threads << " " << launch->sharedBytes
-                 << " " << launch->grid << " " << launch->cluster << "\n";
+                 << " " << launch->grid << " " << launch->cluster << " " << launch->leastShared
+                 << " " << launch->together << "\n";
   }
   return success();
 }

@@ -27,6 +27,19 @@ def pack(group, folder, number, tool="ciuic-kernels", capabilities="90,80"):
     Path(f"{output}.json").write_text(json.dumps(launches))
 
 
+COOPERATIVE = 2  # of CUlaunchAttributeID
+MAX_DYNAMIC_SHARED, CLUSTER_WIDTH = 8, 11  # of CUfunction_attribute
+
+
+class LaunchAttribute(ctypes.Structure):
+    _fields_ = [("id", ctypes.c_int), ("pad", ctypes.c_int), ("value", ctypes.c_int), ("rest", ctypes.c_int * 15)]
+
+
+class LaunchConfig(ctypes.Structure):
+    _fields_ = [(n, ctypes.c_uint) for n in ("grid_x", "grid_y", "grid_z", "block_x", "block_y", "block_z", "shared")]
+    _fields_ += [("stream", ctypes.c_void_p), ("attributes", ctypes.POINTER(LaunchAttribute)), ("count", ctypes.c_uint)]
+
+
 class Driver:
     """The few driver calls a test needs, each checked."""
 
@@ -39,6 +52,8 @@ class Driver:
         self("cuDeviceGetAttribute", ctypes.byref(major), 75, device)
         self("cuDeviceGetAttribute", ctypes.byref(minor), 76, device)
         self.capability = 10 * major.value + minor.value
+        self("cuDeviceGetAttribute", ctypes.byref(major), 16, device)
+        self.multiprocessors = major.value
         context = ctypes.c_void_p()
         self("cuDevicePrimaryCtxRetain", ctypes.byref(context), device)
         self("cuCtxSetCurrent", context)
@@ -55,12 +70,19 @@ class Driver:
         self("cuModuleLoadData", ctypes.byref(module), data)
         return module
 
-    def function(self, module, name, shared=0):
-        function = ctypes.c_void_p()
+    def function(self, module, name, launch):
+        """The function, and the most blocks of a cooperative launch, or none where blocks do not meet in global memory: as the
+        runtime has it (runtime/device/cuda/CudaContext.cpp)."""
+        threads, shared, _, _, _, together = launch
+        function, cluster, blocks = ctypes.c_void_p(), ctypes.c_int(), ctypes.c_int()
         self("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
         if shared > 0:  # with the code's own arrays it may be more than 48 KiB, which has to be asked for
-            self("cuFuncSetAttribute", function, 8, ctypes.c_int(shared))
-        return function
+            self("cuFuncSetAttribute", function, MAX_DYNAMIC_SHARED, ctypes.c_int(shared))
+        self("cuFuncGetAttribute", ctypes.byref(cluster), CLUSTER_WIDTH, function)
+        if together == 0 or cluster.value > 1:
+            return function, None
+        self("cuOccupancyMaxActiveBlocksPerMultiprocessor", ctypes.byref(blocks), function, threads, ctypes.c_size_t(shared))
+        return function, blocks.value * self.multiprocessors
 
     def allocate(self, size):
         pointer = ctypes.c_uint64()
@@ -78,10 +100,12 @@ class Driver:
         self("cuMemcpyDtoH_v2", array.ctypes.data_as(ctypes.c_void_p), ctypes.c_uint64(pointer), ctypes.c_size_t(size))
         return array
 
-    def launch(self, function, grid, threads, shared, arguments, stream=None):
+    def launch(self, function, grid, threads, shared, arguments, stream=None, cooperative=False):
         values = [ctypes.c_uint64(a) for a in arguments]
         pointers = (ctypes.c_void_p * len(values))(*[ctypes.cast(ctypes.byref(v), ctypes.c_void_p) for v in values])
-        self("cuLaunchKernel", function, grid, 1, 1, threads, 1, 1, shared, stream, pointers, None)
+        attribute = LaunchAttribute(COOPERATIVE, 0, 1)
+        config = LaunchConfig(grid, 1, 1, threads, 1, 1, shared, stream, ctypes.pointer(attribute), int(cooperative))
+        self("cuLaunchKernelEx", ctypes.byref(config), function, pointers, None)
 
     def synchronise(self):
         self("cuCtxSynchronize")
@@ -115,7 +139,7 @@ def guarded(driver, data):
 
 def check(driver, modules, case, launch, dims):
     name, _, inputs, outputs, _, _, rtol, atol = case
-    threads, shared, grid, cluster = launch
+    threads, shared, grid, cluster, least, _ = launch
     faults, held, seen = [], [], {}
     operands = [guarded(driver, np.ascontiguousarray(a)) for _, _, a in inputs]
     block = np.array(list(dims) or [0], np.int64)
@@ -123,30 +147,33 @@ def check(driver, modules, case, launch, dims):
     driver.write(dims_address, block)
     expectations = [np.ascontiguousarray(e[0] if isinstance(e, tuple) else e) for _, _, e in outputs]
     for variant, module in modules.items():
-        function = driver.function(module, name, shared)
-        for blocks in dict.fromkeys([grid, cluster, 3 * cluster, grid + 5 * cluster]):
+        function, most = driver.function(module, name, launch)
+        runs = [(variant, blocks, shared) for blocks in dict.fromkeys([grid, cluster, 3 * cluster, grid + 5 * cluster]) if not most or blocks <= most]
+        if least > 0:  # and with less of the slots' memory
+            runs.append((f"{variant}, little shared memory", grid, least))
+        for kind, blocks, memory in runs:
             poison = [guarded(driver, np.full(e.nbytes, 0xA5, np.uint8)) for e in expectations]
-            driver.launch(function, blocks, threads, shared, [b[0] for b in operands + poison] + [dims_address])
+            driver.launch(function, blocks, threads, memory, [b[0] for b in operands + poison] + [dims_address], cooperative=most is not None)
             driver.synchronise()
             bits = []
             for (_, address, image), e in zip(poison, expectations):
                 got = driver.read(address, image.nbytes)
                 if not (np.all(got[:GUARD] == 0x5C) and np.all(got[GUARD + e.nbytes :] == 0x5C)):
-                    faults.append(f"{name} ({variant}, {blocks} blocks): writes outside its result")
+                    faults.append(f"{name} ({kind}, {blocks} blocks): writes outside its result")
                 bits.append(got[GUARD : GUARD + e.nbytes].tobytes())
                 driver.free(address)
-            if seen.setdefault(variant, bits) != bits:
-                faults.append(f"{name} ({variant}): results depend on the grid")
+            if seen.setdefault(kind, bits) != bits:
+                faults.append(f"{name} ({kind}): results depend on the grid")
     for _, address, image in operands:
         if not np.array_equal(driver.read(address, image.nbytes), image):
             faults.append(f"{name}: writes to an operand")
         driver.free(address)
     driver.free(dims_address)
-    for variant, bits in seen.items():
+    for kind, bits in seen.items():
         for i, ((_, element, expected), raw) in enumerate(zip(outputs, bits)):
             e = expectations[i]
             got = np.frombuffer(raw, dtype=e.dtype).reshape(np.shape(e))
             text = expected[1](got) if isinstance(expected, tuple) else compare(got, e, element, rtol, atol)
             if text:
-                faults.append(f"{name} ({variant}) result {i}: {text}")
+                faults.append(f"{name} ({kind}) result {i}: {text}")
     return faults

@@ -107,6 +107,41 @@ TEST_P(CudaSession, OldCodeNeverBeginsEarly) {
   }
 }
 
+// Blocks that wait for each other: a launch has no more than run at once, and says so to the
+// driver, unless a cluster does that by itself; a device that runs too few of them is told at load.
+TEST_P(CudaSession, BlocksThatMeetRunAtOnce) {
+  if (GetParam()) {
+    GTEST_SKIP() << "looks at what the driver is asked for";
+  }
+  PlanBuilder b = streamingChain();
+  forCuda(b);
+  for (auto &kernel : b.program.kernels) {
+    kernel->max_grid = 8;
+    kernel->together = 5;
+  }
+  auto run = [&] {
+    int64_t n = 1000;
+    std::vector<float> x(1000, 1), y(1000);
+    check(session->bindInput("x", DType::F32, {&n, 1}, x.data()));
+    check(session->bindOutput("y", y.data(), n * 4));
+    check(session->run(""));
+  };
+  check(open(b));
+  run();
+  EXPECT_GT(gpu.cooperative, 0);
+  EXPECT_EQ(gpu.mostTogether, 5) << "8 run at once, and a launch has a multiple of 5";
+
+  gpu.resident = 1; // on each of 4 multiprocessors
+  Status few = open(b);
+  EXPECT_EQ(few.code(), "device.residency") << few.message();
+
+  gpu.clusterWidth = 5;
+  gpu.cooperative = 0;
+  check(open(b));
+  run();
+  EXPECT_EQ(gpu.cooperative, 0);
+}
+
 // Streamed weights are in the file alone and come through the pinned ring, in graphs and without;
 // what is wrong with the file is the run's error, and a later run may do without it.
 TEST_P(CudaSession, WeightsComeFromTheDisk) {

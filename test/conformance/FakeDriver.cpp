@@ -357,6 +357,7 @@ Driver fakeDriver(FakeGpu &gpu) {
   d.deviceGetAttribute = [](int *value, int which, DeviceHandle) -> Result {
     *value = which == attribute::capabilityMajor     ? 9
              : which == attribute::maxSharedPerBlock ? 232448
+             : which == attribute::multiprocessors   ? machine.gpu->multiprocessors
                                                      : 0;
     return result::success;
   };
@@ -414,11 +415,26 @@ Driver fakeDriver(FakeGpu &gpu) {
   d.moduleUnload = [](ModuleHandle) -> Result { return result::success; };
   d.moduleGetFunction = moduleGetFunction;
   d.funcSetAttribute = [](FunctionHandle, int, int) -> Result { return result::success; };
+  d.funcGetAttribute = [](int *value, int which, FunctionHandle) -> Result {
+    *value = which == kFunctionClusterWidth ? machine.gpu->clusterWidth
+             : which == kFunctionShared     ? machine.gpu->ownShared
+                                            : 0;
+    return result::success;
+  };
+  d.occupancy = [](int *blocks, FunctionHandle, int, size_t) -> Result {
+    *blocks = machine.gpu->resident;
+    return result::success;
+  };
   d.launchKernel = launchKernel;
   d.launchKernelEx = [](const LaunchConfig *c, FunctionHandle function, void **arguments,
                         void **extra) -> Result {
-    // As if it waited at once.
-    ++machine.gpu->early;
+    FakeGpu &gpu = *machine.gpu;
+    if (c->attributes->id == kLaunchCooperative) {
+      ++gpu.cooperative;
+      gpu.mostTogether = std::max<int64_t>(gpu.mostTogether, c->gridX);
+    } else { // as if it waited at once
+      ++gpu.early;
+    }
     return launchKernel(function, c->gridX, c->gridY, c->gridZ, c->blockX, c->blockY, c->blockZ,
                         c->sharedBytes, c->stream, arguments, extra);
   };

@@ -20,6 +20,10 @@ struct FakeGpu {
   int64_t pinnable = INT64_MAX; // the longest registration that succeeds
   int64_t launches = 0, instantiated = 0;
   int64_t early = 0; // of the launches, those that may begin while the kernel before them ends
+  int64_t cooperative = 0,
+          mostTogether = 0;              // those whose blocks all run at once; their largest grid
+  int multiprocessors = 4, resident = 2; // blocks that each of them runs at once
+  int clusterWidth = 0, ownShared = 0;   // of every kernel
 };
 
 /// The driver over a new GPU. One at a time: the functions know the last one only.

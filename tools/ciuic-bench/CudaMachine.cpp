@@ -55,7 +55,6 @@ Status CudaMachine::open(int ordinal) {
   for (EventHandle &event : events) {
     CIUIC_CUDA(*state, eventCreate, &event, kEventDefault);
   }
-  CIUIC_CUDA(*state, deviceGetAttribute, &processors, attribute::multiprocessors, state->handle);
   return Status::ok();
 }
 
@@ -119,7 +118,7 @@ Status CudaMachine::find(int family, const std::string &entry, int64_t sharedByt
 Status CudaMachine::launch(const ProbeLaunch &launch, void **arguments) {
   LaunchAttribute attribute = {};
   attribute.id = kLaunchProgrammaticSerialization;
-  attribute.allowed = 1;
+  attribute.value = 1;
   const bool early = launch.overlaps && state->major >= 9;
   LaunchConfig config = {static_cast<unsigned>(launch.grid),
                          1,

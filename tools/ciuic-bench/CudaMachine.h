@@ -38,7 +38,7 @@ public:
   Status open(int ordinal);
   const std::string &name() const { return state->name; }
   std::string architecture() const;
-  int multiprocessors() const { return processors; }
+  int multiprocessors() const { return state->multiprocessors; }
 
   /// Device memory that lives as long as this, filled with small finite numbers of any format.
   Status take(int64_t bytes, DeviceAddress *out);
@@ -81,7 +81,6 @@ private:
   std::unique_ptr<device::cuda::CublasLt> lt;
   std::unique_ptr<device::cuda::Cudnn> conv;
   int64_t taken = 0;
-  int processors = 0;
 };
 
 } // namespace ciuic::bench

@@ -449,14 +449,15 @@ private:
       codegen::LaunchSize &size = info.launches[kernel.getSymName().str()];
       if (*call) {
         kernels::cuda::Block block = graph::cudaBlockOf(**call);
-        size = {block.threads, block.sharedBytes, block.maxGrid, block.overlaps, false};
+        size = {block.threads, block.sharedBytes, block.maxGrid, block.overlaps, 0, 0, false};
         continue;
       }
       auto launch = codegen::cudaLaunchOf(kernel);
       if (failed(launch)) {
         return mlir::failure();
       }
-      size = {launch->threads, launch->sharedBytes, launch->grid, launch->overlaps, true};
+      size = {launch->threads,     launch->sharedBytes, launch->grid, launch->overlaps,
+              launch->leastShared, launch->together,    true};
     }
     return success();
   }

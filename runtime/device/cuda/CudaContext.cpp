@@ -277,6 +277,31 @@ Status CudaContext::loadLibrary(std::string_view bytes, uint32_t *out) {
   return Status::ok();
 }
 
+/// How many blocks of a kernel whose blocks wait for each other can run at once: a launch of more
+/// would never end. A cluster is started whole by the device itself.
+Status CudaContext::findResidency(Kernel &kernel) {
+  DeviceState &state = *parts.state;
+  const KernelInfo &info = kernel.info;
+  int width = 0, blocks = 0;
+  CIUIC_CUDA(state, funcGetAttribute, &width, kFunctionClusterWidth, kernel.function);
+  if (width > 1) {
+    return Status::ok();
+  }
+  CIUIC_CUDA(state, occupancy, &blocks, kernel.function, static_cast<int>(info.blockThreads),
+             info.sharedBytes);
+  const int64_t together = info.together, all = int64_t(blocks) * state.multiprocessors;
+  kernel.mostBlocks =
+      static_cast<unsigned>(std::min<int64_t>(info.maxGrid, all) / together * together);
+  if (kernel.mostBlocks == 0) {
+    return failure(StatusClass::Unsupported, "device.residency",
+                   "kernel '%s' has %lld blocks that wait for each other, and '%s' runs %lld of "
+                   "them at once: use a whole device, or compile the program for its profile",
+                   info.symbol.c_str(), static_cast<long long>(together), state.name.c_str(),
+                   static_cast<long long>(all));
+  }
+  return Status::ok();
+}
+
 Status CudaContext::findKernel(uint32_t library, const KernelInfo &info, uint32_t *out) {
   DeviceState &state = *parts.state;
   CIUIC_TRY(state.alive());
@@ -307,18 +332,28 @@ Status CudaContext::findKernel(uint32_t library, const KernelInfo &info, uint32_
     if (error != result::success) {
       return state.fail(error, "moduleGetFunction");
     }
+    uint32_t &shared = kernel.info.sharedBytes;
+    if (info.leastShared > 0) {
+      int own = 0;
+      CIUIC_CUDA(state, funcGetAttribute, &own, kFunctionShared, kernel.function);
+      const auto most = static_cast<uint32_t>(std::max(state.maxShared - own, 0));
+      shared = std::max(info.leastShared, std::min(shared, most));
+    }
     if (info.blockThreads == 0 || info.maxGrid == 0 ||
-        static_cast<int64_t>(info.sharedBytes) > state.maxShared) {
+        static_cast<int64_t>(shared) > state.maxShared) {
       return failure(StatusClass::Unsupported, "device.kernel",
                      "kernel '%s' wants blocks of %u threads and %u bytes, %u of them; a block of "
                      "'%s' has at most %d bytes: compile the program for its profile",
-                     info.symbol.c_str(), info.blockThreads, info.sharedBytes, info.maxGrid,
+                     info.symbol.c_str(), info.blockThreads, shared, info.maxGrid,
                      state.name.c_str(), state.maxShared);
     }
     // The code's own arrays count too: together more than 48 KiB have to be asked for.
-    if (info.sharedBytes > 0) {
+    if (shared > 0) {
       CIUIC_CUDA(state, funcSetAttribute, kernel.function, kFunctionMaxDynamicShared,
-                 static_cast<int>(info.sharedBytes));
+                 static_cast<int>(shared));
+    }
+    if (info.together > 0) {
+      CIUIC_TRY(findResidency(kernel));
     }
     // Code is loaded now rather than by the first launch: its memory counts, and a capture is no
     // place for it.

@@ -18,7 +18,8 @@ namespace ciuic::device::cuda {
 
 struct Kernel {
   FunctionHandle function = nullptr; // null: the vendor call
-  KernelInfo info;
+  KernelInfo info;                   // with the shared memory that it gets here
+  unsigned mostBlocks = 0;           // of a launch, all of which run at once; 0: they need not
 };
 
 /// What a pass needs of its context.
@@ -67,6 +68,7 @@ public:
   Status run(Pass &pass, const RunValues &values, RunCounters *out) override;
 
 private:
+  Status findResidency(Kernel &kernel);
   static constexpr int64_t kHalfBytes = 4 << 20;
   struct Half {
     char *data = nullptr;

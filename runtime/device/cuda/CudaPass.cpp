@@ -152,6 +152,9 @@ Status CudaPass::prepareCommand(size_t index) {
     p.arguments.push_back(&value);
   }
   p.grid = static_cast<unsigned>(std::min<int64_t>(c.maxAmount, kernel.info.maxGrid));
+  if (kernel.mostBlocks > 0) {
+    p.grid = std::min(p.grid, kernel.mostBlocks);
+  }
   DeviceState &state = *parts.state;
   if (state.driver.funcGetParamInfo) {
     size_t count = 0, offset = 0, bytes = 0;
@@ -319,8 +322,9 @@ Status CudaPass::execute(size_t index, int64_t amount, const Amounts &given, Str
       return Status::ok();
     }
     const Kernel &kernel = parts.kernels[c.kernel];
-    if (p.overlaps) {
-      LaunchAttribute attribute = {kLaunchProgrammaticSerialization, 0, 1, {}};
+    if (p.overlaps || kernel.mostBlocks > 0) {
+      LaunchAttribute attribute = {
+          p.overlaps ? kLaunchProgrammaticSerialization : kLaunchCooperative, 0, 1, {}};
       LaunchConfig config = {
           p.grid, 1,          1, kernel.info.blockThreads, 1, 1, kernel.info.sharedBytes,
           stream, &attribute, 1};

@@ -34,6 +34,7 @@ Status DeviceState::open(std::unique_ptr<MemoryMonitor> (*openMonitor)(const std
   CIUIC_CUDA(*this, deviceGetAttribute, &major, attribute::capabilityMajor, handle);
   CIUIC_CUDA(*this, deviceGetAttribute, &minor, attribute::capabilityMinor, handle);
   CIUIC_CUDA(*this, deviceGetAttribute, &maxShared, attribute::maxSharedPerBlock, handle);
+  CIUIC_CUDA(*this, deviceGetAttribute, &multiprocessors, attribute::multiprocessors, handle);
   size_t total = 0;
   CIUIC_CUDA(*this, deviceTotalMem, &total, handle);
   totalBytes = static_cast<int64_t>(total);

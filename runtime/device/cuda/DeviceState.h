@@ -41,7 +41,7 @@ public:
   std::string name;
   int major = 0, minor = 0;
   int64_t totalBytes = 0;
-  int maxShared = 0;
+  int maxShared = 0, multiprocessors = 0;
   std::atomic<int64_t> arenaBytes{0}; // of all contexts
 
 private:

@@ -57,7 +57,7 @@ inline constexpr int multiprocessors = 16, capabilityMajor = 75, capabilityMinor
 struct LaunchAttribute {
   int id;
   int padding;
-  int allowed;
+  int value;
   char rest[60];
 };
 struct LaunchConfig {
@@ -67,8 +67,8 @@ struct LaunchConfig {
   unsigned attributeCount;
 };
 static_assert(sizeof(LaunchAttribute) == 72 && sizeof(LaunchConfig) == 56);
-inline constexpr int kLaunchProgrammaticSerialization = 6;
-inline constexpr int kFunctionMaxDynamicShared = 8;
+inline constexpr int kLaunchCooperative = 2, kLaunchProgrammaticSerialization = 6;
+inline constexpr int kFunctionShared = 1, kFunctionMaxDynamicShared = 8, kFunctionClusterWidth = 11;
 inline constexpr int kJitErrorLog = 5, kJitErrorLogBytes = 6;
 inline constexpr unsigned kStreamNonBlocking = 1, kEventDefault = 0, kEventDisableTiming = 2;
 inline constexpr unsigned kRegisterPortable = 1, kRegisterDeviceMap = 2;
@@ -113,6 +113,9 @@ inline constexpr int kLeastDriver = 12000; // the version of CUDA that a driver 
   F(moduleGetFunction, "cuModuleGetFunction",                                                      \
     (FunctionHandle * function, ModuleHandle module, const char *name))                            \
   F(funcSetAttribute, "cuFuncSetAttribute", (FunctionHandle function, int attribute, int value))   \
+  F(funcGetAttribute, "cuFuncGetAttribute", (int *value, int attribute, FunctionHandle function))  \
+  F(occupancy, "cuOccupancyMaxActiveBlocksPerMultiprocessor",                                      \
+    (int *blocks, FunctionHandle function, int threads, size_t shared))                            \
   F(launchKernel, "cuLaunchKernel",                                                                \
     (FunctionHandle function, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX,     \
      unsigned blockY, unsigned blockZ, unsigned shared, StreamHandle stream, void **arguments,     \

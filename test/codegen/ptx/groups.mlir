@@ -34,7 +34,8 @@ graph.kernel row @few (tensor<2x4096x32x10xf16>, tensor<32x10xf16>, tensor<32x10
 
 // CHECK-LABEL: .visible .entry many(
 // CHECK-NOT: cluster
-// CHECK: %nsmid
+// CHECK-DAG: %dynamic_smem_size
+// CHECK-DAG: %nctaid.x
 // CHECK: atom.global.add.u64
 // CHECK: ld.acquire.gpu
 graph.kernel row @many (tensor<1x262144x32x4xf16>, tensor<32x4xf16>, tensor<32x4xf16>) -> (tensor<1x262144x32x4xf16>) grid affine_map<() -> (1)> scratch 0 symbols [] {
