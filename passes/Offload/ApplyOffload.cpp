@@ -329,8 +329,13 @@ struct ApplyOffloadPass : ciuic::impl::ApplyOffloadBase<ApplyOffloadPass> {
       reserve = attribute.getInt();
     }
     int64_t nearest = problem.nearestBudget + reserve;
+    // A plan that keeps everything pins nothing, so the device's software takes less beside it.
+    if (auto resident = module->getAttrOfType<IntegerAttr>("mem.resident_budget")) {
+      nearest = std::min(nearest, resident.getInt());
+    }
     module->setAttr("mem.nearest_budget",
                     IntegerAttr::get(IntegerType::get(&getContext(), 64), nearest));
+    int64_t over = std::min(problem.bytesOver, nearest - budget - reserve);
     std::string alive;
     for (size_t i = 0; i < std::min<size_t>(problem.alive.size(), 6); ++i) {
       alive += "\n  " + ciuic::sizeText(problem.alive[i].bytes) + "  " + problem.alive[i].name;
@@ -339,9 +344,9 @@ struct ApplyOffloadPass : ciuic::impl::ApplyOffloadBase<ApplyOffloadPass> {
       alive += "\n  and " + std::to_string(problem.alive.size() - 6) + " more";
     }
     module.emitError("[infeasible.budget] the budget is too small: entry '")
-        << problem.entryName << "' needs " << ciuic::sizeText(budget + problem.bytesOver + reserve)
+        << problem.entryName << "' needs " << ciuic::sizeText(budget + over + reserve)
         << " at step " << problem.step << " (" << problem.stepName << "), budget is "
-        << ciuic::sizeText(budget + reserve) << " (" << problem.bytesOver
+        << ciuic::sizeText(budget + reserve) << " (" << over
         << " bytes over); nearest budget that fits: " << nearest / 1024 << "K ("
         << ciuic::sizeText(nearest) << ")\nalive at that step:" << alive;
   }

@@ -356,6 +356,7 @@ private:
     }
     (*module)->setAttr("mem.reserve", b.getI64IntegerAttr(reserve));
     (*module)->setAttr("mem.need", b.getI64IntegerAttr(need));
+    (*module)->setAttr("mem.resident_budget", b.getI64IntegerAttr(keeping + need));
     return true;
   }
 

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 FOLDER = Path(sys.argv[1])
 TINY = FOLDER / "tiny.onnx"
+PROFILES = Path(__file__).resolve().parents[3] / "passes" / "Cost" / "profiles"
 
 
 def run(*args):
@@ -80,8 +81,16 @@ def unsupported():
 
 
 def infeasible():
-    """The nearest budget is exact: it compiles, 64 KiB less does not."""
-    args = (TINY, "--entry", "main:batch=1..8", "--dry-run")
+    """The nearest budget is exact: it compiles, 64 KiB less does not. Also where pinned memory takes of the device, so that
+    a plan that streams needs a larger reserve than one that keeps everything."""
+    nearest_is_exact(TINY, "--entry", "main:batch=1..8", "--dry-run")
+    profile = FOLDER / "pinning.json"
+    pinning = json.loads((PROFILES / "h100.json").read_text()) | {"reserve_pinned_share": 1}
+    profile.write_text(json.dumps(pinning))
+    nearest_is_exact(TINY, "--entry", "main:batch=1..8", "--dry-run", "--target", "cuda:sm_90", "--profile", profile)
+
+
+def nearest_is_exact(*args):
     error = expect(5, "infeasible.budget", *args, "--vram", "128K", words=["entry 'main'", "alive at that step"])
     nearest = error["nearest_budget_bytes"]
     named = re.search(r"nearest budget that fits: (\S+) \(", error["message"]).group(1)
