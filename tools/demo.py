@@ -128,6 +128,7 @@ def main():
 
     print(f"\na prompt of {rows[0]['prefill_tokens']} tokens behind {rows[0]['prefill_past_tokens']}, predicted and measured ms: " + "; ".join(
         f"{r['budget']} {r['predicted_prefill_ms']:.0f}, {r['measured_prefill_ms']:.0f}" for r in rows))
+    print("(predicted for the largest batch that the program takes, 4 where none is named; measured at 1)")
     exact = rows[:len(PERCENTS)]
     same = len({(r["output_hash"], r["text"]) for r in exact}) == 1
     print(f"logits and text over the {len(exact)} exact budgets: " + ("bit-identical" if same else "DIFFERENT"))
