@@ -42,7 +42,6 @@ public:
 
   /// Device memory that lives as long as this, filled with small finite numbers of any format.
   Status take(int64_t bytes, DeviceAddress *out);
-  int64_t takenBytes() const { return taken; }
   /// The same of the host, pinned.
   Status takePinned(int64_t bytes, char **out);
 

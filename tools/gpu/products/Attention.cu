@@ -4,6 +4,7 @@
 // [batch, head, sequence, width]. attention.py lists the same shapes.
 #define CIUIC_LIBRARY_LINKAGE static __device__ __forceinline__
 #include "kernels/cuda/Attention.cu"
+#include "tools/gpu/products/AttentionArgs.h"
 
 extern "C" __device__ void ciuic_epilogue(float value, int64_t row, int64_t col, char *const *ptrs,
                                           const int64_t *dims) {
@@ -17,32 +18,8 @@ extern "C" __device__ void ciuic_epilogue(float value, int64_t row, int64_t col,
   extern "C" __global__ void __launch_bounds__(kAttentionThreads)                                  \
       time_attention_##B##_##H##_##G##_##Q##_##K##_##D##_##causal(char *q, char *k, char *v,       \
                                                                   char *out) {                     \
-    const int64_t args[kAttentionArgs] = {B,                                                       \
-                                          H,                                                       \
-                                          G,                                                       \
-                                          Q,                                                       \
-                                          K,                                                       \
-                                          D,                                                       \
-                                          D,                                                       \
-                                          scale,                                                   \
-                                          causal,                                                  \
-                                          0,                                                       \
-                                          int64_t(Q) * H * D,                                      \
-                                          D,                                                       \
-                                          H * D,                                                   \
-                                          int64_t(G) * K * D,                                      \
-                                          int64_t(K) * D,                                          \
-                                          D,                                                       \
-                                          int64_t(G) * K * D,                                      \
-                                          int64_t(K) * D,                                          \
-                                          D,                                                       \
-                                          0,                                                       \
-                                          0,                                                       \
-                                          0,                                                       \
-                                          0,                                                       \
-                                          0,                                                       \
-                                          0,                                                       \
-                                          0};                                                      \
+    int64_t args[kAttentionArgs] = {};                                                             \
+    setAttentionArgs(args, B, H, G, Q, K, D, scale, causal, D);                                    \
     const int64_t dims[] = {H, Q, D};                                                              \
     char *const ptrs[] = {q, k, v, nullptr, out};                                                  \
     ciuic_cuda_attention_f16(args, ptrs, dims, nullptr);                                           \

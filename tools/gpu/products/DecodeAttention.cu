@@ -3,6 +3,7 @@
 // [head, sequence, row]. attention.py lists the same shapes.
 #define CIUIC_LIBRARY_LINKAGE static __device__ __forceinline__
 #include "kernels/cuda/DecodeAttention.cu"
+#include "tools/gpu/products/AttentionArgs.h"
 
 extern "C" __device__ void ciuic_epilogue(float value, int64_t row, int64_t col, char *const *ptrs,
                                           const int64_t *dims) {
@@ -13,32 +14,8 @@ extern "C" __device__ void ciuic_epilogue(float value, int64_t row, int64_t col,
   extern "C" __global__ void __launch_bounds__(kAttentionThreads)                                  \
       time_decode_##form##_##H##_##G##_##K##_##D(char *q, char *k, char *v, char *workspace,       \
                                                  char *out) {                                      \
-    const int64_t args[kAttentionArgs] = {1,                                                       \
-                                          H,                                                       \
-                                          G,                                                       \
-                                          1,                                                       \
-                                          K,                                                       \
-                                          D,                                                       \
-                                          D,                                                       \
-                                          scale,                                                   \
-                                          1,                                                       \
-                                          0,                                                       \
-                                          H * D,                                                   \
-                                          D,                                                       \
-                                          H * D,                                                   \
-                                          int64_t(G) * K * bytes,                                  \
-                                          int64_t(K) * bytes,                                      \
-                                          bytes,                                                   \
-                                          int64_t(G) * K * bytes,                                  \
-                                          int64_t(K) * bytes,                                      \
-                                          bytes,                                                   \
-                                          0,                                                       \
-                                          0,                                                       \
-                                          0,                                                       \
-                                          0,                                                       \
-                                          0,                                                       \
-                                          0,                                                       \
-                                          0};                                                      \
+    int64_t args[kAttentionArgs] = {};                                                             \
+    setAttentionArgs(args, 1, H, G, 1, K, D, scale, true, bytes);                                  \
     const int64_t dims[] = {D};                                                                    \
     char *const ptrs[] = {q, k, v, nullptr, workspace, out};                                       \
     ciuic_cuda_decode_attention_##form(args, ptrs, dims, nullptr);                                 \
